@@ -1,0 +1,36 @@
+#!/bin/sh
+# What the suite needs beside .venv: Debian's browser, web server and load generator, Node, and the packages of package.json.
+# `make test` runs it. Root on Debian: whatever is missing is installed. Anyone else: it says what is missing, and fails.
+set -eu
+cd "$(dirname "$0")/.."
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+missing=
+need() { # program, Debian package
+    has "$1" || missing="$missing $2"
+}
+PATH="$PATH:/usr/sbin" # where Debian keeps nginx
+need chromium chromium
+need nginx nginx
+need wrk wrk
+need openssl openssl
+need node nodejs
+need npm npm
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" != 0 ] || ! has apt-get; then
+        echo "the tests need these Debian packages:$missing (install them, then run make test again)" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    # RUNLEVEL=1: the nginx package does not start its service; the tests start nginx themselves, on a port of their own.
+    export RUNLEVEL=1
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words on purpose
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+if [ -f package-lock.json ]; then
+    npm ci --silent
+fi
