@@ -1,0 +1,61 @@
+"""Ids and addresses: what counts as an id, what stands for nobody, one spelling per address (`semantics.md` 2, 3)."""
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from hashlib import blake2b
+
+import phonenumbers
+
+BLOCKED_IDS = frozenset({"", "null", "undefined", "none", "nan", "anonymous", "guest", "-1", "[object object]"})
+"""Ids that stand for nobody, in lower case (`semantics.md` 2); runs of zeros and dashes are blocked besides."""
+
+_ZEROS_AND_DASHES = re.compile(r"[0-]+")
+
+
+def clean_id(value: object, blocked: Collection[str] = BLOCKED_IDS) -> str | None:
+    """Give an id as a string, or None where it is absent or stands for nobody. Integers become their digits."""
+    if type(value) is str:
+        text = value
+    elif type(value) is int:
+        text = str(value)
+    else:
+        return None
+    folded = text.strip().lower()
+    if not folded or folded in blocked or (folded[0] in "0-" and _ZEROS_AND_DASHES.fullmatch(folded)):
+        return None
+    return text
+
+
+def email_address(value: object) -> str | None:
+    """Give the one spelling of an email (trimmed, lower case), or None: an email is a non-blank string with an `@`."""
+    if not isinstance(value, str) or "@" not in value:
+        return None
+    return value.strip().lower() or None
+
+
+@lru_cache(maxsize=65_536)
+def _e164(text: str, country: str) -> str | None:
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def phone_address(value: object, country: str) -> str | None:
+    """Give a phone number in E.164, read with the account's `country` (ISO 3166 alpha-2), or None where impossible."""
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not 3 <= len(value) <= 64:
+        return None
+    return _e164(value.strip(), country)
+
+
+def hash64(secret: bytes, *parts: str) -> int:
+    """Give a signed 64-bit keyed hash of `parts`: an index key that outsiders cannot make collide."""
+    told_apart = "".join([f"{len(part)}:{part}" for part in parts])  # A separator alone could stand in a part.
+    hashed = blake2b(told_apart.encode("utf-8", "surrogatepass"), digest_size=8, key=secret)
+    return int.from_bytes(hashed.digest(), "little", signed=True)

@@ -1,0 +1,145 @@
+"""Routing: whether a message goes to a Richpanel destination (`semantics.md` 7).
+
+The integrations object is read exactly as Segment's classic integrations read it (facts of the Segment side, 5):
+opt-out, with the first version's `context.providers` and `context.all` still honoured. `context.integrations` is data,
+no switch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from richpanel.core.codes import Code
+from richpanel.core.message import DELIVERED_TYPES
+
+NAME: Final = "Richpanel"
+"""The destination's name in the integrations object, case-sensitive; the catalog lists no previous names."""
+
+Outcome = Literal["kept", "unsupported", "filtered", "failed"]
+
+_OUTCOMES: Final[dict[Code, Outcome]] = {
+    Code.UNSUPPORTED_EVENT_TYPE: "unsupported",
+    Code.FILTERED_BY_INTEGRATIONS_OBJECT: "filtered",
+    Code.FILTERED_BY_RULES: "filtered",
+    Code.INVALID_SETTINGS: "failed",
+}
+_NOTHING: Final[Mapping[str, Any]] = {}
+_QUOTED_NAME: Final = b'"' + NAME.lower().encode() + b'"'
+_decode = msgspec.json.Decoder().decode
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What a destination decided about a message, once, with the configuration in force (`semantics.md` 7)."""
+
+    destination: str
+    outcome: Outcome
+    code: Code | None = None
+
+
+def decision(destination: str, code: Code | None) -> Decision:
+    """Name the outcome that a code of `decide` means."""
+    return Decision(destination, "kept" if code is None else _OUTCOMES[code], code)
+
+
+def decide(kind: str, integrations: msgspec.Raw, context: msgspec.Raw, key_valid: bool) -> Code | None:
+    """Decide about a message: None to keep it, else the code of the first thing against it (`semantics.md` 7).
+
+    `integrations` and `context` are the item's with the batch's merged in (`core.inside.merged`). `key_valid` says
+    whether the destination's API Key is one that its account knows; for an endpoint elsewhere it is true.
+    """
+    if kind not in DELIVERED_TYPES:
+        return Code.UNSUPPORTED_EVENT_TYPE
+    if not _let_through(integrations, context):
+        return Code.FILTERED_BY_INTEGRATIONS_OBJECT
+    # The destination's filters stand here in the order: after the integrations object, before its settings.
+    if not key_valid:
+        return Code.INVALID_SETTINGS
+    return None
+
+
+def integration_enabled(
+    integrations: Mapping[str, Any] | None,
+    context: Mapping[str, Any] | None,
+    name: str = NAME,
+    previous_names: Sequence[str] = (),
+) -> bool:
+    """Tell whether the integrations object lets a message through to the destination called `name`.
+
+    A boolean under its own name decides; anything else there (options, null) turns it on, even under `All: false`. Else
+    `All` decides, in any case; only booleans count. Names are case-sensitive; the present one wins over previous ones.
+    """
+    bag = _bag(integrations, context)
+    enabled = _all_enabled(bag, context or _NOTHING)
+    providers = bag.get("providers")
+    names = (*previous_names, name)
+    if isinstance(providers, Mapping):
+        for each in names:
+            if each in providers:
+                enabled = bool(providers[each]) or isinstance(providers[each], dict | list)  # JavaScript's truth.
+    for each in names:
+        if each in bag:
+            enabled = bag[each] if isinstance(bag[each], bool) else True
+    return enabled
+
+
+def integration_options(
+    integrations: Mapping[str, Any] | None, context: Mapping[str, Any] | None, name: str = NAME
+) -> Mapping[str, Any]:
+    """Give the options that a message carries for the destination called `name`, in any case; empty without any."""
+    for holder in (_bag(integrations, context), context or _NOTHING):
+        options = holder.get(name)
+        if not options:
+            options = _any_case(holder, name)
+        if isinstance(options, Mapping):
+            return options
+    return _NOTHING
+
+
+def _bag(integrations: Mapping[str, Any] | None, context: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Find the integrations object: the top-level one, even empty; else `context.providers`; else the whole context."""
+    if integrations is not None:
+        return integrations
+    if not context:
+        return _NOTHING
+    providers = _any_case(context, "providers")
+    return providers if isinstance(providers, Mapping) else context
+
+
+def _all_enabled(bag: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
+    for holder in (_any_case(context, "providers"), context, bag):
+        switch = _any_case(holder, "all") if isinstance(holder, Mapping) else None
+        if isinstance(switch, bool):
+            return switch
+    return True
+
+
+def _any_case(holder: Mapping[str, Any], name: str) -> Any:
+    """Look a key up in any case; of several the last wins, as with a key that JSON repeats."""
+    wanted = name.lower()
+    for key in reversed(list(holder)):
+        if key.lower() == wanted:
+            return holder[key]
+    return None
+
+
+def _let_through(integrations: msgspec.Raw, context: msgspec.Raw) -> bool:
+    """Read the integrations object of a message, decoding as little as it takes: mostly nothing."""
+    around = _object(context) if _may_switch(context) else None
+    if around is None and not _may_switch(integrations):
+        return True
+    return integration_enabled(_object(integrations), around)
+
+
+def _may_switch(raw: msgspec.Raw) -> bool:
+    """Tell, without decoding, whether a key in here could be one that switches; an escape could hide one."""
+    seen = bytes(raw).lower()
+    if len(seen) <= 2:
+        return False
+    return b"\\" in seen or b'"all"' in seen or _QUOTED_NAME in seen or b'"providers"' in seen
+
+
+def _object(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """Decode an object; anything else, or nothing, is None."""
+    value = _decode(raw) if raw else None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,59 @@
+"""Event time: when something happened, as far as the clocks of client and server tell (`semantics.md` 1)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from richpanel.core.codes import Code
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_BELOW = 100_000_000_000  # A smaller number counts seconds, a larger one milliseconds.
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class EventTime(NamedTuple):
+    """Event time `t` (milliseconds UTC) and, where the given one was not used, why."""
+
+    t: int
+    note: Code | None = None
+
+
+def parse(value: object) -> int | None:
+    """Read a timestamp, ISO 8601 or epoch (ms; seconds below 10^11), as ms UTC; None where none or before 1970."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            ms = (moment - EPOCH) // _MILLISECOND
+        except (ValueError, OverflowError):
+            return None
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < 1e17:  # Also refuses NaN; no calendar reaches further.
+            return None
+        ms = round(value * 1000) if abs(value) < _SECONDS_BELOW else int(value)
+    else:
+        return None
+    return ms if ms >= 0 else None
+
+
+def event_time(received_at: int, timestamp: object, sent_at: object = None) -> EventTime:
+    """Correct the client's clock: `receivedAt - (sentAt - timestamp)`; without `sentAt`, `timestamp` as given.
+
+    `received_at` is ms UTC. An absent or unusable timestamp counts as `received_at`, and so does one after it; each is
+    noted. Callers pass no `sent_at` for `/segment` and imports (`semantics.md` 1).
+    """
+    given = parse(timestamp)
+    if given is None:
+        return EventTime(received_at, Code.TIMESTAMP_REPLACED)
+    sent = None if sent_at is None else parse(sent_at)
+    t = given if sent is None else received_at - (sent - given)
+    if t > received_at:
+        return EventTime(received_at, Code.TIMESTAMP_IN_FUTURE)
+    if t < 0:
+        return EventTime(received_at, Code.TIMESTAMP_REPLACED)
+    return EventTime(t)
+
+
+def iso(ms: int) -> str:
+    """Write ms UTC as ISO 8601 with milliseconds and `Z`, as Segment does."""
+    return (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
