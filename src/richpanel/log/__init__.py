@@ -1,0 +1,1 @@
+"""Keeps what was accepted: the EventLog contract and the engines behind it."""

@@ -1,0 +1,101 @@
+"""What a log promises, whichever engine keeps it (architecture.md, "One contract, two engines, one test suite").
+
+A **position** is a virtual byte offset over everything that was ever appended; an empty log stands at 0. A record takes
+`HEADER_SIZE + len(payload)` positions. Positions only grow and are never given twice to something that was readable,
+though there may be a gap between two records (an engine leaves one where a disk lost what it had promised): read on
+from `Entry.end`, never from sums of your own.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+HEADER_SIZE: Final = 8
+"""Bytes before a payload: u32 length, u32 CRC-32, little endian. The CRC covers the length's four bytes and then the
+payload, so that zeroes on a disk are never a record."""
+
+
+class LogFull(Exception):
+    """Too much is waiting, or the disk took nothing: nothing was kept, the caller answers 429 and may try again."""
+
+
+class LogClosed(Exception):
+    """The log was closed: nothing was kept."""
+
+
+class LogLocked(Exception):
+    """Another process owns the log."""
+
+
+class LogGone(Exception):
+    """The position lies before the oldest record that is kept (retention)."""
+
+
+class LogDamaged(Exception):
+    """What stands at `position` is not the record that was written there: the disk or a hand changed it."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"the log is damaged at position {position}: {reason}")
+        self.position = position
+        self.reason = reason
+
+
+class Entry(NamedTuple):
+    """One record as read. The payload's first byte stands at position `start + HEADER_SIZE`."""
+
+    start: int
+    """Position of the record's first byte, its header."""
+    end: int
+    """Position behind the record, where reading goes on."""
+    payload: bytes
+    """The exact payload, as a bytes object of its own: keeping it keeps nothing else alive."""
+
+
+class LogWriter(Protocol):
+    """The one who appends. Its methods are called on the event loop it was opened on."""
+
+    @property
+    def durable(self) -> int:
+        """End of the last record that is safe on disk; the same number that readers see."""
+
+    async def append(self, payload: bytes | Sequence[bytes]) -> int:
+        """Keep one record and return its end position, once it is safe; records are kept in the order of the calls.
+
+        A sequence of buffers is one payload, its parts one after the other. A caller who is cancelled may or may not
+        have been kept. Raises LogFull (nothing was kept, try later), LogClosed, and ValueError for a payload that is
+        larger than all that may ever wait.
+        """
+
+    async def retain(self, position: int) -> list[int]:
+        """Drop what is older than `position`, as far as that goes in whole pieces; return the positions they began at.
+
+        Never drops a record that ends behind `position`. Raises OSError.
+        """
+
+    async def close(self) -> None:
+        """Keep all that was appended before, then give the log free for another owner. A second call does nothing."""
+
+
+class LogReader(Protocol):
+    """One who reads, in any process and, for `slice` and `durable`, on any thread. It never sees what is not safe."""
+
+    def durable(self) -> int:
+        """End of the last safe record as the writer published it, 0 where no writer ever ran. Costs next to nothing."""
+
+    def read(self, position: int, max_bytes: int = 8 << 20) -> list[Entry]:
+        """Return the records from `position`, which is a record's start or the end, at most about `max_bytes` of them.
+
+        At least one if there is one, however large; `[]` if there is none. May return fewer than there are: ask again
+        from the last one's end. Raises LogGone and, when the damaged record comes first, LogDamaged.
+        """
+
+    def slice(self, place: int, size: int) -> bytes:
+        """Return `size` bytes from position `place`, all of them inside one record (the body of a message).
+
+        Not checked against the CRC. Raises LogGone, and LogDamaged where the log holds no such bytes.
+        """
+
+    def first(self) -> int:
+        """Position of the oldest record that is kept."""
+
+    def close(self) -> None:
+        """Give back files and memory; nothing may be read afterwards."""
