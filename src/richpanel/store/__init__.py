@@ -1,0 +1,1 @@
+"""Tables and queries on SQLAlchemy Core, one file per noun."""

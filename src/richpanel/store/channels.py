@@ -1,0 +1,77 @@
+"""Channel activity as stored: whom each message names, so that it follows when one of them becomes known."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.store.bulk import LISTED, fetch, listed, many
+
+
+class ActivityRow(msgspec.Struct):
+    """A channel message: the numbers of the identities it names, and of the one in whose history it stands."""
+
+    n: int
+    uid: int | None
+    email: int | None
+    phone: int | None
+    anonymous: int | None
+    identity: int
+
+
+_COLUMNS = "c.n, c.uid, c.email, c.phone, c.anonymous, c.identity"
+
+
+def add(connection: Connection, rows: Sequence[ActivityRow]) -> None:
+    """Add channel messages."""
+    many(
+        connection,
+        "INSERT INTO channel_activity (n, uid, email, phone, anonymous, identity) VALUES (?, ?, ?, ?, ?, ?)",
+        [msgspec.structs.astuple(row) for row in rows],
+    )
+
+
+def any_at_all(connection: Connection) -> bool:
+    """Tell whether there is channel activity."""
+    return bool(fetch(connection, "SELECT 1 FROM channel_activity LIMIT 1"))
+
+
+def naming(connection: Connection, addresses: Iterable[int], aliases: Iterable[int]) -> list[tuple[ActivityRow, int]]:
+    """Load the channel messages that name one of these, with their event time."""
+    found: dict[int, tuple[ActivityRow, int]] = {}
+    for column, numbers in (("email", addresses), ("phone", addresses), ("anonymous", aliases)):
+        rows = fetch(
+            connection,
+            f"SELECT {_COLUMNS}, m.t FROM channel_activity c JOIN messages m ON m.n = c.n "
+            f"WHERE c.{column} IS NOT NULL AND c.{column} IN {LISTED}",
+            listed(numbers),
+        )
+        for *columns, t in rows:
+            found[columns[0]] = (ActivityRow(*columns), t)
+    return list(found.values())
+
+
+def addresses_of(connection: Connection, uids: Iterable[int]) -> set[int]:
+    """Give every address that was ever carried for one of these uids."""
+    rows = fetch(
+        connection, f"SELECT DISTINCT address FROM addresses WHERE uid IN {LISTED} AND address > 0", listed(uids)
+    )
+    return {row[0] for row in rows}
+
+
+def move(connection: Connection, rows: Sequence[ActivityRow]) -> None:
+    """Store the identity in whose history these messages stand now."""
+    changed = [(row.identity, row.n) for row in rows]
+    many(connection, "UPDATE channel_activity SET identity = ? WHERE n = ?", changed)
+    many(connection, "UPDATE messages SET identity = ? WHERE n = ?", changed)
+
+
+def has_segment_messages(connection: Connection, identity: int) -> bool:
+    """Tell whether a Segment message was kept for an identity, so that it is known without channel activity."""
+    row = connection.exec_driver_sql(
+        "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part WHERE h.identity = ? AND h.type <> 6 LIMIT 1",
+        (identity,),
+    ).first()
+    if row is not None:
+        return True
+    return bool(fetch(connection, "SELECT 1 FROM identities WHERE id = ? AND runs IS NOT NULL", identity))

@@ -1,0 +1,86 @@
+"""Connections to the two databases of a data directory: `account` (definitions) and `state` (the fold).
+
+They are two files because they have two writers: pages and commands write definitions, the processing role alone writes
+the state, whose transactions can be long; and because the state can be thrown away and folded again from the log.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+try:  # Debian's own SQLite leaves erased words in full-text indexes; the wheel's does not.
+    import pysqlite3.dbapi2 as sqlite3
+except ImportError:  # pragma: no cover - platforms without the wheel
+    import sqlite3
+
+Branch = Literal["account", "state"]
+SQLITE_VERSION: Final[str] = sqlite3.sqlite_version
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def sqlite_url(directory: Path, branch: Branch) -> str:
+    """Give the URL of a branch's SQLite file in a data directory."""
+    return f"sqlite:///{directory / f'{branch}.db'}"
+
+
+def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_seconds: float = 10.0) -> Engine:
+    """Open a database. SQLite: WAL, `synchronous=NORMAL` (the log is the promise), foreign keys on, explicit BEGIN.
+
+    `read_only` connections refuse every write. `cache_mib` is the page cache of each connection.
+    """
+    engine = create_engine(
+        url,
+        module=sqlite3,
+        poolclass=QueuePool,
+        pool_size=4,
+        max_overflow=12,
+        connect_args={"check_same_thread": False, "timeout": busy_seconds},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # We say BEGIN ourselves: the driver's own timing is a legacy.
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = ON",
+            "temp_store = MEMORY",
+            f"cache_size = -{cache_mib * 1024}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a connection whose statements all see one snapshot."""
+    with engine.connect() as connection:
+        yield connection
+
+
+def migrate(url: str, branch: Branch, *, to: str = "head") -> None:
+    """Bring a database to a revision of its branch (`richpanel migrate`); creates it where there is none."""
+    scripts = ScriptDirectory(str(_MIGRATIONS), version_locations=[str(_MIGRATIONS)])
+
+    def upgrade(revision: Any, _context: Any) -> Any:
+        return scripts._upgrade_revs(f"{branch}@{to}", revision)  # What `alembic upgrade` itself calls.
+
+    engine = open_engine(url)
+    with EnvironmentContext(Config(), scripts, fn=upgrade) as environment, engine.begin() as connection:
+        environment.configure(connection=connection)
+        environment.run_migrations()
+    engine.dispose()

@@ -1,0 +1,165 @@
+"""Tables of the definitions: what people set up (account, sources, tokens, users, connectors, destinations).
+
+They live in `account.db`, apart from the state: pages and commands write them at any time, every process reads them,
+and they cannot be folded again from the log. Whoever keeps a snapshot of them polls `definitions_version`.
+"""
+
+import secrets
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    select,
+    update,
+)
+
+metadata: Final = MetaData()
+Big: Final = BigInteger().with_variant(Integer, "sqlite")
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+account = Table(  # One row, id 1.
+    "account",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", Big, nullable=False),  # Grows with every change to any definition.
+    Column("hash_key", LargeBinary, nullable=False),  # 32 random bytes: the key of every hash that the state keeps.
+    Column("settings", Text, nullable=False),  # store.account.AccountSettings without the key, as JSON.
+    Column("default_destination", Integer),  # What a new source is connected to.
+    Column("created_at", Big, nullable=False),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("number", Integer, primary_key=True),  # What the state calls it; never used again.
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("rate_limit", Integer),  # Calls a second.
+    Column("identity_verification", Boolean, nullable=False),
+    Column("identity_secret", Text),  # Kept while verification is off, so that turning it on again breaks no shop.
+    Column("created_at", Big, nullable=False),
+    Column("deleted_at", Big),
+    sqlite_autoincrement=True,
+)
+
+write_keys = Table(
+    "write_keys",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("source", Integer, ForeignKey("sources.number"), nullable=False),
+    Column("created_at", Big, nullable=False),
+    Column("revoked_at", Big),
+    Index("write_keys_source", "source"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256; the token itself is shown once.
+    Column("created_at", Big, nullable=False),
+    Column("revoked_at", Big),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("login", Text, nullable=False, unique=True),
+    Column("password", Text, nullable=False),  # Argon2id.
+    Column("created_at", Big, nullable=False),
+)
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),  # SHA-256 of the cookie.
+    Column("user", Integer, ForeignKey("users.id"), nullable=False),
+    Column("created_at", Big, nullable=False),
+    Column("expires_at", Big, nullable=False),
+    Index("web_sessions_expires", "expires_at"),
+)
+
+connectors = Table(
+    "connectors",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("api_key", Text, nullable=False, unique=True),
+    Column("api_secret", Text, nullable=False),  # Sealed (store.secrets).
+    Column("source", Integer, ForeignKey("sources.number"), nullable=False),  # Through which `/segment` posts arrive.
+    Column("created_at", Big, nullable=False),
+    Column("deleted_at", Big),
+    sqlite_autoincrement=True,
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("catalog_id", Text, nullable=False),
+    Column("settings", Text, nullable=False),  # JSON: apiKey as it is, apiSecret sealed.
+    Column("endpoint", Text, nullable=False),  # "account" or a URL.
+    Column("enabled", Boolean, nullable=False),
+    Column("filters", Text, nullable=False),  # JSON array.
+    Column("created_at", Big, nullable=False),
+    Column("deleted_at", Big),
+    sqlite_autoincrement=True,
+)
+
+destination_sources = Table(
+    "destination_sources",
+    metadata,
+    Column("destination", Integer, ForeignKey("destinations.number"), primary_key=True),
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+)
+
+imports = Table(  # How far `richpanel import` got with a file.
+    "imports",
+    metadata,
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("head_bytes", Integer, nullable=False),  # What of its beginning was looked at, to know it again.
+    Column("head_hash", LargeBinary, nullable=False),
+    Column("offset", Big, nullable=False),  # Bytes of the file that are in the log.
+    Column("lines", Big, nullable=False),
+    Column("accepted", Big, nullable=False),
+    Column("discarded", Big, nullable=False),
+    Column("updated_at", Big, nullable=False),
+)
+
+
+def random_text(length: int) -> str:
+    """Give `length` random letters and digits (5.9 bits each)."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def new_id(prefix: str) -> str:
+    """Give a new public id, such as `src_3kTzYx0bW9vQ2mLe`."""
+    return f"{prefix}_{random_text(16)}"
+
+
+def definitions_version(conn: Connection) -> int:
+    """Give a number that grows with every change to the definitions; 0 before the first start. One row is read."""
+    return conn.execute(select(account.c.version).where(account.c.id == 1)).scalar() or 0
+
+
+def changed(conn: Connection) -> None:
+    """Say, within the transaction that changes a definition, that snapshots of them are out of date."""
+    conn.execute(update(account).where(account.c.id == 1).values(version=account.c.version + 1))

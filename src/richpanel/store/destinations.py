@@ -1,0 +1,176 @@
+"""Destinations: where a source's messages are delivered, with which settings (mission rows S1, S2, S6)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from richpanel.store import definitions
+from richpanel.store.definitions import changed, new_id
+from richpanel.store.secrets import SecretBox
+
+CATALOG_ID: Final = "richpanel"
+ACCOUNT: Final = "account"
+"""The endpoint of the built-in account; any other endpoint is a URL."""
+
+
+class UnknownSourceError(ValueError):
+    """A destination names a source that does not exist."""
+
+
+class DestinationSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What the catalog asks for: API Key (required) and API Secret (optional; sealed where it is stored)."""
+
+    api_key: str = ""
+    api_secret: str | None = None
+
+
+class DestinationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination without its secret: `has_secret` tells whether it has one.
+
+    `sources` are ids, `source_numbers` the same as numbers, both by number. `filters` are as contract.md "Bodies" says.
+    """
+
+    number: int
+    id: str
+    name: str
+    catalog_id: str
+    sources: tuple[str, ...]
+    source_numbers: tuple[int, ...]
+    api_key: str
+    has_secret: bool
+    endpoint: str
+    enabled: bool
+    filters: list[dict[str, Any]]
+    created_at: int
+
+
+class DestinationChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What to set of a destination; what is left UNSET stays. `sources` are ids; an `api_secret` of None removes it."""
+
+    name: str | UnsetType = UNSET
+    sources: Sequence[str] | UnsetType = UNSET
+    api_key: str | UnsetType = UNSET
+    api_secret: str | UnsetType | None = UNSET
+    endpoint: str | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    filters: list[dict[str, Any]] | UnsetType = UNSET
+
+
+def _settings(text: str) -> DestinationSettings:
+    return msgspec.json.decode(text, type=DestinationSettings)
+
+
+def _row(row: Row[Any], sources: list[tuple[int, str]]) -> DestinationRow:
+    settings = _settings(row.settings)
+    return DestinationRow(
+        number=row.number,
+        id=row.id,
+        name=row.name,
+        catalog_id=row.catalog_id,
+        sources=tuple(source_id for _, source_id in sources),
+        source_numbers=tuple(number for number, _ in sources),
+        api_key=settings.api_key,
+        has_secret=settings.api_secret is not None,
+        endpoint=row.endpoint,
+        enabled=row.enabled,
+        filters=msgspec.json.decode(row.filters),
+        created_at=row.created_at,
+    )
+
+
+def list_destinations(conn: Connection) -> list[DestinationRow]:
+    """List the destinations by number; deleted sources are left out of them."""
+    table, links, sources = definitions.destinations, definitions.destination_sources, definitions.sources
+    query = select(links.c.destination, sources.c.number, sources.c.id).join(
+        sources, sources.c.number == links.c.source
+    )
+    connected: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    for destination, number, source_id in conn.execute(
+        query.where(sources.c.deleted_at.is_(None)).order_by(sources.c.number)
+    ):
+        connected[destination].append((number, source_id))
+    rows = conn.execute(select(table).where(table.c.deleted_at.is_(None)).order_by(table.c.number))
+    return [_row(row, connected[row.number]) for row in rows.all()]
+
+
+def get_destination(conn: Connection, destination_id: str) -> DestinationRow | None:
+    """Find a destination by its id."""
+    return next((row for row in list_destinations(conn) if row.id == destination_id), None)
+
+
+def add_destination(
+    conn: Connection, box: SecretBox, catalog_id: str, changes: DestinationChanges, *, now: int
+) -> DestinationRow:
+    """Add a destination; what `changes` leaves UNSET gets its default (endpoint: the built-in account; enabled).
+
+    Raises UnknownSourceError for a source id that does not exist.
+    """
+    destination_id = new_id("dst")
+    values = {"name": "Richpanel", "settings": "{}", "endpoint": ACCOUNT, "enabled": True, "filters": "[]"}
+    conn.execute(
+        insert(definitions.destinations).values(id=destination_id, catalog_id=catalog_id, created_at=now, **values)
+    )
+    update_destination(conn, box, destination_id, changes)
+    return next(row for row in list_destinations(conn) if row.id == destination_id)
+
+
+def update_destination(
+    conn: Connection, box: SecretBox, destination_id: str, changes: DestinationChanges
+) -> DestinationRow | None:
+    """Change a destination; None where there is no such destination. Raises UnknownSourceError."""
+    table = definitions.destinations
+    row = conn.execute(select(table).where(table.c.id == destination_id, table.c.deleted_at.is_(None))).first()
+    if row is None:
+        return None
+    given = {key: value for key, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
+    settings = _settings(row.settings)
+    if "api_key" in given:
+        settings = msgspec.structs.replace(settings, api_key=given.pop("api_key"))
+    if "api_secret" in given:
+        secret = given.pop("api_secret")
+        settings = msgspec.structs.replace(settings, api_secret=box.seal(secret) if secret else None)
+    if "sources" in given:
+        _connect(conn, row.number, given.pop("sources"))
+    if "filters" in given:
+        given["filters"] = msgspec.json.encode(given["filters"]).decode()
+    given["settings"] = msgspec.json.encode(settings).decode()
+    conn.execute(update(table).where(table.c.number == row.number).values(**given))
+    changed(conn)
+    return get_destination(conn, destination_id)
+
+
+def _connect(conn: Connection, destination: int, source_ids: Sequence[str]) -> None:
+    """Connect a destination to exactly these sources."""
+    links, sources = definitions.destination_sources, definitions.sources
+    query = select(sources.c.id, sources.c.number).where(sources.c.id.in_(source_ids), sources.c.deleted_at.is_(None))
+    numbers = {row.id: row.number for row in conn.execute(query)}
+    unknown = [source_id for source_id in source_ids if source_id not in numbers]
+    if unknown:
+        raise UnknownSourceError(f"there is no source with the id {unknown[0]}")
+    conn.execute(delete(links).where(links.c.destination == destination))
+    if numbers:
+        conn.execute(insert(links), [{"destination": destination, "source": number} for number in numbers.values()])
+
+
+def destination_secret(conn: Connection, box: SecretBox, destination_id: str) -> str | None:
+    """Read a destination's API Secret, for signing what it sends; never for an answer."""
+    table = definitions.destinations
+    text = conn.execute(
+        select(table.c.settings).where(table.c.id == destination_id, table.c.deleted_at.is_(None))
+    ).scalar()
+    sealed = _settings(text).api_secret if text else None
+    return box.open(sealed) if sealed else None
+
+
+def delete_destination(conn: Connection, destination_id: str, *, now: int) -> bool:
+    """Delete a destination; the decisions made for it stay. False where there is no such destination."""
+    table = definitions.destinations
+    ended = conn.execute(
+        update(table).where(table.c.id == destination_id, table.c.deleted_at.is_(None)).values(deleted_at=now)
+    )
+    changed(conn)
+    return ended.rowcount > 0

@@ -1,0 +1,71 @@
+"""Histories: the kept messages of each identity by event time; a profile's is the union of its identities' spans."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from richpanel.core.identity import UID, spans, visitor_spans
+from richpanel.store import identities, schema
+from richpanel.store.bulk import fetch, insert, many
+from richpanel.store.schema import part_of
+
+
+class Span(NamedTuple):
+    """The messages of one identity with `from_t <= t < to_t`."""
+
+    identity: int
+    from_t: int
+    to_t: int
+
+
+FOREVER = 1 << 62
+
+
+def add(connection: Connection, rows: Iterable[tuple[int, int, int, int]]) -> None:
+    """Add kept messages: (identity, t, number, type)."""
+    placed = sorted((part_of(number), identity, t, number, kind) for identity, t, number, kind in rows)
+    insert(connection, schema.history, placed)
+
+
+def remove(connection: Connection, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Take messages out of a history: (identity, t, number)."""
+    many(
+        connection,
+        "DELETE FROM history WHERE part = ? AND identity = ? AND t = ? AND n = ?",
+        [(part_of(number), identity, t, number) for identity, t, number in rows],
+    )
+
+
+def of_profile(connection: Connection, profile: int, max_uids: int) -> list[Span]:
+    """Give the spans that make up a profile's history (`semantics.md` 3)."""
+    known = identities.by_number(connection, [profile]).get(profile)
+    if known is None:
+        return []
+    kind, _, runs = known
+    if kind != UID:
+        return [Span(profile, start, end) for start, end in visitor_spans(runs, max_uids)]
+    found = [Span(profile, 0, FOREVER)]
+    for alias, _, _, alias_runs in identities.aliases(connection, profile):
+        found += [Span(alias, start, end) for start, end in spans(alias_runs, profile, max_uids)]
+    return found
+
+
+def any_between(connection: Connection, identity: int, from_t: int, to_t: int) -> bool:
+    """Tell whether an identity has kept messages with `from_t <= t < to_t`."""
+    row = connection.exec_driver_sql(
+        "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part WHERE h.identity = ? AND h.t >= ? AND h.t < ? LIMIT 1",
+        (identity, from_t, to_t),
+    ).first()
+    return row is not None
+
+
+def numbers(connection: Connection, span: Span) -> Sequence[tuple[int, int, int]]:
+    """Give (t, number, type) of a span's messages, in no order."""
+    return fetch(
+        connection,
+        "SELECT h.t, h.n, h.type FROM parts p CROSS JOIN history h ON h.part = p.part "
+        "WHERE h.identity = ? AND h.t >= ? AND h.t < ?",
+        *span,
+    )
+

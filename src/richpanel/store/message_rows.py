@@ -1,0 +1,104 @@
+"""Messages as stored: one compact row each, pointing at the body in the log."""
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.record import Meta
+from richpanel.store import schema
+from richpanel.store.bulk import LISTED, fetch, insert, listed, many
+
+Bodies = Callable[[int, int], bytes]
+"""Reads bytes of the log: (place, size)."""
+
+_LENGTH: Final = struct.Struct("<I")
+_decode_meta = msgspec.json.Decoder(Meta).decode
+
+
+class StoredMessage(NamedTuple):
+    """A row of `messages`."""
+
+    n: int
+    place: int
+    size: int
+    lead: int
+    item: int
+    source: int
+    type: int
+    t: int
+    received: int
+    identity: int
+    alias: int | None
+    event: int | None
+    outcome: int
+    decisions: int | None
+
+
+class _Id(msgspec.Struct):
+    messageId: str | int | None = None
+
+
+_decode_id = msgspec.json.Decoder(_Id).decode
+COLUMNS: Final = ", ".join(StoredMessage._fields)
+
+
+def load(connection: Connection, numbers: Iterable[int]) -> dict[int, StoredMessage]:
+    """Load messages by number."""
+    rows = fetch(connection, f"SELECT {COLUMNS} FROM messages WHERE n IN {LISTED}", listed(numbers))
+    return {row[0]: StoredMessage(*row) for row in rows}
+
+
+def meta(bodies: Bodies, place: int, lead: int) -> Meta:
+    """Read what a message shares with the others of its record."""
+    start = place - lead
+    (length,) = _LENGTH.unpack(bodies(start, _LENGTH.size))
+    return _decode_meta(bodies(start + _LENGTH.size, length))
+
+
+def message_id(bodies: Bodies, message: StoredMessage) -> str:
+    """Read a message's id from its body, or from its record where the door gave it one."""
+    given = _decode_id(bodies(message.place, message.size)).messageId
+    if given is not None and given != "":
+        return str(given)
+    return meta(bodies, message.place, message.lead).ids[message.item]
+
+
+def add(connection: Connection, rows: Sequence[StoredMessage]) -> None:
+    """Add messages, numbers growing."""
+    insert(connection, schema.messages, rows)
+
+
+def add_repeats(connection: Connection, rows: Sequence[tuple[int, int, int, int, int, int]]) -> None:
+    """Add repeats: (number of the message that counts, place, size, lead, receivedAt, conflict)."""
+    many(
+        connection,
+        "INSERT INTO duplicates (n, place, size, lead, received, conflict) VALUES (?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def add_changes(connection: Connection, rows: Sequence[tuple[int, str]]) -> None:
+    """Keep what applying messages changed, for their traces."""
+    insert(connection, schema.changes, rows, replace=True)
+
+
+def add_discards(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Add discards: (hash, source, at, code, place, size, full size, lead)."""
+    many(
+        connection,
+        "INSERT INTO discards (hash, source, at, code, place, size, full_size, lead) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def count(connection: Connection, counts: dict[tuple[int, str], int]) -> None:
+    """Add to the counters of (source number, what became of its messages)."""
+    many(
+        connection,
+        "INSERT INTO counters (source, what, count) VALUES (?, ?, ?) "
+        "ON CONFLICT (source, what) DO UPDATE SET count = count + excluded.count",
+        [(source, what, more) for (source, what), more in counts.items()],
+    )

@@ -1,0 +1,114 @@
+"""Orders as stored: a fold of their own, with the owner whose figures they count in."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.order import OrderState, pack, unpack
+from richpanel.store import schema
+from richpanel.store.bulk import LISTED, fetch, listed, many
+
+OrderKey = tuple[int, str]
+"""The connector's number (its shop) and the order id (`semantics.md` 6)."""
+
+
+class StoredOrder(msgspec.Struct):
+    """An order; `number` is 0 until it is stored.
+
+    `figure`: void, currency and net amount as last added to its owner's figures; None while no order event has come.
+    """
+
+    key: OrderKey
+    state: OrderState
+    number: int = 0
+    owner: int = 0
+    placed_at: int = 0
+    figure: tuple[bool, str, str] | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_figure = msgspec.json.Decoder(tuple[bool, str, str] | None).decode
+_COLUMNS = 'id, connector, order_id, owner, placed_at, figure, state'
+
+
+def _read(rows: Iterable[Sequence[object]]) -> list[StoredOrder]:
+    return [
+        StoredOrder((connector, order_id), unpack(state), number, owner, placed_at, _decode_figure(figure))  # type: ignore[arg-type]
+        for number, connector, order_id, owner, placed_at, figure, state in rows
+    ]
+
+
+def load(connection: Connection, keys: Iterable[OrderKey]) -> dict[OrderKey, StoredOrder]:
+    """Load orders by key; unknown ones are left out."""
+    wanted = set(keys)
+    statement = f"SELECT {_COLUMNS} FROM orders WHERE connector = ? AND order_id IN {LISTED}"
+    found: dict[OrderKey, StoredOrder] = {}
+    for connector in {key[0] for key in wanted}:
+        ids = [key[1] for key in wanted if key[0] == connector]
+        for order in _read(fetch(connection, statement, connector, listed(ids))):
+            found[order.key] = order
+    return found
+
+
+def of_profiles(connection: Connection, profiles: Iterable[int]) -> dict[OrderKey, StoredOrder]:
+    """Load every order of which one of these profiles sent an event."""
+    rows = fetch(
+        connection,
+        f"SELECT {_COLUMNS} FROM orders WHERE id IN "
+        f'(SELECT "order" FROM order_profiles WHERE profile IN {LISTED})',
+        listed(set(profiles)),
+    )
+    return {order.key: order for order in _read(rows)}
+
+
+def of_owner(
+    connection: Connection, owner: int, *, limit: int, before: tuple[int, int] | None = None
+) -> list[StoredOrder]:
+    """Load a profile's orders, the one placed last first; `before` is (placed at, number) of the last one given."""
+    placed, number = before or (1 << 62, 0)
+    rows = fetch(
+        connection,
+        f"SELECT {_COLUMNS} FROM orders WHERE owner = ? AND placed_at > 0 AND (placed_at, id) < (?, ?) "
+        "ORDER BY placed_at DESC, id DESC LIMIT ?",
+        owner,
+        placed,
+        number,
+        limit,
+    )
+    return _read(rows)
+
+
+def save(connection: Connection, orders: Sequence[StoredOrder]) -> None:
+    """Write orders and which profiles took part in them; new ones are numbered here."""
+    (newest,) = fetch(connection, "SELECT coalesce(max(id), 0) FROM orders")[0]
+    for order in orders:
+        if not order.number:
+            newest += 1
+            order.number = newest
+    rows = [
+        (o.number, *o.key, o.owner, o.placed_at, _encode(o.figure).decode(), pack(o.state))
+        for o in orders
+        if o.state.entries
+    ]
+    many(
+        connection,
+        "INSERT INTO orders (id, connector, order_id, owner, placed_at, figure, state) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, placed_at = excluded.placed_at, "
+        "figure = excluded.figure, state = excluded.state",
+        rows,
+    )
+    taken = {(entry.profile, o.number) for o in orders for entry in o.state.entries}
+    many(connection, 'INSERT OR IGNORE INTO order_profiles (profile, "order") VALUES (?, ?)', sorted(taken))
+
+
+def remove(connection: Connection, numbers: Iterable[int]) -> None:
+    """Remove orders that have no events any more."""
+    gone = [(number,) for number in numbers]
+    many(connection, "DELETE FROM orders WHERE id = ?", gone)
+    many(connection, 'DELETE FROM order_profiles WHERE "order" = ?', gone)
+
+
+def forget_profiles(connection: Connection, profiles: Iterable[int]) -> None:
+    """Forget in which orders these profiles took part."""
+    many(connection, "DELETE FROM order_profiles WHERE profile = ?", [(number,) for number in profiles])

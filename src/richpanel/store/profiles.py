@@ -1,0 +1,201 @@
+"""Profiles: lists, search, and one person with everything that is known (contract.md, "REST API")."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core import identity
+from richpanel.core.figures import figures, view
+from richpanel.core.identity import ANONYMOUS, EMAIL, KINDS, PHONE, UID
+from richpanel.core.ids import email_address, phone_address
+from richpanel.core.money import text
+from richpanel.core.profile import Profile, unpack
+from richpanel.core.timestamps import iso
+from richpanel.store import identities, order_rows
+from richpanel.store.account import AccountSettings
+from richpanel.store.bulk import fetch
+from richpanel.store.paging import Page, read_cursor, write_cursor
+from richpanel.store.person import CustomerDetail, Identity, ProfileView, fields, last_order_fields
+
+__all__ = ["CustomerDetail", "Moved", "ProfileView", "count_profiles", "find_customer", "find_visitor", "list_profiles"]
+
+CUSTOMER_SORTS: Final = {"lastSeen": "last_seen", "createdAt": "created_at", "name": "name", "ltv": "ltv"}
+DEFAULT_SORT: Final = "-lastSeen"
+MAX_FOUND: Final = 1_000
+"""A search looks at this many matches at the most; who needs more types another letter."""
+MAX_ORDER_IDS: Final = 100
+_WORDS: Final = re.compile(r"\w+", re.UNICODE)
+_ROW: Final = "p.id, i.kind, i.value, p.state"
+
+
+class Moved(msgspec.Struct):
+    """This person is a customer under another uid now: the answer is 308."""
+
+    uid: str
+
+
+def _sort(given: str | None) -> tuple[str, bool]:
+    """Read a sort: the column, and whether it goes down. Raises ValueError."""
+    wanted = given or DEFAULT_SORT
+    column = CUSTOMER_SORTS.get(wanted.removeprefix("-"))
+    if column is None:
+        allowed = ", ".join(f"{name}, -{name}" for name in CUSTOMER_SORTS)
+        raise ValueError(f"sort must be one of {allowed}")
+    return column, wanted.startswith("-")
+
+
+def list_profiles(
+    connection: Connection,
+    account: AccountSettings,
+    *,
+    customers: bool,
+    q: str | None,
+    sort: str | None,
+    cursor: str | None,
+    limit: int,
+) -> Page[ProfileView]:
+    """List customers or visitors, or those that match `q` (words or their beginnings, in any of the indexed fields)."""
+    column, down = _sort(sort)
+    at = read_cursor(cursor, str | int | None, int)
+    if q and q.strip():
+        found = _search(connection, q) if customers else _visitors_called(connection, q.strip())
+        where, parameters = f"p.id IN (SELECT value FROM json_each(?)) AND p.customer = {int(customers)}", [found]
+    else:
+        where, parameters = f"p.customer = {int(customers)}", []
+    key = f"p.{column}"
+    if at is not None:
+        where += f" AND ({key}, p.id) {'<' if down else '>'} (?, ?)"
+        parameters += list(at)
+    elif column == "name":
+        where += " AND p.name IS NOT NULL"
+    order = "DESC" if down else "ASC"
+    rows = fetch(
+        connection,
+        f"SELECT {_ROW}, {key} FROM profiles p JOIN identities i ON i.id = p.id WHERE {where} "
+        f"ORDER BY {key} {order}, p.id {order} LIMIT ?",
+        *parameters,
+        limit + 1,
+    )
+    views = [ProfileView(**fields(n, kind, value, unpack(state), account)) for n, kind, value, state, _ in rows[:limit]]
+    more = write_cursor(rows[limit - 1][4], rows[limit - 1][0]) if len(rows) > limit else None
+    return Page(views, more)
+
+
+def _search(connection: Connection, q: str) -> str:
+    """Find the customers that match every word of `q`; give their numbers as JSON."""
+    phrases = []
+    for term in q.split()[:8]:
+        words = _WORDS.findall(term)
+        if words:
+            phrases.append('"' + " ".join(words) + '"*')
+    if not phrases:
+        return "[]"
+    rows = fetch(
+        connection,
+        "SELECT rowid FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT ?",
+        " AND ".join(phrases),
+        MAX_FOUND,
+    )
+    return msgspec.json.encode([row[0] for row in rows]).decode()
+
+
+def _visitors_called(connection: Connection, q: str) -> str:
+    """Find the visitors whose id is exactly `q`."""
+    rows = fetch(connection, "SELECT id FROM identities WHERE value = ? AND kind < 2 LIMIT 10", q) if q else []
+    return msgspec.json.encode([row[0] for row in rows]).decode()
+
+
+def count_profiles(connection: Connection, customers: bool) -> int:
+    """Count customers or visitors."""
+    rows = fetch(connection, "SELECT count(*) FROM profiles WHERE customer = ?", int(customers))
+    return int(rows[0][0])
+
+
+def find_customer(connection: Connection, account: AccountSettings, uid: str) -> CustomerDetail | Moved | None:
+    """Find a customer by uid, or by the address or id of a provisional one; Moved where that is linked now."""
+    keys = [(UID, uid), (EMAIL, email_address(uid)), (PHONE, phone_address(uid, account.phone_country)), (ANONYMOUS, uid)]
+    for kind, value in keys:
+        if value is not None:
+            found = _find(connection, account, (kind, value), customer=True)
+            if found is not None:
+                return found
+    return None
+
+
+def find_visitor(connection: Connection, account: AccountSettings, visitor_id: str) -> CustomerDetail | Moved | None:
+    """Find a visitor by anonymousId, or by the uid of someone never identified; Moved where it is a customer now."""
+    for kind in (ANONYMOUS, UID):
+        found = _find(connection, account, (kind, visitor_id), customer=False)
+        if found is not None:
+            return found
+    return None
+
+
+def _find(
+    connection: Connection, account: AccountSettings, key: identities.Key, *, customer: bool
+) -> CustomerDetail | Moved | None:
+    known = identities.find(connection, account.hash_key, [key]).get(key)
+    if known is None:
+        return None
+    number, runs = known
+    rows = fetch(connection, "SELECT state FROM profiles WHERE id = ?", number)
+    if rows:
+        profile = unpack(rows[0][0])
+        if (profile.customer is not None) == customer:
+            return _detail(connection, account, number, key, profile)
+        return Moved(key[1]) if profile.customer is not None else None
+    owner = identity.owner(identity.unpack(runs), 1 << 62)
+    if owner is None and key[0] in (EMAIL, PHONE):
+        owner = _address_owner(connection, number)
+    return None if owner is None else _moved_to(connection, owner)
+
+
+def _address_owner(connection: Connection, address: int) -> int | None:
+    rows = identities.address_rows(connection, address)
+    return rows[-1][3] if rows else None
+
+
+def _moved_to(connection: Connection, owner: int) -> Moved | None:
+    found = identities.by_number(connection, [owner]).get(owner)
+    return None if found is None else Moved(found[1])
+
+
+def _detail(
+    connection: Connection, account: AccountSettings, number: int, key: identities.Key, profile: Profile
+) -> CustomerDetail:
+    detail: dict[str, Any] = fields(number, *key, profile, account)
+    newest = order_rows.of_owner(connection, number, limit=MAX_ORDER_IDS)
+    last = view(newest[0].state, account.currency, account.void_statuses) if newest else None
+    return CustomerDetail(
+        **detail,
+        identities=_identities(connection, number, key),
+        ltv_by_currency={code: text(figure.total) for code, figure in sorted(profile.currencies.items())},
+        order_ids=[order.key[1] for order in newest],
+        first_order_at=_first_order_at(connection, number),
+        **last_order_fields(figures([last] if last is not None else [], account.currency)),
+    )
+
+
+def _first_order_at(connection: Connection, number: int) -> str | None:
+    rows = fetch(
+        connection,
+        "SELECT placed_at FROM orders WHERE owner = ? AND placed_at > 0 ORDER BY placed_at LIMIT 1",
+        number,
+    )
+    return iso(rows[0][0]) if rows else None
+
+
+def _identities(connection: Connection, number: int, key: identities.Key) -> list[Identity]:
+    """Give the ids and addresses of a person: their own, the aliases with a run of theirs, the addresses they gave."""
+    found = [Identity(KINDS[key[0]], key[1])]
+    for _, kind, value, runs in identities.aliases(connection, number):
+        since = next((run.stamp[0] for run in runs if run.uid == number), None)
+        found.append(Identity(KINDS[kind], value, None if since is None else iso(since)))
+    first: dict[int, int] = {}
+    for address, t, *_ in identities.email_rows(connection, number):
+        first.setdefault(address, t)
+    for address, (kind, value, _) in identities.by_number(connection, first.keys() - {0}).items():
+        found.append(Identity(KINDS[kind], value, iso(first[address])))
+    return found

@@ -1,0 +1,241 @@
+"""Tables of the state: the fold of the messages kept for the account (`semantics.md` 1).
+
+Laid out for millions of events (docs/decisions/0003): a message's body stays in the log and is pointed to; tables that
+get a row per message begin with `part`, the message number's half million, so that inserts touch a bounded set of pages
+however large the table is; what a profile is and its newest sessions travel in one row.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+metadata: Final = MetaData()
+Big: Final = BigInteger().with_variant(Integer, "sqlite")
+PART: Final = 1 << 19
+"""Messages per part."""
+
+
+def part_of(number: int) -> int:
+    """Give the part that message `number` belongs to."""
+    return number // PART
+
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("position", Big, nullable=False),  # End of the last applied record: every one before it is applied.
+    Column("messages", Big, nullable=False),  # The number of the newest message.
+    Column("received_at", Big, nullable=False),  # receivedAt of that record, ms.
+)
+
+names = Table(  # Event and page names, and decision sets, written once.
+    "names",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("value", Text, nullable=False, unique=True),
+)
+
+identities = Table(  # Every id and address ever seen, numbered; an alias carries its runs (`core.identity`).
+    "identities",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", Big, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("runs", LargeBinary),
+    Index("identities_hash", "hash"),
+)
+
+ownership = Table(  # The aliases in which a uid has a run.
+    "ownership",
+    metadata,
+    Column("uid", Integer, primary_key=True),
+    Column("alias", Integer, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+addresses = Table(  # Each message that carries an address for a uid: what address links are decided from.
+    "addresses",
+    metadata,
+    Column("address", Integer, primary_key=True),
+    Column("t", Big, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("source", Integer, primary_key=True),
+    Column("uid", Integer, nullable=False),
+    Column("kind", SmallInteger, nullable=False),  # 0 identify, 1 page or track, 2 identify that removes the email.
+    Index("addresses_uid", "uid"),
+    sqlite_with_rowid=False,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("place", Big, nullable=False),  # Where the item's bytes stand in the log.
+    Column("size", Integer, nullable=False),
+    Column("lead", Integer, nullable=False),  # `place` less the start of its payload.
+    Column("item", SmallInteger, nullable=False),  # Its index in the record.
+    Column("source", Integer, nullable=False),
+    Column("type", SmallInteger, nullable=False),  # Index into core.message.TYPES, 6 for channel activity.
+    Column("t", Big, nullable=False),
+    Column("received", Big, nullable=False),
+    Column("identity", Integer, nullable=False),  # Whose history it is in: the uid's, else the alias's.
+    Column("alias", Integer),  # The anonymousId beside a uid.
+    Column("event", Integer),  # names.id of the event or page name.
+    Column("outcome", SmallInteger, nullable=False),  # Index into store.messages.OUTCOMES.
+    Column("decisions", Integer),  # names.id of the decision set, as JSON.
+    Index("messages_not_kept", "n", sqlite_where=text("outcome <> 0")),
+    Index("messages_rare_types", "type", "n", sqlite_where=text("type NOT IN (1, 2)")),
+)
+
+message_ids = Table(  # By keyed hash of (source, messageId); the id itself stands in the body.
+    "message_ids",
+    metadata,
+    Column("part", Integer, primary_key=True),
+    Column("hash", Big, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+history = Table(  # Kept messages by identity and event time.
+    "history",
+    metadata,
+    Column("part", Integer, primary_key=True),
+    Column("identity", Integer, primary_key=True),
+    Column("t", Big, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("type", SmallInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+parts = Table(  # What a part holds: its span of event time, and a filter of its message ids once it is full.
+    "parts",
+    metadata,
+    Column("part", Integer, primary_key=True),
+    Column("first_t", Big, nullable=False),
+    Column("last_t", Big, nullable=False),
+    Column("filter", LargeBinary),
+)
+
+profiles = Table(  # One row per person; `state` is core.profile.Profile as msgpack.
+    "profiles",
+    metadata,
+    Column("id", Integer, primary_key=True),  # identities.id of the uid, else of the alias.
+    Column("customer", SmallInteger, nullable=False),
+    Column("last_seen", Big, nullable=False),
+    Column("created_at", Big, nullable=False),
+    Column("name", Text),
+    Column("ltv", Big, nullable=False),  # In hundredths, for sorting; the exact figure is in `state`.
+    Column("state", LargeBinary, nullable=False),
+    Index("profiles_last_seen", "customer", "last_seen", "id"),
+    Index("profiles_created_at", "customer", "created_at", "id", sqlite_where=text("customer = 1")),
+    Index("profiles_name", "name", "id", sqlite_where=text("customer = 1")),
+    Index("profiles_ltv", "ltv", "id", sqlite_where=text("customer = 1")),
+)
+
+sessions = Table(  # Sessions that are no longer a profile's newest; those stand in its row.
+    "sessions",
+    metadata,
+    Column("profile", Integer, primary_key=True),
+    Column("key", Text, primary_key=True),  # The richpanel_session_id; empty for generated ones.
+    Column("start", Big, primary_key=True),  # 0 for explicit ones: their key is enough.
+    Column("end", Big, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # core.session.Session as msgpack.
+    sqlite_with_rowid=False,
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("connector", Integer, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("owner", Integer, nullable=False),
+    Column("placed_at", Big, nullable=False),  # ms UTC
+    Column("figure", Text, nullable=False),  # What it adds to its owner's figures: JSON [void, currency, amount].
+    Column("state", LargeBinary, nullable=False),  # core.order.OrderState as msgpack.
+    Index("orders_key", "connector", "order_id", unique=True),
+    Index("orders_owner", "owner", "placed_at"),
+)
+
+order_profiles = Table(  # Every profile that sent an event of an order, owner or not.
+    "order_profiles",
+    metadata,
+    Column("profile", Integer, primary_key=True),
+    Column("order", Integer, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+channel_activity = Table(  # Who a channel message names, so that it moves when one of them becomes known.
+    "channel_activity",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("uid", Integer),
+    Column("email", Integer),
+    Column("phone", Integer),
+    Column("anonymous", Integer),
+    Column("identity", Integer, nullable=False),
+    Index("channel_email", "email", sqlite_where=text("email IS NOT NULL")),
+    Index("channel_phone", "phone", sqlite_where=text("phone IS NOT NULL")),
+    Index("channel_anonymous", "anonymous", sqlite_where=text("anonymous IS NOT NULL")),
+)
+
+duplicates = Table(  # Repeats of a message id; `conflict` where the content differs.
+    "duplicates",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("place", Big, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("lead", Integer, nullable=False),
+    Column("received", Big, nullable=False),
+    Column("conflict", SmallInteger, nullable=False),
+    Index("duplicates_n", "n"),
+)
+
+discards = Table(
+    "discards",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", Big),  # As in message_ids, where the item had a readable id.
+    Column("source", Integer, nullable=False),
+    Column("at", Big, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("place", Big, nullable=False),
+    Column("size", Integer, nullable=False),  # Of the kept (cut) payload.
+    Column("full_size", Integer, nullable=False),
+    Column("lead", Integer, nullable=False),
+    Index("discards_hash", "hash", sqlite_where=text("hash IS NOT NULL")),
+    Index("discards_source", "source", "id"),
+)
+
+changes = Table(  # What applying a message changed, as JSON; for its trace.
+    "changes",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("data", Text, nullable=False),
+)
+
+counters = Table(  # Messages and discards by source and what became of them; `dropped` counts discards let go.
+    "counters",
+    metadata,
+    Column("source", Integer, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("count", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+SEARCH: Final = "search"
+"""The full-text table of customers: name, email, phone and uid, by profile id."""

@@ -1,0 +1,202 @@
+"""A person's timeline: page and track calls, channel activity, and the moment they became a customer (`semantics.md` 5)."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.channel import CHANNEL_TYPE, decode_activity
+from richpanel.core.identity import MAX_UIDS
+from richpanel.core.ids import clean_id
+from richpanel.core.message import TYPES, decode_message
+from richpanel.core.profile import unpack
+from richpanel.core.stamps import Stamp
+from richpanel.core.timestamps import iso
+from richpanel.core.traits import SESSION_KEY
+from richpanel.store import history, message_rows, parts
+from richpanel.store.account import AccountSettings
+from richpanel.store.bulk import fetch
+from richpanel.store.history import Span
+from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.paging import Page, read_cursor, write_cursor
+from richpanel.store.sessions import generated_between
+from richpanel.store.sources import SourceRow
+
+BECAME_CUSTOMER: Final = "became_customer"
+_FOREVER: Final = 1 << 62
+_decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class TimelineItem(msgspec.Struct, rename="camel", kw_only=True):
+    """One entry: `type` is page, track, channel or became_customer; `event` the event's or page's name."""
+
+    id: str
+    type: str
+    event: str | None
+    timestamp: str
+    session_id: str | None
+    properties: msgspec.Raw
+    source: str
+    channel: str | None = None
+
+
+class _Entry(msgspec.Struct):
+    stamp: Stamp
+    rank: int  # Becoming a customer comes right after what made it.
+    item: TimelineItem
+    generated: bool = False
+
+    @property
+    def order(self) -> tuple[Stamp, int]:
+        return (self.stamp, self.rank)
+
+
+def list_timeline(
+    connection: Connection,
+    bodies: Bodies,
+    account: AccountSettings,
+    sources: Mapping[int, SourceRow],
+    profile: int,
+    *,
+    cursor: str | None,
+    limit: int,
+) -> Page[TimelineItem]:
+    """List a profile's timeline, newest first."""
+    at = read_cursor(cursor, int, str, str, int)
+    before = None if at is None else ((at[0], at[1], at[2]), at[3])
+    numbers = _newest(connection, profile, _FOREVER if before is None else before[0][0], limit)
+    opened = message_rows.load(connection, numbers)
+    entries = [_entry(row, bodies, sources[row.source], account) for row in opened.values()]
+    customer = _became_customer(connection, profile)
+    if customer is not None:
+        entries.append(customer)
+    entries.sort(key=lambda entry: entry.order, reverse=True)
+    if before is not None:
+        entries = [entry for entry in entries if entry.order < before]
+    shown = entries[:limit]
+    _name_sessions(connection, profile, shown)
+    more = write_cursor(*shown[-1].stamp, shown[-1].rank) if len(entries) > limit else None
+    return Page([entry.item for entry in shown], more)
+
+
+def _newest(connection: Connection, profile: int, until: int, limit: int) -> list[int]:
+    """Find the numbers of the newest entries at or before `until`: more than `limit`, and all of the last one's instant.
+
+    Entries of one instant are ordered by what stands in their bodies, so an instant is taken whole or not at all.
+    """
+    spans = history.of_profile(connection, profile, MAX_UIDS)
+    found: list[tuple[int, int]] = []
+    if until != _FOREVER:
+        found += _at(connection, spans, until)
+    earlier: list[tuple[int, int]] = []
+    for part, first_t, last_t in parts.all_spans(connection):
+        if first_t >= until or (len(earlier) > limit and last_t < earlier[limit][0]):
+            continue
+        for span in spans:
+            earlier += fetch(
+                connection,
+                "SELECT t, n FROM history WHERE part = ? AND identity = ? AND t >= ? AND t < ? AND type IN (1, 2, 6) "
+                "ORDER BY t DESC LIMIT ?",
+                part,
+                span.identity,
+                span.from_t,
+                min(span.to_t, until),
+                limit + 1,
+            )
+        earlier.sort(reverse=True)
+        del earlier[limit + 1 :]
+    if len(earlier) > limit:
+        last = earlier[-1][0]
+        earlier = [entry for entry in earlier if entry[0] > last] + _at(connection, spans, last)
+    return [number for _, number in (*found, *earlier)]
+
+
+def _at(connection: Connection, spans: Iterable[Span], t: int) -> list[tuple[int, int]]:
+    """Find all entries of one instant."""
+    rows: list[tuple[int, int]] = []
+    for span in spans:
+        if span.from_t <= t < span.to_t:
+            rows += [(t, n) for _, n, kind in history.numbers(connection, Span(span.identity, t, t + 1)) if kind in (1, 2, 6)]
+    return rows
+
+
+def _entry(row: StoredMessage, bodies: Bodies, source: SourceRow, account: AccountSettings) -> _Entry:
+    body = bodies(row.place, row.size)
+    if row.type == CHANNEL_TYPE:
+        return _channel_entry(row, body, source)
+    message = decode_message(body)
+    given = message.messageId
+    if given is None or given == "":
+        given = message_rows.message_id(bodies, row)
+    key, properties = _split_session(message.properties, account.blocked_ids)
+    item = TimelineItem(
+        id=str(given),
+        type=TYPES[row.type],
+        event=message.event if row.type == 1 else message.name,
+        timestamp=iso(row.t),
+        session_id=key,
+        properties=properties,
+        source=source.id,
+    )
+    return _Entry((row.t, item.id, source.id), 0, item, generated=key is None)
+
+
+def _split_session(raw: msgspec.Raw, blocked: frozenset[str]) -> tuple[str | None, msgspec.Raw]:
+    """Take the session id out of properties: it is routing data (`semantics.md` 4)."""
+    if not raw or memoryview(raw) == b"null":
+        return None, msgspec.Raw(b"{}")
+    if SESSION_KEY.encode() not in memoryview(raw).tobytes():
+        return None, raw
+    properties = _decode_properties(raw)
+    given = properties.pop(SESSION_KEY, None)
+    key = None if given is None else clean_id(msgspec.json.decode(given), blocked)
+    return key, msgspec.Raw(msgspec.json.encode(properties))
+
+
+def _channel_entry(row: StoredMessage, body: bytes, source: SourceRow) -> _Entry:
+    activity = decode_activity(body)
+    texts = {"subject": activity.subject, "body": activity.body}
+    item = TimelineItem(
+        id=activity.messageId,
+        type="channel",
+        event=activity.channel,
+        timestamp=iso(row.t),
+        session_id=None,
+        properties=msgspec.Raw(msgspec.json.encode({key: text for key, text in texts.items() if text is not None})),
+        source=source.id,
+        channel=activity.channel,
+    )
+    return _Entry((row.t, item.id, source.id), 0, item)
+
+
+def _became_customer(connection: Connection, profile: int) -> _Entry | None:
+    rows = fetch(connection, "SELECT state FROM profiles WHERE id = ?", profile)
+    stamp = unpack(rows[0][0]).customer if rows else None
+    if stamp is None:
+        return None
+    item = TimelineItem(
+        id=stamp[1],
+        type=BECAME_CUSTOMER,
+        event="Became a customer",
+        timestamp=iso(stamp[0]),
+        session_id=None,
+        properties=msgspec.Raw(b"{}"),
+        source=stamp[2],
+    )
+    return _Entry(stamp, 1, item)
+
+
+def _name_sessions(connection: Connection, profile: int, entries: list[_Entry]) -> None:
+    """Give each entry without a session id of its own that of the generated session it falls into."""
+    times = [entry.stamp[0] for entry in entries if entry.generated]
+    if not times:
+        return
+    sessions = generated_between(connection, profile, min(times), max(times))
+    starts = [session.start for session in sessions]
+    for entry in entries:
+        if entry.generated:
+            at = bisect_right(starts, entry.stamp[0]) - 1
+            if at >= 0 and entry.stamp[0] <= sessions[at].end:
+                entry.item.session_id = sessions[at].id

@@ -1,0 +1,181 @@
+"""Traces: everything that became of one message (mission.md, B3)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core import identity
+from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.core.identity import ANONYMOUS
+from richpanel.core.message import TYPES
+from richpanel.core.routing import Decision
+from richpanel.core.timestamps import iso
+from richpanel.store import identities, message_rows, names
+from richpanel.store.bulk import LISTED, fetch, listed
+from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.sources import SourceRow
+
+_OUTCOMES = ("kept", "unsupported", "filtered", "failed")
+_TYPE_NAMES = (*TYPES, "channel")
+
+
+class MatchedProfile(msgspec.Struct, omit_defaults=True, frozen=True):
+    """Whose a kept message is: a customer's or known person's uid, or a visitor's anonymousId."""
+
+    uid: str | None = None
+    visitor: str | None = None
+
+
+class Repeat(msgspec.Struct, rename="camel"):
+    """Another arrival of the same id; `conflict` where its content differs."""
+
+    received_at: str
+    conflict: bool
+
+
+class Trace(msgspec.Struct, rename="camel", kw_only=True):
+    """One message: received, decided, changed, delivered (contract.md)."""
+
+    message_id: str
+    source: str
+    type: str | None
+    event: str | None = None
+    received_at: str
+    timestamp: str | None
+    outcome: str
+    code: str | None = None
+    conflict: bool = False
+    profile: MatchedProfile = MatchedProfile()
+    changes: list[msgspec.Raw] = []
+    decisions: list[Decision] = []
+    deliveries: list[Any] = []
+    duplicates: list[Repeat] = []
+    body: msgspec.Raw
+
+
+def read_traces(
+    connection: Connection,
+    bodies: Bodies,
+    sources: Mapping[int, SourceRow],
+    hashes: Mapping[int, SourceRow],
+    message_id: str,
+) -> list[Trace]:
+    """Read the traces of the messages, and the discards, with this id under these hashes."""
+    rows = fetch(
+        connection,
+        f"SELECT i.n FROM parts p CROSS JOIN message_ids i ON i.part = p.part WHERE i.hash IN {LISTED}",
+        listed(hashes),
+    )
+    stored = message_rows.load(connection, [row[0] for row in rows])
+    found = [
+        _trace(connection, bodies, sources[row.source], row, message_id)
+        for row in stored.values()
+        if message_rows.message_id(bodies, row) == message_id
+    ]
+    return found + _discards(connection, bodies, sources, hashes, message_id)
+
+
+def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: StoredMessage, message_id: str) -> Trace:
+    texts = names.by_number(connection, [n for n in (row.event, row.decisions) if n is not None])
+    decisions = msgspec.json.decode(texts[row.decisions], type=list[Decision]) if row.decisions is not None else []
+    code = next((made.code.value for made in decisions if made.code is not None), None)
+    if row.outcome and not decisions:
+        code = "not_connected"
+    repeats = [
+        Repeat(iso(received), bool(conflict))
+        for received, conflict in fetch(
+            connection, "SELECT received, conflict FROM duplicates WHERE n = ? ORDER BY received, id", row.n
+        )
+    ]
+    changes = fetch(connection, "SELECT data FROM changes WHERE n = ?", row.n)
+    return Trace(
+        message_id=message_id,
+        source=source.id,
+        type=_TYPE_NAMES[row.type],
+        event=texts.get(row.event) if row.event is not None else None,
+        received_at=iso(row.received),
+        timestamp=iso(row.t),
+        outcome=_OUTCOMES[row.outcome],
+        code=code if row.outcome else None,
+        conflict=any(repeat.conflict for repeat in repeats),
+        profile=_profile(connection, row) if row.outcome == 0 else MatchedProfile(),
+        changes=msgspec.json.decode(changes[0][0], type=list[msgspec.Raw]) if changes else [],
+        decisions=decisions,
+        duplicates=repeats,
+        body=_body(bodies, row),
+    )
+
+
+def _profile(connection: Connection, row: StoredMessage) -> MatchedProfile:
+    """Tell whose the message is by the links known now."""
+    kind, value, runs = identities.by_number(connection, [row.identity])[row.identity]
+    if kind == ANONYMOUS:
+        owner = identity.owner(runs, row.t)
+        if owner is None:
+            return MatchedProfile(visitor=value)
+        kind, value, _ = identities.by_number(connection, [owner])[owner]
+    return MatchedProfile(uid=value)
+
+
+def _body(bodies: Bodies, row: StoredMessage) -> msgspec.Raw:
+    """Give a message as it counts: the batch's context and integrations merged in, no write key, the client's address."""
+    body = bodies(row.place, row.size)
+    if row.type == CHANNEL_TYPE:
+        return msgspec.Raw(body)
+    meta = message_rows.meta(bodies, row.place, row.lead)
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    fields.pop("writeKey", None)
+    for key, shared in (("context", meta.context), ("integrations", meta.integrations)):
+        given = _object(shared) | _object(fields.get(key))
+        if key == "context" and meta.ip is not None:
+            given.setdefault("ip", msgspec.Raw(msgspec.json.encode(meta.ip)))
+        if given:
+            fields[key] = msgspec.Raw(msgspec.json.encode(given))
+    fields.setdefault("type", msgspec.Raw(msgspec.json.encode(_TYPE_NAMES[row.type])))
+    fields.setdefault("messageId", msgspec.Raw(msgspec.json.encode(meta.ids.get(row.item))))
+    return msgspec.Raw(msgspec.json.encode(fields))
+
+
+def _object(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+    if not raw or not memoryview(raw).tobytes().lstrip().startswith(b"{"):
+        return {}
+    return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+
+
+def _discards(
+    connection: Connection,
+    bodies: Bodies,
+    sources: Mapping[int, SourceRow],
+    hashes: Mapping[int, SourceRow],
+    message_id: str,
+) -> list[Trace]:
+    rows = fetch(
+        connection,
+        f"SELECT source, at, code, place, size, full_size FROM discards WHERE hash IS NOT NULL AND hash IN {LISTED} "
+        "ORDER BY id LIMIT 50",
+        listed(hashes),
+    )
+    found = []
+    for source, at, code, place, size, _ in rows:
+        payload = bodies(place, size)
+        try:
+            body = msgspec.Raw(payload) if isinstance(msgspec.json.decode(payload), dict) else None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            body = None
+        fields = _object(body)
+        kind = msgspec.json.decode(fields["type"]) if "type" in fields else None
+        found.append(
+            Trace(
+                message_id=message_id,
+                source=sources[source].id,
+                type=kind if isinstance(kind, str) else None,
+                received_at=iso(at),
+                timestamp=None,
+                outcome="discarded",
+                code=code,
+                body=body or msgspec.Raw(msgspec.json.encode(payload.decode("utf-8", "replace"))),
+            )
+        )
+    return found
