@@ -1,0 +1,211 @@
+"""A batch: records of the log become state, in one transaction with the log position. Read `apply` top to bottom."""
+
+from collections import Counter, defaultdict
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.pipeline import look_inside
+from richpanel.log.contract import Entry
+from richpanel.process.channels import Addresses, Resolver, owner_of
+from richpanel.process.deciding import KEPT, OUTCOMES, decide_all
+from richpanel.process.definitions import Definitions
+from richpanel.process.folding import CHANNEL, IDENTIFY, Folding
+from richpanel.process.incoming import Incoming, Refused, open_entries
+from richpanel.process.memory import Memory
+from richpanel.process.orders import Orders, of_message
+from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
+from richpanel.process.refold import Reader, refold
+from richpanel.process.repeats import Settled, settle
+from richpanel.store import channels, history, identities, parts, progress
+from richpanel.store import message_rows as messages
+from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.schema import part_of
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Applied(msgspec.Struct):
+    """What a batch was: its messages and discards, and the position up to which the log is applied now."""
+
+    position: int
+    messages: int
+    repeats: int
+    discards: int
+    received_at: int
+
+
+def apply(
+    connection: Connection, memory: Memory, definitions: Definitions, entries: list[Entry], bodies: Bodies
+) -> Applied:
+    """Apply records to the state. The caller commits; after a failure `memory` must be thrown away."""
+    arrived, refused = _open(memory, definitions, entries)
+    settled = settle(connection, memory, arrived, bodies)
+    number_ids(connection, memory, settled.messages)
+    connectors = decide_all(connection, memory, definitions, settled.messages)
+    kept = [message for message in settled.messages if message.outcome == KEPT]
+    people = [message for message in kept if message.kind != CHANNEL]
+
+    reader = Reader(connection, definitions, bodies)
+    addresses = _look_inside(people, definitions)
+    carried = addresses.write(connection, memory)
+    moved = link_aliases(connection, memory, people, reader.stamp)
+    resolver = Resolver(connection, memory, definitions.account, reader.source_ids)
+    activity = resolver.number([message for message in kept if message.kind == CHANNEL])
+    memory.write_identities(connection)
+    find_owners(memory, people)
+    for message in kept:
+        if message.kind == CHANNEL:
+            message.owner = owner_of(connection, message.identity, message.t)
+
+    _write_messages(connection, memory, settled, kept)
+    channels.add(connection, activity)
+    _follow_channels(connection, resolver, people, carried, moved)
+
+    folding = Folding(connection, memory, definitions.account)
+    orders = Orders(connection, definitions.account)
+    _fold(reader, folding, orders, kept, moved)
+    orders.add(folding, _order_events(people, connectors))
+    orders.take_of(folding.new_customers)
+    orders.write(folding)
+    folding.write(_uids(connection, folding))
+
+    _write_traces(connection, folding, settled, refused)
+    position = entries[-1].end
+    received_at = max((*(m.received for m in arrived), *(r.at for r in refused)), default=0)
+    progress.advance(connection, position, memory.last_message, received_at)
+    memory.message_ids.seal(connection, memory.last_message)
+    return Applied(position, len(settled.messages), len(settled.repeats), len(refused), received_at)
+
+
+def _open(
+    memory: Memory, definitions: Definitions, entries: list[Entry]
+) -> tuple[list[Incoming], list[Refused]]:
+    arrived: list[Incoming] = []
+    refused: list[Refused] = []
+    for found in open_entries(entries, definitions.sources, memory.secret, definitions.account.blocked_ids):
+        if isinstance(found, Incoming):
+            arrived.append(found)
+        else:
+            refused.append(found)
+    return arrived, refused
+
+
+def _look_inside(people: list[Incoming], definitions: Definitions) -> Addresses:
+    """Look inside page and track calls, and note the addresses that messages carry for uids."""
+    addresses = Addresses(definitions.account)
+    blocked = definitions.account.blocked_ids
+    for message in people:
+        if message.kind != IDENTIFY:
+            message.inside = look_inside(message.message, message.meta.context, blocked)
+        if message.uid is not None:
+            addresses.note(message)
+    return addresses
+
+
+def _write_messages(connection: Connection, memory: Memory, settled: Settled, kept: list[Incoming]) -> None:
+    events = memory.name(connection, {message.event for message in settled.messages if message.event})
+    messages.add(
+        connection,
+        [
+            StoredMessage(
+                m.n,
+                m.place,
+                m.size,
+                m.lead,
+                m.item,
+                m.source.number,
+                m.kind,
+                m.t,
+                m.received,
+                m.identity,
+                m.alias or None,
+                events[m.event] if m.event else None,
+                m.outcome,
+                m.decision or None,
+            )
+            for m in settled.messages
+        ],
+    )
+    memory.message_ids.add(connection, [(message.hash, message.n) for message in settled.messages])
+    history.add(connection, [(message.identity, message.t, message.n, message.kind) for message in kept])
+    spans: dict[int, tuple[int, int]] = {}
+    for message in settled.messages:
+        low, high = spans.get(part_of(message.n), (message.t, message.t))
+        spans[part_of(message.n)] = (min(low, message.t), max(high, message.t))
+    parts.widen(connection, spans)
+
+
+def _follow_channels(
+    connection: Connection, resolver: Resolver, people: list[Incoming], carried: set[int], moved: Moved
+) -> None:
+    """Move stored channel activity whose sender became known; both sides are folded afresh."""
+    if not channels.any_at_all(connection):
+        return
+    uids = {message.identity for message in people if message.uid is not None}
+    aliases = {message.alias or message.identity for message in people if message.anonymous is not None}
+    for row, t, old in resolver.follow(carried | channels.addresses_of(connection, uids), aliases):
+        moved.refolds.add(owner_of(connection, old, t))
+        moved.refolds.add(owner_of(connection, row.identity, t))
+
+
+def _fold(reader: Reader, folding: Folding, orders: Orders, kept: list[Incoming], moved: Moved) -> None:
+    """Fold the kept messages into their profiles: joining visitors first, or afresh where messages were taken away."""
+    groups: defaultdict[int, list[Incoming]] = defaultdict(list)
+    for message in kept:
+        groups[message.owner].append(message)
+    for visitor, uid in list(moved.joins.items()):
+        if visitor in moved.refolds or uid in moved.refolds:
+            moved.refolds.update((visitor, uid))
+            del moved.joins[visitor]
+    folding.load({*groups, *moved.joins, *moved.joins.values()})
+    joining: defaultdict[int, list[int]] = defaultdict(list)
+    for visitor, uid in moved.joins.items():
+        joining[uid].append(visitor)
+    for uid, visitors in joining.items():
+        folding.join(visitors, uid, groups.get(uid, []))
+    if moved.joins:
+        orders.hand_over(moved.joins)
+    if moved.refolds:
+        refold(reader, folding, moved.refolds, orders)
+    for owner, group in groups.items():
+        if owner not in moved.refolds:
+            folding.fold(owner, group)
+
+
+def _order_events(
+    people: list[Incoming], connectors: dict[int, int]
+) -> list[tuple[tuple[int, str], Incoming, dict[str, object]]]:
+    events = []
+    for message in people:
+        found = of_message(message)
+        if found is not None:
+            order_id, properties = found
+            events.append(((connectors[id(message)], order_id), message, properties))
+    return events
+
+
+def _uids(connection: Connection, folding: Folding) -> dict[int, str]:
+    """Give the uids of the customers whose names changed, for the search."""
+    renamed = [number for number, opened in folding.open.items() if opened.renamed]
+    return {number: value for number, (_, value, _) in identities.by_number(connection, renamed).items()}
+
+
+def _write_traces(connection: Connection, folding: Folding, settled: Settled, refused: list[Refused]) -> None:
+    """Write what people look up: changes, repeats, discards, and the counts of each."""
+    messages.add_changes(connection, [(n, _encode(changed).decode()) for n, changed in folding.changes.items()])
+    messages.add_repeats(
+        connection, [(r.number, r.place, r.size, r.lead, r.received, int(r.conflict)) for r in settled.repeats]
+    )
+    messages.add_discards(
+        connection,
+        [
+            (r.hash, r.source.number, r.at, r.discard.code.value, r.place, r.size, r.discard.size, r.lead)
+            for r in refused
+        ],
+    )
+    counts: Counter[tuple[int, str]] = Counter()
+    counts.update((message.source.number, OUTCOMES[message.outcome]) for message in settled.messages)
+    counts.update((repeat.source, "duplicate") for repeat in settled.repeats)
+    counts.update((r.source.number, f"discarded:{r.discard.code.value}") for r in refused)
+    messages.count(connection, counts)

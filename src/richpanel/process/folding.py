@@ -1,0 +1,203 @@
+"""Folding: load the profiles that a batch touches, fold their messages, write each once."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from sqlalchemy import Connection
+
+from richpanel.core import pipeline, traits
+from richpanel.core import profile as people
+from richpanel.core.pipeline import Change
+from richpanel.core.profile import Profile
+from richpanel.core.session import Book, Session
+from richpanel.process.incoming import Incoming
+from richpanel.process.memory import Memory
+from richpanel.store import profile_rows as profiles
+from richpanel.store import session_rows as sessions
+from richpanel.store.account import AccountSettings
+from richpanel.store.profile_rows import Written
+
+IDENTIFY: Final = 0
+_EVENTS: Final = (1, 2)
+CHANNEL: Final = 6
+_HUNDREDTHS_LIMIT: Final = 1 << 62
+
+
+class Open:
+    """A profile taken up for a batch: its state, its loaded sessions, and which rows those came from."""
+
+    __slots__ = ("book", "number", "profile", "renamed", "rows")
+
+    def __init__(self, number: int, profile: Profile, loaded: list[Session], gap: int) -> None:
+        self.number = number
+        self.profile = profile
+        self.renamed = False
+        self.rows = {sessions.place_of(session): session.events for session in loaded}
+        self.book = Book([*profile.open, *loaded], gap)
+
+
+def shown_as(profile: Profile) -> tuple[str, str, str]:
+    """Give the name, email and phone by which a person is found."""
+    contact = traits.contact(profile.traits, profile.carried_email)
+    name = contact.name or (profile.called[1] if profile.called else None)
+    return (name or "", contact.email or "", contact.phone or "")
+
+
+class Folding:
+    """The profiles that a batch has taken up, until they are written."""
+
+    def __init__(self, connection: Connection, memory: Memory, account: AccountSettings) -> None:
+        self.connection = connection
+        self.memory = memory
+        self.account = account
+        self.open: dict[int, Open] = {}
+        self.gone: set[int] = set()
+        self.changes: dict[int, list[Change]] = {}
+        self.new_customers: set[int] = set()
+
+    def load(self, numbers: Iterable[int]) -> None:
+        """Read many profiles at once, so that taking them up needs no query each."""
+        self.memory.load_profiles(self.connection, numbers)
+
+    def take(self, number: int, t: int, *, from_t: int, keys: Iterable[str] = (), whole: bool = False) -> Open:
+        """Take up a profile, made now if it is new, with the sessions that events from `from_t` on may touch.
+
+        A profile is taken up once in a batch: whoever does it first must name all that the batch will touch.
+        """
+        known = self.open.get(number)
+        if known is not None:
+            return known
+        profile = self.memory.profiles.get(number)
+        if profile is None:
+            profile = Profile(created=t, seen=t)
+            self.memory.profiles[number] = profile
+        loaded: list[Session] = []
+        if profile.closed:
+            loaded = self._closed_sessions(number, profile, from_t, keys, whole=whole)
+        opened = Open(number, profile, loaded, self.account.session_gap)
+        self.open[number] = opened
+        return opened
+
+    def _closed_sessions(
+        self, number: int, profile: Profile, from_t: int, keys: Iterable[str], *, whole: bool
+    ) -> list[Session]:
+        if whole:
+            return sessions.all_of(self.connection, number)
+        newest = max((session.start for session in profile.open if not session.key), default=None)
+        open_keys = {session.key for session in profile.open}
+        missing = [key for key in keys if key and key not in open_keys]
+        late = newest is not None and from_t < newest
+        if not late and not missing:
+            return []
+        return sessions.touching(self.connection, number, from_t if late else 1 << 62, missing)
+
+    def fold(self, number: int, messages: list[Incoming], *, trace: bool = True) -> None:
+        """Fold messages of one profile, in any order; with `trace`, note what each changed."""
+        lowest = min(message.t for message in messages)
+        keys = {message.inside.session_key for message in messages if message.inside is not None}
+        opened = self.take(number, lowest, from_t=lowest, keys=keys)
+        was_customer = opened.profile.customer is not None
+        for message in messages:
+            changed = fold_one(opened, message)
+            if changed:
+                opened.renamed = True
+                if trace:
+                    self.changes.setdefault(message.n, []).extend(changed)
+        if not was_customer and opened.profile.customer is not None:
+            self.new_customers.add(number)
+
+    def join(self, visitors: list[int], into: int, messages: list[Incoming]) -> None:
+        """Give visitors' whole profiles to another: they were that person all along. `messages` follow by `fold`."""
+        found = [self.take(number, 0, from_t=0, whole=True) for number in visitors if number in self.memory.profiles]
+        if not found:
+            return
+        lowest = min([*(visitor.profile.created for visitor in found), *(message.t for message in messages)])
+        keys = {message.inside.session_key for message in messages if message.inside is not None}
+        keys.update(*(visitor.book.explicit.keys() for visitor in found))
+        opened = self.take(into, found[0].profile.created, from_t=lowest, keys=keys)
+        was_customer = opened.profile.customer is not None
+        for visitor in found:
+            people.merge(opened.profile, visitor.profile)
+            for session in visitor.book.all():
+                opened.book.add(session)
+            self.drop(visitor.number)
+        opened.renamed = True
+        if not was_customer and opened.profile.customer is not None:
+            self.new_customers.add(into)
+
+    def drop(self, number: int) -> None:
+        """Forget a profile: its messages are somebody else's, or it is folded afresh."""
+        self.open.pop(number, None)
+        self.memory.profiles.pop(number, None)
+        self.gone.add(number)
+
+    def keep_figures(self, number: int, old: Profile) -> None:
+        """Carry the figures of orders over to a profile that was folded afresh: orders are folds of their own."""
+        profile = self.memory.profiles[number]
+        profile.orders, profile.currencies = old.orders, old.currencies
+        self.open[number].renamed = True
+
+    def write(self, uids: dict[int, str]) -> None:
+        """Write every profile taken up, once. `uids` names those that the search must find by uid."""
+        sessions.remove_all(self.connection, self.gone)
+        profiles.remove(self.connection, self.gone)
+        closed: list[tuple[int, Session]] = []
+        deleted: list[tuple[int, str, int]] = []
+        written: list[Written] = []
+        for number, opened in self.open.items():
+            _close_sessions(opened, closed, deleted)
+            renamed = opened.renamed and opened.profile.customer is not None
+            shown = shown_as(opened.profile) if renamed else None
+            written.append(Written(number, opened.profile, shown, _hundredths(opened.profile, self.account.currency)))
+        sessions.remove(self.connection, deleted)
+        sessions.save(self.connection, closed)
+        profiles.save(self.connection, written, uids)
+
+
+def fold_one(opened: Open, message: Incoming) -> list[Change]:
+    """Fold one message by its type (`core.pipeline`)."""
+    if message.kind in _EVENTS:
+        assert message.inside is not None
+        return pipeline.event(
+            opened.profile,
+            opened.book,
+            message.inside,
+            message.stamp,
+            has_uid=message.uid is not None,
+            source_type=message.source.type,
+        )
+    if message.kind == IDENTIFY:
+        return pipeline.identify(opened.profile, message.message, message.stamp, has_uid=message.uid is not None)
+    assert message.activity is not None
+    return pipeline.activity(opened.profile, message.activity, message.stamp)
+
+
+def _close_sessions(
+    opened: Open, closed: list[tuple[int, Session]], deleted: list[tuple[int, str, int]]
+) -> None:
+    """Keep the newest generated and the newest explicit session with the profile; the others get rows."""
+    book, profile = opened.book, opened.profile
+    profile.visits += book.visits
+    book.visits = 0
+    kept = book.generated[-1:]
+    if book.explicit:
+        kept = [*kept, max(book.explicit.values(), key=lambda session: session.last)]
+    profile.open = kept
+    stay = {id(session) for session in kept}
+    rows = set()
+    for session in (*book.generated, *book.explicit.values()):
+        if id(session) not in stay:
+            place = sessions.place_of(session)
+            rows.add(place)
+            if opened.rows.get(place) != session.events:  # Whatever changes a session adds events to it.
+                closed.append((opened.number, session))
+    deleted += [(opened.number, *place) for place in opened.rows.keys() - rows]
+    profile.closed += len(rows) - len(opened.rows)
+
+
+def _hundredths(profile: Profile, currency: str) -> int:
+    figure = profile.currencies.get(currency)
+    if figure is None:
+        return 0
+    return int(max(min(figure.total * Decimal(100), Decimal(_HUNDREDTHS_LIMIT)), Decimal(-_HUNDREDTHS_LIMIT)))

@@ -1,0 +1,76 @@
+"""The processing role: apply what the log holds, as it comes, for as long as it runs.
+
+One process does this for a data directory. When the log is far ahead, batches grow: a page that many messages touch is
+then written once for all of them. When it is not, a batch is what arrived meanwhile, so that it is visible at once.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from richpanel.log.contract import LogReader
+from richpanel.process.batch import Applied, apply
+from richpanel.process.definitions import Watch
+from richpanel.process.memory import Memory
+from richpanel.store import progress
+from richpanel.telemetry import get_logger
+
+MAX_BATCH_BYTES: Final = 16 << 20
+"""Log bytes per transaction at the most: some 15,000 messages, under a second of work."""
+IDLE_SECONDS: Final = 0.02
+RETRY_SECONDS: Final = 1.0
+
+_log: structlog.stdlib.BoundLogger = get_logger("process")
+OnBatch = Callable[[Applied, float], None]
+
+
+class Worker:
+    """Applies the log to the state, batch by batch."""
+
+    def __init__(self, reader: LogReader, state: Engine, definitions: Watch, on_batch: OnBatch | None = None) -> None:
+        self._reader = reader
+        self._state = state
+        self._definitions = definitions
+        self._on_batch = on_batch
+        self._memory: Memory | None = None
+        self._position: int | None = None
+
+    def step(self, max_bytes: int = MAX_BATCH_BYTES) -> Applied | None:
+        """Apply one batch; None where nothing waits. After an error nothing of it is applied."""
+        if self._position is None:
+            with self._state.connect() as connection:
+                self._position = progress.read(connection).position
+        entries = self._reader.read(self._position, max_bytes)
+        if not entries:
+            return None
+        definitions = self._definitions.current()
+        started = time.perf_counter()
+        try:
+            with self._state.begin() as connection:
+                if self._memory is None:
+                    self._memory = Memory(connection, definitions.account.hash_key)
+                applied = apply(connection, self._memory, definitions, entries, self._reader.slice)
+        except BaseException:
+            self._memory = None
+            self._position = None
+            raise
+        self._position = applied.position
+        self._memory.trim()
+        if self._on_batch is not None:
+            self._on_batch(applied, time.perf_counter() - started)
+        return applied
+
+    def run(self, stop: threading.Event) -> None:
+        """Apply batches until told to stop; a database that is busy or full is tried again, nothing is skipped."""
+        while not stop.is_set():
+            try:
+                if self.step() is None:
+                    stop.wait(IDLE_SECONDS)
+            except OperationalError as error:
+                _log.error("batch_failed", error=str(error.orig), retry_in_seconds=RETRY_SECONDS)
+                stop.wait(RETRY_SECONDS)
