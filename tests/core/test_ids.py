@@ -122,20 +122,19 @@ def test_a_phone_is_one_spelling_or_none(value: object, country: str) -> None:
     assert phone is None or (phone.startswith("+") and phone[1:].isdigit() and phone_address(phone, country) == phone)
 
 
-@given(st.lists(st.text(max_size=4), max_size=3), st.lists(st.text(max_size=4), max_size=3))
-def test_hashes_tell_lists_of_parts_apart(one: list[str], other: list[str]) -> None:
+@given(st.tuples(st.text(max_size=4), st.text(max_size=4)), st.tuples(st.text(max_size=4), st.text(max_size=4)))
+def test_hashes_tell_scopes_and_values_apart(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert (hash64(KEY, *one) == hash64(KEY, *other)) == (one == other)
 
 
 @pytest.mark.parametrize("mark", ["\x1f", "\x00", ":", "1:", ","])
-def test_no_character_shifts_a_part_into_its_neighbour(mark: str) -> None:
+def test_no_character_shifts_a_scope_into_its_value(mark: str) -> None:
     assert hash64(KEY, f"a{mark}b", "c") != hash64(KEY, "a", f"b{mark}c")
-    assert hash64(KEY, f"a{mark}b") != hash64(KEY, "a", "b")
 
 
 def test_hash_depends_on_the_key_and_is_a_signed_64_bit_number() -> None:
-    hashes = {hash64(bytes([n] * 16), "a") for n in range(64)}
+    hashes = {hash64(bytes([n] * 16), "a", "b") for n in range(64)}
     assert len(hashes) == 64
     assert min(hashes) < 0 < max(hashes)
     assert all(-(2**63) <= each < 2**63 for each in hashes)
-    assert hash64(KEY, "\ud800") != hash64(KEY, "\ud801"), "half of an emoji is no reason to fail"
+    assert hash64(KEY, "a", "\ud800") != hash64(KEY, "a", "\ud801"), "half of an emoji is no reason to fail"

@@ -26,6 +26,7 @@ _NAMED: Final = {
 _BY_SOURCE: Final = {"web": "Desktop", "mobile": "Mobile", "server": "Server"}
 
 
+@lru_cache(maxsize=8_192)
 def device_type(user_agent: str | None, context_device_type: str | None, source_type: str) -> str:
     """Tell the kind of device: Mobile, Tablet, Desktop, Server or Unknown.
 

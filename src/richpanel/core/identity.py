@@ -123,9 +123,7 @@ def spans(runs: Runs, uid: int, max_uids: int = MAX_UIDS) -> list[tuple[int, int
         return []
     starts = [0, *(run.stamp[0] for run in runs[1:])]
     ends = [*starts[1:], _FOREVER]
-    return [
-        (start, end) for run, start, end in zip(runs, starts, ends, strict=True) if run.uid == uid and start < end
-    ]
+    return [(start, end) for run, start, end in zip(runs, starts, ends, strict=True) if run.uid == uid and start < end]
 
 
 def visitor_spans(runs: Runs, max_uids: int = MAX_UIDS) -> list[tuple[int, int]]:

@@ -22,7 +22,6 @@ class _Properties(msgspec.Struct):
     email: str | None = None
     url: str | None = None
     referrer: str | None = None
-    order_id: str | int | None = None
 
 
 class _Page(msgspec.Struct):
@@ -53,12 +52,11 @@ class _Context(msgspec.Struct):
 
 
 class Inside(msgspec.Struct):
-    """The fields of one page or track call. `email` is a usable one or None; `campaign` is JSON `[name, source, medium]`."""
+    """The fields of a page or track call. `email` is a usable one or None; `campaign` JSON `[name, source, medium]`."""
 
     session_key: str = ""
     email: str | None = None
     email_ignored: bool = False
-    order_id: str | None = None
     page: str | None = None
     referrer: str | None = None
     campaign: str | None = None
@@ -101,7 +99,7 @@ def _read(decode: Any, shape: type[S], raw: msgspec.Raw, absent: S) -> S:
 
 def is_absent(raw: msgspec.Raw) -> bool:
     """Tell whether a raw value was not given, or given as `null`."""
-    return not raw or memoryview(raw) == b"null"
+    return not raw or bytes(memoryview(raw)[:5]) == b"null"
 
 
 def merged(shared: msgspec.Raw, own: msgspec.Raw) -> msgspec.Raw:
@@ -134,10 +132,8 @@ def look(message: Message, context: msgspec.Raw, blocked: frozenset[str] = BLOCK
     if email is None and around.traits is not None:
         email = around.traits.email
     campaign = around.campaign
-    order_id = properties.order_id
     found = Inside(
         session_key=clean_id(properties.richpanel_session_id, blocked) or "",
-        order_id=None if order_id is None else str(order_id) or None,
         page=_short(page.url if page is not None and page.url else properties.url if message.type == "page" else None),
         referrer=_short(page.referrer if page is not None and page.referrer else properties.referrer),
         agent=_short(around.userAgent),

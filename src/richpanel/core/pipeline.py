@@ -33,11 +33,14 @@ def identify(profile: Profile, message: Message, stamp: Stamp, *, has_uid: bool)
         given = traits.read(message.traits)
         for key in traits.apply(profile.traits, given, stamp):
             value = given[key]
-            changes.append({"what": "trait", "key": key, "value": None if value is None else msgspec.Raw(value.encode())})
+            shown = None if value is None else msgspec.Raw(value.encode())
+            changes.append({"what": "trait", "key": key, "value": shown})
     return changes
 
 
-def event(profile: Profile, book: Book, inside: Inside, stamp: Stamp, *, has_uid: bool, source_type: str) -> list[Change]:
+def event(
+    profile: Profile, book: Book, inside: Inside, stamp: Stamp, *, has_uid: bool, source_type: str
+) -> list[Change]:
     """Fold a page or track call: its session, and what it tells of device, campaign and email (`semantics.md` 4, 5)."""
     people.see(profile, stamp[0])
     profile.events += 1

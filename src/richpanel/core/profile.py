@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from richpanel.core.money import text
 from richpanel.core.session import Mark, Session, earliest, newest
 from richpanel.core.stamps import Stamp
 from richpanel.core.traits import Trait
@@ -112,7 +113,7 @@ class _Stamps(dict[Stamp, int]):
             return None
         if isinstance(mark[0], tuple):
             return self[mark[0]], mark[1]
-        return self[mark[1]], mark[0]  # type: ignore[index]  # a trait: (value, stamp)
+        return self[mark[1]], mark[0]  # A trait: (value, stamp).
 
 
 def _pack_session(stamps: _Stamps, session: Session) -> list[Any]:
@@ -177,7 +178,7 @@ def pack(profile: Profile) -> bytes:
         mark(profile.called),
     ]
     sessions = [_pack_session(stamps, session) for session in profile.open]
-    currencies = {code: (figure.orders, str(figure.total)) for code, figure in profile.currencies.items()}
+    currencies = {code: (figure.orders, text(figure.total)) for code, figure in profile.currencies.items()}
     return _encode(_Packed(list(stamps), scalars, traits, marks, sessions, currencies))
 
 

@@ -25,7 +25,12 @@ _OUTCOMES: Final[dict[Code, Outcome]] = {
     Code.INVALID_SETTINGS: "failed",
 }
 _NOTHING: Final[Mapping[str, Any]] = {}
-_QUOTED_NAME: Final = b'"' + NAME.lower().encode() + b'"'
+_MARKS: Final = (
+    *(b'll"', b'LL"', b'lL"', b'Ll"'),  # The ends of "all", in any case ...
+    *(b'ers"', b'ERS"', b'eRs"', b'erS"', b'Ers"', b'ERs"', b'eRS"', b'ErS"'),  # ... of "providers" ...
+    NAME[1:].encode() + b'"',  # ... and of our own name, whose case counts.
+    b"\\",  # An escape may spell any of them.
+)
 _decode = msgspec.json.Decoder().decode
 
 
@@ -133,10 +138,8 @@ def _let_through(integrations: msgspec.Raw, context: msgspec.Raw) -> bool:
 
 def _may_switch(raw: msgspec.Raw) -> bool:
     """Tell, without decoding, whether a key in here could be one that switches; an escape could hide one."""
-    seen = bytes(raw).lower()
-    if len(seen) <= 2:
-        return False
-    return b"\\" in seen or b'"all"' in seen or _QUOTED_NAME in seen or b'"providers"' in seen
+    seen = bytes(raw)
+    return len(seen) > len(b"{}") and any([mark in seen for mark in _MARKS])
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any] | None:

@@ -81,7 +81,7 @@ def merge(into: dict[str, Trait], other: Mapping[str, Trait]) -> None:
 
 
 def email(identified: Trait | None, carried: Trait | None) -> str | None:
-    """Give the email as JSON text: that of the newest identify, or of a newer page or track call if there is one to replace.
+    """Give the email as JSON text: the newest identify's, or that of a newer page or track call.
 
     `identified` is the email trait; `carried` the newest email that a page or track call with a userId carried. Because
     an identify without an email ends what calls before it carried, the newest of each kind decide alone.

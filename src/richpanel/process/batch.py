@@ -78,9 +78,7 @@ def apply(
     return Applied(position, len(settled.messages), len(settled.repeats), len(refused), received_at)
 
 
-def _open(
-    memory: Memory, definitions: Definitions, entries: list[Entry]
-) -> tuple[list[Incoming], list[Refused]]:
+def _open(memory: Memory, definitions: Definitions, entries: list[Entry]) -> tuple[list[Incoming], list[Refused]]:
     arrived: list[Incoming] = []
     refused: list[Refused] = []
     for found in open_entries(entries, definitions.sources, memory.secret, definitions.account.blocked_ids):
@@ -181,7 +179,7 @@ def _order_events(
         found = of_message(message)
         if found is not None:
             order_id, properties = found
-            events.append(((connectors[id(message)], order_id), message, properties))
+            events.append(((connectors[message.n], order_id), message, properties))
     return events
 
 

@@ -81,7 +81,9 @@ def address_runs(connection: Connection, address: int, sources: dict[int, str]) 
     return runs
 
 
-def _email_effects(connection: Connection, uid: int, sources: dict[int, str]) -> list[tuple[tuple[int, str, str], bool]]:
+def _email_effects(
+    connection: Connection, uid: int, sources: dict[int, str]
+) -> list[tuple[tuple[int, str, str], bool]]:
     """Give when identifies set (True) or removed (False) a uid's email."""
     emails = fetch(
         connection,
@@ -90,7 +92,9 @@ def _email_effects(connection: Connection, uid: int, sources: dict[int, str]) ->
         uid,
         EMAIL,
     )
-    return sorted(((t, message_id, sources.get(source, "")), kind == BY_IDENTIFY) for t, message_id, source, kind in emails)
+    return sorted(
+        ((t, message_id, sources.get(source, "")), kind == BY_IDENTIFY) for t, message_id, source, kind in emails
+    )
 
 
 class Resolver:
@@ -108,7 +112,8 @@ class Resolver:
         """Number what new channel messages name, and give each its identity."""
         rows = []
         for message in arrived:
-            assert message.activity is not None
+            if message.activity is None:
+                continue
             sender = message.activity.sender
             keys: list[Key | None] = [
                 _key(UID, clean_id(sender.uid, self._account.blocked_ids)),
@@ -117,8 +122,10 @@ class Resolver:
                 _key(ANONYMOUS, clean_id(sender.anonymousId, self._account.blocked_ids)),
             ]
             self._memory.know(self._connection, [key for key in keys if key is not None])
-            numbers = [None if key is None else self._memory.identities[key].number for key in keys]
-            row = ActivityRow(message.n, *numbers, identity=0)
+            uid, email, phone, anonymous = (
+                None if key is None else self._memory.identities[key].number for key in keys
+            )
+            row = ActivityRow(message.n, uid, email, phone, anonymous, 0)
             message.identity = row.identity = self.resolve(row, message.t)
             rows.append(row)
         self._memory.write_identities(self._connection)
@@ -163,4 +170,3 @@ def owner_of(connection: Connection, identity: int, t: int) -> int:
     kind, _, runs = identities.by_number(connection, [identity])[identity]
     found = owner(runs, t) if kind == ANONYMOUS else None
     return identity if found is None else found
-

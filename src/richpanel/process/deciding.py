@@ -1,6 +1,7 @@
 """Deciding: what each destination of a message's source makes of it, once (`semantics.md` 7)."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 from richpanel.core.codes import Code
 from richpanel.core.inside import merged
 from richpanel.core.message import TYPES
-from richpanel.core.routing import Decision, decide, decision
+from richpanel.core.routing import decide, decision
 from richpanel.process.definitions import Definitions, Route
 from richpanel.process.folding import CHANNEL
 from richpanel.process.incoming import Incoming
@@ -28,7 +29,7 @@ def decide_all(
 
     The decisions are written once per distinct set; a message's row refers to it.
     """
-    sets: dict[tuple[Decision, ...], str] = {}
+    made: dict[tuple[str, tuple[Code | None, ...]], _Made] = {}
     chosen: list[tuple[Incoming, str]] = []
     connectors: dict[int, int] = {}
     for message in messages:
@@ -36,34 +37,43 @@ def decide_all(
             message.outcome = KEPT
             continue
         routes = definitions.routes.get(message.source.id, ())
-        decisions = tuple(decision(route.destination, _code(message, route)) for route in routes)
-        text = sets.get(decisions)
-        if text is None:
-            text = sets[decisions] = _encode(decisions).decode()
-        chosen.append((message, text))
-        outcome, connector = _at_the_account(routes, decisions)
-        message.outcome = OUTCOMES.index(outcome)
-        if message.outcome == KEPT:
-            connectors[id(message)] = connector
-    numbers = memory.name(connection, sets.values())
+        codes = tuple([_code(message, route) for route in routes])
+        key = (message.source.id, codes)
+        found = made.get(key)
+        if found is None:
+            found = made[key] = _make(routes, codes)
+        chosen.append((message, found.text))
+        message.outcome = found.outcome
+        if found.outcome == KEPT:
+            connectors[message.n] = found.connector
+    numbers = memory.name(connection, {text for _, text in chosen})
     for message, text in chosen:
         message.decision = numbers[text]
     return connectors
 
 
+class _Made(NamedTuple):
+    """A distinct set of decisions: as JSON, and what it means at the built-in account."""
+
+    text: str
+    outcome: int
+    connector: int
+
+
+def _make(routes: Sequence[Route], codes: tuple[Code | None, ...]) -> _Made:
+    """Name the decisions; the account keeps what any of its destinations keeps."""
+    decisions = [decision(route.destination, code) for route, code in zip(routes, codes, strict=True)]
+    text = _encode(decisions).decode()
+    for route, each in zip(routes, decisions, strict=True):
+        if each.outcome == "kept" and route.endpoint == "account" and route.connector is not None:
+            return _Made(text, KEPT, route.connector)
+    refused = next((each.outcome for each in decisions if each.outcome != "kept"), "filtered")
+    return _Made(text, OUTCOMES.index(refused), 0)
+
+
 def _code(message: Incoming, route: Route) -> Code | None:
     integrations = merged(message.meta.integrations, message.message.integrations)
-    context = message.message.context if integrations else merged(message.meta.context, message.message.context)
+    context = merged(message.meta.context, message.message.context)
     key_valid = route.connector is not None or route.endpoint != "account"
     return decide(TYPES[message.kind], integrations, context, key_valid)
 
-
-def _at_the_account(routes: tuple[Route, ...] | list[Route], decisions: tuple[Decision, ...]) -> tuple[str, int]:
-    """Tell what the built-in account makes of a message: it keeps what any of its destinations keeps."""
-    first = "filtered"
-    for number, (route, made) in enumerate(zip(routes, decisions, strict=True)):
-        if made.outcome == "kept" and route.endpoint == "account" and route.connector is not None:
-            return "kept", route.connector
-        if number == 0:
-            first = made.outcome if made.outcome != "kept" else "filtered"
-    return first, 0

@@ -19,7 +19,6 @@ from richpanel.store.account import AccountSettings
 from richpanel.store.profile_rows import Written
 
 IDENTIFY: Final = 0
-_EVENTS: Final = (1, 2)
 CHANNEL: Final = 6
 _HUNDREDTHS_LIMIT: Final = 1 << 62
 
@@ -157,8 +156,7 @@ class Folding:
 
 def fold_one(opened: Open, message: Incoming) -> list[Change]:
     """Fold one message by its type (`core.pipeline`)."""
-    if message.kind in _EVENTS:
-        assert message.inside is not None
+    if message.inside is not None:
         return pipeline.event(
             opened.profile,
             opened.book,
@@ -169,13 +167,12 @@ def fold_one(opened: Open, message: Incoming) -> list[Change]:
         )
     if message.kind == IDENTIFY:
         return pipeline.identify(opened.profile, message.message, message.stamp, has_uid=message.uid is not None)
-    assert message.activity is not None
+    if message.activity is None:
+        return []
     return pipeline.activity(opened.profile, message.activity, message.stamp)
 
 
-def _close_sessions(
-    opened: Open, closed: list[tuple[int, Session]], deleted: list[tuple[int, str, int]]
-) -> None:
+def _close_sessions(opened: Open, closed: list[tuple[int, Session]], deleted: list[tuple[int, str, int]]) -> None:
     """Keep the newest generated and the newest explicit session with the profile; the others get rows."""
     book, profile = opened.book, opened.profile
     profile.visits += book.visits

@@ -1,13 +1,14 @@
-"""Incoming messages: what a batch of log records holds, decoded once, with everything that is known before the state."""
+"""Incoming messages: what a batch of log records holds, decoded once, with all that is known before the state."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from richpanel.core import record
 from richpanel.core.channel import CHANNEL_TYPE, Activity, decode_activity
 from richpanel.core.ids import BLOCKED_IDS, clean_id, hash64
+from richpanel.core.inside import Inside
 from richpanel.core.message import TYPES, Message, decode_message, reason_of_decode_error
 from richpanel.core.record import Discard, Meta
 from richpanel.core.stamps import Stamp
@@ -17,6 +18,14 @@ from richpanel.store.sources import SourceRow
 
 TYPE_NUMBERS: Final = {name: number for number, name in enumerate(TYPES)}
 _NO_SENT_AT: Final = frozenset({"segment", "import"})
+
+
+class Spot(NamedTuple):
+    """Where an item stands: its place in the log, how far into its payload that is, and its index in the record."""
+
+    place: int
+    lead: int
+    item: int
 
 
 class Incoming:
@@ -45,23 +54,26 @@ class Incoming:
         "received",
         "size",
         "source",
+        "stamp",
         "t",
         "uid",
     )
 
     message: Message
-    activity: Activity | None
+    message_id: str
+    kind: int
     uid: str | None
     anonymous: str | None
     event: str | None
     t: int
+    stamp: Stamp
+    activity: Activity | None
+    inside: Inside | None
 
-    def __init__(self, meta: Meta, source: SourceRow, place: int, lead: int, item: int, body: bytes) -> None:
+    def __init__(self, meta: Meta, source: SourceRow, spot: Spot, body: bytes) -> None:
         self.meta = meta
         self.source = source
-        self.place = place
-        self.lead = lead
-        self.item = item
+        self.place, self.lead, self.item = spot
         self.body = body
         self.size = len(body)
         self.received = meta.at
@@ -76,32 +88,26 @@ class Incoming:
         self.outcome = 0
         self.decision = 0
 
-    @property
-    def stamp(self) -> Stamp:
-        """The message's place in the order."""
-        return (self.t, self.message_id, self.source.id)
-
 
 class Refused:
     """A discard on its way into the state."""
 
     __slots__ = ("at", "discard", "hash", "lead", "place", "size", "source")
 
-    def __init__(self, discard: Discard, meta: Meta, source: SourceRow, place: int, lead: int, size: int) -> None:
+    def __init__(self, discard: Discard, meta: Meta, source: SourceRow, spot: Spot, size: int) -> None:
         self.discard = discard
         self.source = source
         self.at = meta.at
-        self.place = place
-        self.lead = lead
+        self.place, self.lead, _ = spot
         self.size = size
         self.hash: int | None = None
 
 
 def open_item(
-    meta: Meta, source: SourceRow, place: int, lead: int, item: int, body: bytes, blocked: frozenset[str] = BLOCKED_IDS
+    meta: Meta, source: SourceRow, spot: Spot, body: bytes, blocked: frozenset[str] = BLOCKED_IDS
 ) -> Incoming:
     """Decode one kept item of a record: a Segment call, or channel activity."""
-    found = Incoming(meta, source, place, lead, item, body)
+    found = Incoming(meta, source, spot, body)
     if meta.door == "channel":
         _open_activity(found)
         return found
@@ -111,7 +117,7 @@ def open_item(
     message.type = kind
     found.kind = TYPE_NUMBERS[kind]
     given = message.messageId
-    found.message_id = meta.ids.get(item) or (given if type(given) is str else str(given))
+    found.message_id = (meta.ids and meta.ids.get(spot.item)) or (given if type(given) is str else str(given))
     found.uid = clean_id(message.userId, blocked)
     found.anonymous = clean_id(message.anonymousId, blocked)
     found.event = message.event if kind == "track" else message.name
@@ -121,6 +127,7 @@ def open_item(
     else:
         sent_at = meta.sentAt if meta.sentAt is not None else message.sentAt
         found.t = event_time(meta.at, message.timestamp, sent_at).t
+    found.stamp = (found.t, found.message_id, source.id)
     return found
 
 
@@ -133,6 +140,7 @@ def _open_activity(found: Incoming) -> None:
     found.uid = found.anonymous = None
     found.event = activity.channel
     found.t = event_time(found.meta.at, activity.timestamp).t
+    found.stamp = (found.t, found.message_id, found.source.id)
 
 
 def open_entries(
@@ -144,17 +152,17 @@ def open_entries(
         source = sources[meta.source]
         base = entry.start + HEADER_SIZE
         for number, (offset, body) in enumerate(items):
+            spot = Spot(base + offset, offset, number)
             try:
-                found = open_item(meta, source, base + offset, offset, number, body, blocked)
+                found = open_item(meta, source, spot, body, blocked)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 # It passed an older door, or the log was written by hand: a discard, so that it is seen.
-                unreadable = Discard(reason_of_decode_error(error), len(body))
-                yield Refused(unreadable, meta, source, base + offset, offset, len(body))
+                yield Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot, len(body))
                 continue
             found.hash = hash64(secret, source.id, found.message_id)
             yield found
         for discard, (offset, body) in discarded:
-            refused = Refused(discard, meta, source, base + offset, offset, len(body))
+            refused = Refused(discard, meta, source, Spot(base + offset, offset, 0), len(body))
             if discard.messageId:
                 refused.hash = hash64(secret, source.id, discard.messageId)
             yield refused

@@ -4,7 +4,7 @@ Everything here can be read again from the state; after a failed transaction it 
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,7 +17,16 @@ from richpanel.store.parts import MessageIds
 
 MAX_IDENTITIES: Final = 100_000
 MAX_PROFILES: Final = 8_000
+MAX_NAMES: Final = 50_000
 """How many are remembered at the most: some 40 MB each."""
+
+K = TypeVar("K")
+
+
+def _halve(remembered: dict[K, Any], limit: int) -> None:
+    if len(remembered) > limit:
+        for key in list(remembered)[: len(remembered) // 2]:
+            del remembered[key]
 
 
 class Known:
@@ -46,10 +55,9 @@ class Memory:
 
     def trim(self) -> None:
         """Forget the oldest half of what has grown too large; called between batches."""
-        for remembered, limit in ((self.identities, MAX_IDENTITIES), (self.profiles, MAX_PROFILES), (self.names, 50_000)):
-            if len(remembered) > limit:
-                for key in list(remembered)[: len(remembered) // 2]:
-                    del remembered[key]  # type: ignore[attr-defined]
+        _halve(self.identities, MAX_IDENTITIES)
+        _halve(self.profiles, MAX_PROFILES)
+        _halve(self.names, MAX_NAMES)
 
     def know(self, connection: Connection, keys: Iterable[Key]) -> None:
         """Make sure that every key is known, numbering those that are new; `write_identities` stores them."""

@@ -84,9 +84,7 @@ def _add_link(connection: Connection, alias: Known, runs: Runs, message: Incomin
     return link(runs, message.stamp, message.identity, resumes)
 
 
-def _next_link(
-    connection: Connection, alias: int, run: Run, after: Stamp, stamp_of: StampOf
-) -> Stamp | None:
+def _next_link(connection: Connection, alias: int, run: Run, after: Stamp, stamp_of: StampOf) -> Stamp | None:
     """Find the first stored message after `after` that links the alias to the run's own uid again."""
     rows = fetch(
         connection,

@@ -1,7 +1,7 @@
 """Refolding: fold a profile afresh from its stored messages, where some of them were taken away (`semantics.md` 1).
 
-A late message needs none of this: the fold is a union (`core.profile`). A late link between two uids does, and a message
-that is replaced by an earlier arrival of its id.
+A late message needs none of this: the fold is a union (`core.profile`). A late link between two uids does, and channel
+activity whose sender becomes known.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from richpanel.core.pipeline import look_inside
 from richpanel.core.stamps import Stamp
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import CHANNEL, IDENTIFY, Folding
-from richpanel.process.incoming import Incoming, open_item
+from richpanel.process.incoming import Incoming, Spot, open_item
 from richpanel.process.orders import Orders, of_message
 from richpanel.store import history
 from richpanel.store import message_rows as messages
@@ -45,7 +45,7 @@ class Reader:
     def _open(self, row: StoredMessage) -> Incoming:
         meta = messages.meta(self._bodies, row.place, row.lead)
         body = self._bodies(row.place, row.size)
-        found = open_item(meta, self._sources[row.source], row.place, row.lead, row.item, body, self._blocked)
+        found = open_item(meta, self._sources[row.source], Spot(row.place, row.lead, row.item), body, self._blocked)
         found.n = row.n
         found.identity = row.identity
         if found.kind not in (IDENTIFY, CHANNEL):

@@ -1,4 +1,4 @@
-"""Repeats: one message id counts once per source, for ever; of several, the least (receivedAt, digest) (`semantics.md` 1)."""
+"""Repeats: one message id counts once per source, for ever; of several the earliest arrival (`semantics.md` 1)."""
 
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -17,7 +17,6 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 Key = tuple[int, str]
 """Source number and message id."""
-
 
 
 class Repeat(NamedTuple):
@@ -53,46 +52,42 @@ def settle(connection: Connection, memory: Memory, arrived: list[Incoming], bodi
     within: list[tuple[Key, Incoming, Incoming]] = []
     for message in arrived:
         key = (message.source.number, message.message_id)
-        known = counting.setdefault(key, message)
-        if known is not message:
-            counting[key], repeat = _order(known, message)
+        first = counting.setdefault(key, message)
+        if first is not message:
+            counting[key], repeat = _order(first, message)
             within.append((key, counting[key], repeat))
     settled = Settled([], [])
-    numbers: dict[Key, int] = {}
     found = memory.message_ids.find(connection, [message.hash for message in counting.values()])
-    if found:
-        _settle_with_stored(connection, bodies, found, counting, numbers, settled)
+    before = _stored_before(connection, bodies, found, counting) if found else {}
+    numbers = {key: number for key, (number, _) in before.items()}
     for key, message in counting.items():
-        if key not in numbers:
+        known = before.get(key)
+        if known is None:
             memory.last_message += 1
             numbers[key] = message.n = memory.last_message
             settled.messages.append(message)
+        else:
+            settled.repeats.append(_repeat(known[0], message, conflict=_differ(known[1], message.body)))
     for key, counts, repeat in within:
         settled.repeats.append(_repeat(numbers[key], repeat, conflict=_differ(counts.body, repeat.body)))
     return settled
 
 
-def _settle_with_stored(
-    connection: Connection,
-    bodies: Bodies,
-    found: dict[int, list[int]],
-    counting: dict[Key, Incoming],
-    numbers: dict[Key, int],
-    settled: Settled,
-) -> None:
-    """Set aside the messages whose id is stored already.
+def _stored_before(
+    connection: Connection, bodies: Bodies, found: dict[int, list[int]], counting: dict[Key, Incoming]
+) -> dict[Key, tuple[int, bytes]]:
+    """Find the messages whose id is stored already: the number and body of the stored one, which counts.
 
-    The stored one counts: one log hands out arrival times that never go back, so it arrived first.
+    One log hands out arrival times that never go back, so the stored one arrived first.
     """
     loaded = stored.load(connection, [number for known in found.values() for number in known])
+    before: dict[Key, tuple[int, bytes]] = {}
     for key, message in counting.items():
         for number in found.get(message.hash, ()):
-            known = loaded[number]
-            if known.source != key[0] or stored.message_id(bodies, known) != key[1]:
-                continue  # Two ids with one hash: both count.
-            numbers[key] = number
-            conflict = _differ(bodies(known.place, known.size), message.body)
-            settled.repeats.append(_repeat(number, message, conflict=conflict))
+            row = loaded[number]
+            if row.source == key[0] and stored.message_id(bodies, row) == key[1]:
+                before[key] = (number, bodies(row.place, row.size))  # Else two ids share a hash: both count.
+    return before
 
 
 def _differ(one: bytes, other: bytes) -> bool:

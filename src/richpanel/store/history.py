@@ -54,7 +54,8 @@ def of_profile(connection: Connection, profile: int, max_uids: int) -> list[Span
 def any_between(connection: Connection, identity: int, from_t: int, to_t: int) -> bool:
     """Tell whether an identity has kept messages with `from_t <= t < to_t`."""
     row = connection.exec_driver_sql(
-        "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part WHERE h.identity = ? AND h.t >= ? AND h.t < ? LIMIT 1",
+        "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part "
+        "WHERE h.identity = ? AND h.t >= ? AND h.t < ? LIMIT 1",
         (identity, from_t, to_t),
     ).first()
     return row is not None
@@ -68,4 +69,3 @@ def numbers(connection: Connection, span: Span) -> Sequence[tuple[int, int, int]
         "WHERE h.identity = ? AND h.t >= ? AND h.t < ?",
         *span,
     )
-

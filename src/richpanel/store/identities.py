@@ -23,9 +23,7 @@ def find(connection: Connection, secret: bytes, keys: Iterable[Key]) -> dict[Key
     wanted = {hash_key(secret, key) for key in keys}
     if not wanted:
         return {}
-    rows = fetch(
-        connection, f"SELECT id, kind, value, runs FROM identities WHERE hash IN {LISTED}", listed(wanted)
-    )
+    rows = fetch(connection, f"SELECT id, kind, value, runs FROM identities WHERE hash IN {LISTED}", listed(wanted))
     return {(kind, value): (number, runs) for number, kind, value, runs in rows}
 
 

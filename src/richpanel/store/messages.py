@@ -50,7 +50,7 @@ def list_messages(
     sources: Mapping[int, SourceRow],
     *,
     source: str | None,
-    type: str | None,  # noqa: A002  # the contract's name of the filter
+    type: str | None,
     uid: str | None,
     outcome: str | None,
     cursor: str | None,

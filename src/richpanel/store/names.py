@@ -17,14 +17,14 @@ def ensure(connection: Connection, values: Iterable[str]) -> dict[str, int]:
     stored = sorted(set(wanted.values()))
     many(connection, "INSERT OR IGNORE INTO names (value) VALUES (?)", [(value,) for value in stored])
     rows = fetch(connection, f"SELECT value, id FROM names WHERE value IN {LISTED}", listed(stored))
-    numbers = {value: number for value, number in rows}
+    numbers = {value: int(number) for value, number in rows}
     return {value: numbers[cut] for value, cut in wanted.items()}
 
 
 def by_number(connection: Connection, numbers: Iterable[int]) -> dict[int, str]:
     """Give the values of numbers."""
     rows = fetch(connection, f"SELECT id, value FROM names WHERE id IN {LISTED}", listed(set(numbers)))
-    return {number: value for number, value in rows}
+    return {int(number): value for number, value in rows}
 
 
 def last_message(connection: Connection) -> int:

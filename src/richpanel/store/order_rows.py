@@ -6,7 +6,6 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.order import OrderState, pack, unpack
-from richpanel.store import schema
 from richpanel.store.bulk import LISTED, fetch, listed, many
 
 OrderKey = tuple[int, str]
@@ -29,7 +28,7 @@ class StoredOrder(msgspec.Struct):
 
 _encode = msgspec.json.Encoder().encode
 _decode_figure = msgspec.json.Decoder(tuple[bool, str, str] | None).decode
-_COLUMNS = 'id, connector, order_id, owner, placed_at, figure, state'
+_COLUMNS = "id, connector, order_id, owner, placed_at, figure, state"
 
 
 def _read(rows: Iterable[Sequence[object]]) -> list[StoredOrder]:
@@ -55,8 +54,7 @@ def of_profiles(connection: Connection, profiles: Iterable[int]) -> dict[OrderKe
     """Load every order of which one of these profiles sent an event."""
     rows = fetch(
         connection,
-        f"SELECT {_COLUMNS} FROM orders WHERE id IN "
-        f'(SELECT "order" FROM order_profiles WHERE profile IN {LISTED})',
+        f'SELECT {_COLUMNS} FROM orders WHERE id IN (SELECT "order" FROM order_profiles WHERE profile IN {LISTED})',
         listed(set(profiles)),
     )
     return {order.key: order for order in _read(rows)}

@@ -50,10 +50,10 @@ def list_orders(
 ) -> Page[OrderView]:
     """List a profile's orders, the one placed last first."""
     at = read_cursor(cursor, int, int)
-    found = order_rows.of_owner(connection, profile, limit=limit + 1, before=at)  # type: ignore[arg-type]
+    found = order_rows.of_owner(connection, profile, limit=limit + 1, before=at)
     shown = [_shown(order, account) for order in found[:limit]]
-    last = found[limit - 1] if len(found) > limit else None
-    return Page([order for order in shown if order is not None], last and write_cursor(last.placed_at, last.number))
+    more = write_cursor(found[limit - 1].placed_at, found[limit - 1].number) if len(found) > limit else None
+    return Page([order for order in shown if order is not None], more)
 
 
 def _shown(order: order_rows.StoredOrder, account: AccountSettings) -> OrderView | None:

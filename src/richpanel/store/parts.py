@@ -92,9 +92,7 @@ class MessageIds:
         """Store the filters of full parts, so that the next start need not read their ids; forget none of them."""
         open_part = newest // PART
         for (part,) in fetch(connection, "SELECT part FROM parts WHERE filter IS NULL AND part < ?", open_part):
-            connection.exec_driver_sql(
-                "UPDATE parts SET filter = ? WHERE part = ?", (self._filters[part].pack(), part)
-            )
+            connection.exec_driver_sql("UPDATE parts SET filter = ? WHERE part = ?", (self._filters[part].pack(), part))
 
 
 def widen(connection: Connection, spans: dict[int, tuple[int, int]]) -> None:

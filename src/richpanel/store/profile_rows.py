@@ -17,9 +17,7 @@ def load(connection: Connection, numbers: Iterable[int]) -> dict[int, Profile]:
 
 def customers_among(connection: Connection, numbers: Iterable[int]) -> set[int]:
     """Tell which of these profiles are customers."""
-    rows = fetch(
-        connection, f"SELECT id FROM profiles WHERE customer = 1 AND id IN {LISTED}", listed(set(numbers))
-    )
+    rows = fetch(connection, f"SELECT id FROM profiles WHERE customer = 1 AND id IN {LISTED}", listed(set(numbers)))
     return {row[0] for row in rows}
 
 
@@ -65,4 +63,3 @@ def remove(connection: Connection, numbers: Iterable[int]) -> None:
     gone = [(number,) for number in numbers]
     many(connection, "DELETE FROM profiles WHERE id = ?", gone)
     many(connection, "DELETE FROM search WHERE rowid = ?", gone)
-

@@ -115,7 +115,8 @@ def count_profiles(connection: Connection, customers: bool) -> int:
 
 def find_customer(connection: Connection, account: AccountSettings, uid: str) -> CustomerDetail | Moved | None:
     """Find a customer by uid, or by the address or id of a provisional one; Moved where that is linked now."""
-    keys = [(UID, uid), (EMAIL, email_address(uid)), (PHONE, phone_address(uid, account.phone_country)), (ANONYMOUS, uid)]
+    phone = phone_address(uid, account.phone_country)
+    keys = [(UID, uid), (EMAIL, email_address(uid)), (PHONE, phone), (ANONYMOUS, uid)]
     for kind, value in keys:
         if value is not None:
             found = _find(connection, account, (kind, value), customer=True)

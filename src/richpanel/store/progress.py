@@ -23,7 +23,8 @@ def read(connection: Connection) -> Progress:
 def advance(connection: Connection, position: int, messages: int, received_at: int) -> None:
     """Note that every record before `position` is applied."""
     connection.exec_driver_sql(
-        "INSERT INTO progress (id, position, messages, received_at) VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-        "position = excluded.position, messages = excluded.messages, received_at = max(received_at, excluded.received_at)",
+        "INSERT INTO progress (id, position, messages, received_at) VALUES (1, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET position = excluded.position, messages = excluded.messages, "
+        "received_at = max(received_at, excluded.received_at)",
         (position, messages, received_at),
     )

@@ -44,10 +44,7 @@ def all_of(connection: Connection, profile: int) -> list[Session]:
 
 def save(connection: Connection, rows: Sequence[tuple[int, Session]]) -> None:
     """Write sessions: (profile, session)."""
-    placed = [
-        (profile, *place_of(session), session.end, pack_session(session))
-        for profile, session in rows
-    ]
+    placed = [(profile, *place_of(session), session.end, pack_session(session)) for profile, session in rows]
     insert(connection, schema.sessions, sorted(placed), replace=True)
 
 

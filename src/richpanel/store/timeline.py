@@ -1,4 +1,4 @@
-"""A person's timeline: page and track calls, channel activity, and the moment they became a customer (`semantics.md` 5)."""
+"""A person's timeline: page and track calls, channel activity, and becoming a customer (`semantics.md` 5)."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from richpanel.core.channel import CHANNEL_TYPE, decode_activity
 from richpanel.core.identity import MAX_UIDS
 from richpanel.core.ids import clean_id
+from richpanel.core.inside import is_absent
 from richpanel.core.message import TYPES, decode_message
 from richpanel.core.profile import unpack
 from richpanel.core.stamps import Stamp
@@ -26,6 +27,7 @@ from richpanel.store.sources import SourceRow
 
 BECAME_CUSTOMER: Final = "became_customer"
 _FOREVER: Final = 1 << 62
+_ENTRY_TYPES: Final = (1, 2, 6)  # track, page, channel
 _decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -82,7 +84,7 @@ def list_timeline(
 
 
 def _newest(connection: Connection, profile: int, until: int, limit: int) -> list[int]:
-    """Find the numbers of the newest entries at or before `until`: more than `limit`, and all of the last one's instant.
+    """Find the newest entries at or before `until`: more than `limit`, and all of the last one's instant.
 
     Entries of one instant are ordered by what stands in their bodies, so an instant is taken whole or not at all.
     """
@@ -118,7 +120,8 @@ def _at(connection: Connection, spans: Iterable[Span], t: int) -> list[tuple[int
     rows: list[tuple[int, int]] = []
     for span in spans:
         if span.from_t <= t < span.to_t:
-            rows += [(t, n) for _, n, kind in history.numbers(connection, Span(span.identity, t, t + 1)) if kind in (1, 2, 6)]
+            here = history.numbers(connection, Span(span.identity, t, t + 1))
+            rows += [(t, n) for _, n, kind in here if kind in _ENTRY_TYPES]
     return rows
 
 
@@ -145,7 +148,7 @@ def _entry(row: StoredMessage, bodies: Bodies, source: SourceRow, account: Accou
 
 def _split_session(raw: msgspec.Raw, blocked: frozenset[str]) -> tuple[str | None, msgspec.Raw]:
     """Take the session id out of properties: it is routing data (`semantics.md` 4)."""
-    if not raw or memoryview(raw) == b"null":
+    if is_absent(raw):
         return None, msgspec.Raw(b"{}")
     if SESSION_KEY.encode() not in memoryview(raw).tobytes():
         return None, raw

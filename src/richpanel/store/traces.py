@@ -120,7 +120,7 @@ def _profile(connection: Connection, row: StoredMessage) -> MatchedProfile:
 
 
 def _body(bodies: Bodies, row: StoredMessage) -> msgspec.Raw:
-    """Give a message as it counts: the batch's context and integrations merged in, no write key, the client's address."""
+    """Give a message as it counts: the batch's fields merged in, no write key, the client's address."""
     body = bodies(row.place, row.size)
     if row.type == CHANNEL_TYPE:
         return msgspec.Raw(body)
