@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from richpanel.store import schema
-from richpanel.store.bulk import LISTED, fetch, insert, listed
+from richpanel.store.bulk import LISTED, fetch, insert, listed, many
 from richpanel.store.schema import PART
 
 _BITS: Final = PART * 16
@@ -97,7 +97,8 @@ class MessageIds:
 
 def widen(connection: Connection, spans: dict[int, tuple[int, int]]) -> None:
     """Note the span of event time that each part's messages cover."""
-    connection.exec_driver_sql(
+    many(
+        connection,
         "INSERT INTO parts (part, first_t, last_t) VALUES (?, ?, ?) ON CONFLICT (part) DO UPDATE SET "
         "first_t = min(first_t, excluded.first_t), last_t = max(last_t, excluded.last_t)",
         [(part, low, high) for part, (low, high) in spans.items()],
