@@ -1,0 +1,1 @@
+"""Takes calls in: authenticates, reads, parses, appends to the log, answers."""
