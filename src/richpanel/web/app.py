@@ -1,0 +1,124 @@
+"""The pages and the REST API as one ASGI application."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.types import ASGIApp, Scope
+
+from richpanel.log.contract import LogReader, LogWriter
+from richpanel.store.secrets import SecretBox
+from richpanel.web.access import SESSION_SECONDS, require_token
+from richpanel.web.attempts import Attempts
+from richpanel.web.catalog import search_catalog
+from richpanel.web.channels import add_channel_message
+from richpanel.web.connectors import connectors_api
+from richpanel.web.customer_pages import customer_pages
+from richpanel.web.customers import customers_api
+from richpanel.web.destinations import destinations_api
+from richpanel.web.headers import with_headers
+from richpanel.web.message_pages import message_pages
+from richpanel.web.messages import messages_api
+from richpanel.web.openapi import PREFIX, document, openapi_json
+from richpanel.web.overview import overview
+from richpanel.web.pages import Pages, answer_error, provide_guest, provide_viewer
+from richpanel.web.paging import read_query
+from richpanel.web.paths import route_by_raw_path
+from richpanel.web.signin import Door, sign_in, sign_in_page, sign_out
+from richpanel.web.source_pages import source_pages
+from richpanel.web.sources import sources_api
+from richpanel.web.static import Assets, favicon, static_file
+from richpanel.web.status import status
+from richpanel.web.stores import Places, Stores
+from richpanel.web.tokens import tokens_api
+
+MAX_BODY: Final = 262_144
+
+
+def peer(scope: Scope) -> str:
+    """Give the address at the other end of the connection."""
+    client = scope["client"]
+    return client[0] if client else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebOptions:
+    """What the pages and the API need.
+
+    `log_writer` is None in a process that does not own the log; channel messages are refused there. `now` gives ms UTC.
+    `secure_cookies`: cookies are sent over https alone. `public_url`: how clients reach the server, for snippets; None
+    takes it from each request. `client` tells a request's address, for the limit on sign-in tries.
+    """
+
+    state_url: str
+    account_url: str
+    log_writer: LogWriter | None
+    log_reader: LogReader
+    secrets: SecretBox
+    now: Callable[[], int]
+    version: str
+    secure_cookies: bool = False
+    session_seconds: int = SESSION_SECONDS
+    public_url: str | None = None
+    client: Callable[[Scope], str] = field(default=peer)
+
+
+def _always(value: Any) -> Provide:
+    """Provide one and the same object to every handler that names it."""
+    return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+
+def _api() -> Router:
+    """Everything behind a bearer token."""
+    handlers = [*customers_api, *messages_api, status, add_channel_message, search_catalog]
+    routers = [sources_api, tokens_api, connectors_api, destinations_api]
+    return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
+
+
+def build(options: WebOptions) -> ASGIApp:
+    """Make the application. Its threads and connections end with its lifespan."""
+    stores = Stores(Places(options.state_url, options.account_url, options.log_reader, options.now))
+    assets = Assets()
+    pages = Pages(stores, assets, secure_cookies=options.secure_cookies, public_url=options.public_url)
+    door = Door(pages, stores, options.session_seconds, options.client, Attempts(), asyncio.Semaphore(1))
+    provided = {
+        "stores": stores,
+        "assets": assets,
+        "pages": pages,
+        "door": door,
+        "secrets": options.secrets,
+        "log_writer": options.log_writer,
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        yield
+        stores.close()
+
+    app = Litestar(
+        route_handlers=[
+            *(_api(), openapi_json),
+            *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
+            *(*customer_pages, *message_pages, *source_pages),
+        ],
+        dependencies={
+            **{name: _always(value) for name, value in provided.items()},
+            "asked": Provide(read_query),
+            "viewer": Provide(provide_viewer),
+            "guest": Provide(provide_guest),
+        },
+        exception_handlers={Exception: answer_error},
+        lifespan=[lifespan],
+        openapi_config=None,
+        logging_config=None,  # The program sets its log up itself.
+        request_max_body_size=MAX_BODY,
+        state=State({"stores": stores, "pages": pages}),
+    )
+    app.state.openapi = msgspec.json.encode(document(app, options.version))
+    return with_headers(route_by_raw_path(app))

@@ -1,0 +1,206 @@
+"""REST: `/customers` and `/visitors`, with timeline, sessions and orders (contract.md, "REST API")."""
+
+from collections.abc import Callable
+from typing import Annotated, Final, Literal, TypeVar, assert_never
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency as Given
+from litestar.exceptions import HTTPException, NotFoundException
+from msgspec import UNSET, Meta
+
+from richpanel.store.orders import OrderView, list_orders
+from richpanel.store.paging import Page
+from richpanel.store.profiles import CustomerDetail, Moved, ProfileView, find_customer, find_visitor, list_profiles
+from richpanel.store.sessions import SessionView, list_sessions
+from richpanel.store.timeline import TimelineItem, list_timeline
+from richpanel.web.paging import Identifier, Paged, answer_bad_values
+from richpanel.web.paths import decode_id, segment
+from richpanel.web.stores import Reading, Stores
+
+T = TypeVar("T")
+Person = TypeVar("Person", bound=ProfileView)
+Kind = Literal["customers", "visitors"]
+Search = Annotated[str, Meta(description="Words of the name, the email, the phone or the uid, from their start.")]
+Sort = Literal["lastSeen", "-lastSeen", "createdAt", "-createdAt", "name", "-name", "ltv", "-ltv"]
+_API: Final = "/api/v1/customers/%s"
+
+
+class CustomersQuery(Paged, kw_only=True):
+    """Which customers, in which order."""
+
+    q: Search | None = None
+    sort: Annotated[Sort, Meta(description="A minus sign: descending.")] = "-lastSeen"
+
+
+class VisitorsQuery(Paged, kw_only=True):
+    """Which visitors: the newest seen first."""
+
+    q: Search | None = None
+
+
+class MovedTo(HTTPException):
+    """The person is known under another id now; the answer says where."""
+
+    status_code = 308
+
+
+def find_person(reading: Reading, kind: Kind, identifier: str, moved: str) -> CustomerDetail:
+    """Find a customer or a visitor; raises NotFoundException, and MovedTo the path `moved` with their present uid."""
+    find = find_customer if kind == "customers" else find_visitor
+    found = find(reading.state, reading.account, identifier)
+    match found:
+        case CustomerDetail():
+            return found
+        case Moved():
+            location = moved % segment(found.uid)
+            raise MovedTo("This person is known under another id now.", headers={"Location": location})
+        case None:
+            raise NotFoundException(f"There is no {kind[:-1]} with this id.")
+    assert_never(found)
+
+
+def _outward(person: Person) -> Person:
+    """Leave out the state's own number of a person: it changes when the state is built anew."""
+    return msgspec.structs.replace(person, profile=UNSET)
+
+
+async def _people(stores: Stores, run: Callable[[Reading], Page[ProfileView]]) -> Page[ProfileView]:
+    """Read a list of people for the outside."""
+
+    def look(reading: Reading) -> Page[ProfileView]:
+        found = answer_bad_values(lambda: run(reading))
+        return Page([_outward(person) for person in found.data], found.next)
+
+    return await stores.read(look)
+
+
+async def _of_person(
+    stores: Stores, kind: Kind, raw_id: str, run: Callable[[Reading, CustomerDetail], T], rest: str = ""
+) -> T:
+    """Look something up about one person; `rest` is what follows the id in the path."""
+    identifier = decode_id(raw_id)
+
+    def look(reading: Reading) -> T:
+        person = find_person(reading, kind, identifier, _API + rest)
+        return answer_bad_values(lambda: run(reading, person))
+
+    return await stores.read(look)
+
+
+@get("/customers", operation_id="listCustomers", tags=["Customers"])
+async def customers(stores: Given[Stores], asked: Given[CustomersQuery]) -> Page[ProfileView]:
+    """List or search the customers."""
+
+    def run(reading: Reading) -> Page[ProfileView]:
+        return list_profiles(
+            reading.state,
+            reading.account,
+            customers=True,
+            q=asked.q,
+            sort=asked.sort,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+
+    return await _people(stores, run)
+
+
+@get("/visitors", operation_id="listVisitors", tags=["Visitors"])
+async def visitors(stores: Given[Stores], asked: Given[VisitorsQuery]) -> Page[ProfileView]:
+    """List or search the visitors: people who are not customers yet."""
+
+    def run(reading: Reading) -> Page[ProfileView]:
+        return list_profiles(
+            reading.state,
+            reading.account,
+            customers=False,
+            q=asked.q,
+            sort=None,
+            cursor=asked.cursor,
+            limit=asked.limit,
+        )
+
+    return await _people(stores, run)
+
+
+@get("/customers/{uid:str}", operation_id="getCustomer", tags=["Customers"], raises=[NotFoundException, MovedTo])
+async def customer(stores: Given[Stores], uid: Identifier) -> CustomerDetail:
+    """Get a customer by uid, with traits, identities and figures."""
+    return await _of_person(stores, "customers", uid, lambda _, person: _outward(person))
+
+
+@get("/visitors/{visitor_id:str}", operation_id="getVisitor", tags=["Visitors"], raises=[NotFoundException, MovedTo])
+async def visitor(stores: Given[Stores], visitor_id: Identifier) -> CustomerDetail:
+    """Get a visitor by anonymousId, or by the uid of somebody who was never identified."""
+    return await _of_person(stores, "visitors", visitor_id, lambda _, person: _outward(person))
+
+
+def _timeline(reading: Reading, person: CustomerDetail, asked: Paged) -> Page[TimelineItem]:
+    return list_timeline(
+        reading.state,
+        reading.bodies,
+        reading.account,
+        reading.sources,
+        person.profile,
+        cursor=asked.cursor,
+        limit=asked.limit,
+    )
+
+
+@get(
+    "/customers/{uid:str}/timeline",
+    operation_id="getCustomerTimeline",
+    tags=["Customers"],
+    raises=[NotFoundException, MovedTo],
+)
+async def customer_timeline(stores: Given[Stores], uid: Identifier, asked: Given[Paged]) -> Page[TimelineItem]:
+    """List a customer's timeline, newest first."""
+    return await _of_person(stores, "customers", uid, lambda r, person: _timeline(r, person, asked), "/timeline")
+
+
+@get(
+    "/visitors/{visitor_id:str}/timeline",
+    operation_id="getVisitorTimeline",
+    tags=["Visitors"],
+    raises=[NotFoundException, MovedTo],
+)
+async def visitor_timeline(stores: Given[Stores], visitor_id: Identifier, asked: Given[Paged]) -> Page[TimelineItem]:
+    """List a visitor's timeline, newest first."""
+    return await _of_person(stores, "visitors", visitor_id, lambda r, person: _timeline(r, person, asked), "/timeline")
+
+
+@get(
+    "/customers/{uid:str}/sessions",
+    operation_id="getCustomerSessions",
+    tags=["Customers"],
+    raises=[NotFoundException, MovedTo],
+)
+async def customer_sessions(stores: Given[Stores], uid: Identifier, asked: Given[Paged]) -> Page[SessionView]:
+    """List a customer's sessions, newest first."""
+
+    def run(reading: Reading, person: CustomerDetail) -> Page[SessionView]:
+        return list_sessions(reading.state, person.profile, cursor=asked.cursor, limit=asked.limit)
+
+    return await _of_person(stores, "customers", uid, run, "/sessions")
+
+
+@get(
+    "/customers/{uid:str}/orders",
+    operation_id="getCustomerOrders",
+    tags=["Customers"],
+    raises=[NotFoundException, MovedTo],
+)
+async def customer_orders(stores: Given[Stores], uid: Identifier, asked: Given[Paged]) -> Page[OrderView]:
+    """List a customer's orders, newest first."""
+
+    def run(reading: Reading, person: CustomerDetail) -> Page[OrderView]:
+        return list_orders(reading.state, reading.account, person.profile, cursor=asked.cursor, limit=asked.limit)
+
+    return await _of_person(stores, "customers", uid, run, "/orders")
+
+
+customers_api = [
+    *(customers, customer, customer_timeline, customer_sessions, customer_orders),
+    *(visitors, visitor, visitor_timeline),
+]

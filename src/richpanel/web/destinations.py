@@ -1,0 +1,174 @@
+"""REST: `/destinations`, where messages are delivered; secrets are never answered back (contract.md, "Bodies")."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Router, delete, get, patch, post
+from litestar.di import NamedDependency as Given
+from litestar.exceptions import NotFoundException
+from litestar.params import JSONBody
+from msgspec import UNSET, Meta, UnsetType
+
+from richpanel.core.timestamps import iso
+from richpanel.store.destinations import (
+    DestinationChanges,
+    DestinationRow,
+    UnknownSourceError,
+    add_destination,
+    delete_destination,
+    get_destination,
+    list_destinations,
+    update_destination,
+)
+from richpanel.store.secrets import SecretBox
+from richpanel.web.paging import Identifier, Listed, bad_field
+from richpanel.web.paths import decode_id
+from richpanel.web.sources import Mode, Name
+from richpanel.web.stores import Stores
+
+Endpoint = Annotated[str, Meta(pattern=r"^(account|https?://[^\s/?#]+(/\S*)?)$", max_length=2_000)]
+Secret = Annotated[str, Meta(max_length=1_000)]
+NoFilters = Annotated[list[dict[str, Any]], Meta(max_length=0)]
+"""Nothing evaluates destination filters yet: one is refused, for taking it and not applying it would be worse."""
+
+
+class ShownSettings(msgspec.Struct, rename="camel"):
+    """A destination's settings; of the API Secret only whether there is one."""
+
+    api_key: str
+    has_api_secret: bool
+
+
+class GivenSettings(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A destination's settings: API Key (required), API Secret (optional; null removes it)."""
+
+    api_key: Secret | UnsetType = UNSET
+    api_secret: Secret | UnsetType | None = UNSET
+
+
+class DestinationView(msgspec.Struct, rename="camel"):
+    """A destination."""
+
+    id: str
+    name: str
+    catalog_id: str
+    sources: list[str]
+    settings: ShownSettings
+    endpoint: str
+    enabled: bool
+    filters: list[dict[str, Any]]
+    created_at: str
+
+
+class NewDestination(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A destination to add. `sources` are source ids; `endpoint` is `account` (the built-in one) or a URL."""
+
+    name: Name
+    settings: GivenSettings
+    catalog_id: Literal["richpanel"] = "richpanel"
+    sources: list[str] = []
+    endpoint: Endpoint = "account"
+    enabled: bool = True
+    filters: NoFilters = []
+    mode: Mode = "cloud"
+
+
+class DestinationPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What to change of a destination; what is left out stays."""
+
+    name: Name | UnsetType = UNSET
+    settings: GivenSettings | UnsetType = UNSET
+    sources: list[str] | UnsetType = UNSET
+    endpoint: Endpoint | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    filters: NoFilters | UnsetType = UNSET
+    mode: Mode | UnsetType = UNSET
+
+
+def _view(row: DestinationRow) -> DestinationView:
+    return DestinationView(
+        id=row.id,
+        name=row.name,
+        catalog_id=row.catalog_id,
+        sources=list(row.sources),
+        settings=ShownSettings(row.api_key, row.has_secret),
+        endpoint=row.endpoint,
+        enabled=row.enabled,
+        filters=row.filters,
+        created_at=iso(row.created_at),
+    )
+
+
+def _changes(data: NewDestination | DestinationPatch) -> DestinationChanges:
+    settings = GivenSettings() if data.settings is UNSET else data.settings
+    return DestinationChanges(
+        name=data.name,
+        sources=data.sources if data.sources is UNSET else list(dict.fromkeys(data.sources)),
+        api_key=settings.api_key,
+        api_secret=settings.api_secret,
+        endpoint=data.endpoint,
+        enabled=data.enabled,
+        filters=data.filters,
+    )
+
+
+@get("/", operation_id="listDestinations")
+async def list_all(stores: Given[Stores]) -> Listed[DestinationView]:
+    """List the destinations."""
+    return Listed([_view(row) for row in await stores.look_up(list_destinations)])
+
+
+@get("/{destination_id:str}", operation_id="getDestination", raises=[NotFoundException])
+async def get_one(stores: Given[Stores], destination_id: Identifier) -> DestinationView:
+    """Get a destination."""
+    wanted = decode_id(destination_id)
+    row = await stores.look_up(lambda conn: get_destination(conn, wanted))
+    if row is None:
+        raise NotFoundException("There is no destination with this id.")
+    return _view(row)
+
+
+@post("/", operation_id="addDestination")
+async def add(stores: Given[Stores], secrets: Given[SecretBox], data: JSONBody[NewDestination]) -> DestinationView:
+    """Add a destination and connect it to sources."""
+    if not data.settings.api_key:
+        raise bad_field("settings.apiKey", "An API Key is required.")
+    changes = _changes(data)
+    try:
+        row = await stores.define(
+            lambda conn: add_destination(conn, secrets, data.catalog_id, changes, now=stores.now())
+        )
+    except UnknownSourceError as error:
+        raise bad_field("sources", str(error)) from None
+    return _view(row)
+
+
+@patch("/{destination_id:str}", operation_id="updateDestination", raises=[NotFoundException])
+async def update(
+    stores: Given[Stores],
+    secrets: Given[SecretBox],
+    destination_id: Identifier,
+    data: JSONBody[DestinationPatch],
+) -> DestinationView:
+    """Change a destination."""
+    wanted, changes = decode_id(destination_id), _changes(data)
+    try:
+        row = await stores.define(lambda conn: update_destination(conn, secrets, wanted, changes))
+    except UnknownSourceError as error:
+        raise bad_field("sources", str(error)) from None
+    if row is None:
+        raise NotFoundException("There is no destination with this id.")
+    return _view(row)
+
+
+@delete("/{destination_id:str}", operation_id="deleteDestination", raises=[NotFoundException])
+async def remove(stores: Given[Stores], destination_id: Identifier) -> None:
+    """Delete a destination; the decisions made for it stay in the traces."""
+    wanted = decode_id(destination_id)
+    if not await stores.define(lambda conn: delete_destination(conn, wanted, now=stores.now())):
+        raise NotFoundException("There is no destination with this id.")
+
+
+destinations_api = Router(
+    "/destinations", route_handlers=[list_all, get_one, add, update, remove], tags=["Destinations"]
+)

@@ -1,0 +1,125 @@
+"""`/health`, `/ready` and `/metrics`, as bare ASGI: they answer even where the pages would not (contract.md)."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from richpanel import telemetry
+from richpanel.log.age import waiting_since
+from richpanel.log.contract import LogDamaged, LogGone, LogReader
+from richpanel.store.database import reading
+from richpanel.store.status import processed, source_counts
+from richpanel.web.metrics import exposition
+
+PATHS: Final = ("/health", "/ready", "/metrics")
+LATE_SECONDS: Final = 300.0
+"""A processing that is further behind than this is not doing its work; a bulk load may put it minutes behind."""
+Scope = dict[str, Any]
+Receive = Callable[[], Any]
+Send = Callable[[dict[str, Any]], Any]
+
+
+@dataclass
+class Health:
+    """Answers the three paths. The attributes that wiring sets are what it watches.
+
+    `refusal` tells why the log takes nothing, None where it does; `waiting` is the bytes that wait for the disk;
+    `source_names` gives the ids of sources by number.
+    """
+
+    log: LogReader
+    log_directory: Path
+    state: Engine
+    refusal: Callable[[], str | None]
+    waiting: Callable[[], int]
+    now: Callable[[], int]
+    source_names: Callable[[], Mapping[int, str]]
+    process_up: bool = True
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        del receive
+        if scope["method"] not in ("GET", "HEAD"):
+            await _answer(send, 405, b'{"status":"method_not_allowed"}', allow=b"GET, HEAD")
+        elif scope["path"] == "/health":
+            await _answer(send, 200, b'{"status":"live"}')
+        elif scope["path"] == "/ready":
+            reasons, figures = await asyncio.to_thread(self._look)
+            body = {"status": "not ready" if reasons else "ready", "reasons": reasons, **figures}
+            await _answer(send, 503 if reasons else 200, msgspec.json.encode(body))
+        else:
+            text = await asyncio.to_thread(self._figures)
+            await _answer(send, 200, text, kind=b"text/plain; version=0.0.4; charset=utf-8")
+
+    def _look(self) -> tuple[list[str], dict[str, object]]:
+        """Tell what keeps this server from doing its work, and how far it is."""
+        reasons = []
+        if (refusal := self.refusal()) is not None:
+            reasons.append(f"the log takes nothing: {refusal}")
+        if not self.process_up:
+            reasons.append("the processing role does not run")
+        durable = self.log.durable()
+        try:
+            with reading(self.state) as connection:
+                position = processed(connection).position
+        except SQLAlchemyError as error:
+            return [*reasons, f"the state cannot be read: {type(error).__name__}"], {"log": {"last": durable}}
+        figures: dict[str, object] = {"log": {"last": durable}, "processed": position}
+        try:
+            lag = self._lag(position)
+        except (LogGone, LogDamaged, OSError) as error:
+            return [*reasons, f"the log cannot be read: {error}"], figures
+        if lag > LATE_SECONDS:
+            reasons.append(f"the processing is {lag:.0f} s behind")
+        return reasons, {**figures, "oldestUnprocessedSeconds": lag}
+
+    def _figures(self) -> bytes:
+        """Bring the figures that are read, not counted, up to date, and give all."""
+        telemetry.LOG_DURABLE.set(self.log.durable())
+        telemetry.LOG_BYTES.set(sum(path.stat().st_size for path in self.log_directory.glob("*.log")))
+        telemetry.LOG_WAITING_BYTES.set(self.waiting())
+        telemetry.PROCESS_UP.set(float(self.process_up))
+        try:
+            with reading(self.state) as connection:
+                progress = processed(connection)
+                counts = source_counts(connection)
+        except SQLAlchemyError:
+            return exposition()
+        telemetry.PROCESSED.set(progress.position)
+        telemetry.PROCESSED_MESSAGES.set(progress.messages)
+        with suppress(LogGone, LogDamaged, OSError):
+            telemetry.LAG_SECONDS.set(self._lag(progress.position))
+        names = self.source_names()
+        for source, outcomes in counts.items():
+            for outcome, count in outcomes.items():
+                telemetry.OUTCOMES.set(count, names.get(source, str(source)), outcome)
+        return exposition()
+
+    def _lag(self, position: int) -> float:
+        """Give the age in seconds of the oldest record from `position` on; 0 where there is none."""
+        with self._reading:
+            since = waiting_since(self.log, position)
+        return 0.0 if since is None else max(self.now() - since, 0) / 1000
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, *, kind: bytes = b"application/json", allow: bytes | None = None
+) -> None:
+    headers = [
+        (b"content-type", kind),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if allow is not None:
+        headers.append((b"allow", allow))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,93 @@
+"""Pages: rendered in a thread together with their queries, so that the event loop only passes them on."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+from litestar import Response
+from litestar.di import NamedDependency as Given
+from litestar.enums import MediaType
+from litestar.response import Redirect
+
+from richpanel.web.access import AnyRequest, SignInRequired, Viewer, signed_in
+from richpanel.web.problems import api_error, log_unforeseen, problem_of
+from richpanel.web.rendering import environment
+from richpanel.web.static import Assets
+from richpanel.web.stores import Reading, Stores
+
+SECTIONS: Final = (
+    ("", (("/", "overview", "Overview"),)),
+    ("People", (("/customers", "people", "Customers"), ("/visitors", "visitor", "Visitors"))),
+    ("Connections", (("/sources", "plug", "Sources"), ("/messages", "list", "Messages"))),
+)
+Context = dict[str, Any]
+
+
+class Pages:
+    """Renders templates for a viewer."""
+
+    def __init__(self, stores: Stores, assets: Assets, *, secure_cookies: bool, public_url: str | None) -> None:
+        self._stores = stores
+        self._env = environment(assets)
+        self.secure_cookies: Final = secure_cookies
+        self.public_url: Final = public_url
+
+    async def show(
+        self, viewer: Viewer, template: str, active: str, build: Callable[[Reading], Context]
+    ) -> Response[str]:
+        """Answer a page of the section `active`, with what `build` reads for it."""
+        html = await self._stores.read(lambda reading: self._render(template, viewer, active, build(reading)))
+        return Response(html, media_type=MediaType.HTML)
+
+    def plain(
+        self, template: str, context: Context, *, status: int = 200, viewer: Viewer | None = None
+    ) -> Response[str]:
+        """Answer a page that needs no query."""
+        return Response(self._render(template, viewer, "", context), media_type=MediaType.HTML, status_code=status)
+
+    def _render(self, template: str, viewer: Viewer | None, active: str, context: Context) -> str:
+        frame = {
+            "viewer": viewer.login if viewer else None,
+            "csrf": viewer.csrf if viewer else "",
+            "sections": SECTIONS,
+            "active": active,
+        }
+        return self._env.get_template(template).render(frame | context)
+
+
+async def provide_viewer(request: AnyRequest, stores: Given[Stores], pages: Given[Pages]) -> Viewer:
+    """Give the person who looks; nobody is sent to the sign-in."""
+    viewer = await signed_in(request, stores, pages.secure_cookies)
+    request.state.viewer = viewer  # An error page is shown to them, too.
+    return viewer
+
+
+async def provide_guest(request: AnyRequest, stores: Given[Stores], pages: Given[Pages]) -> Viewer | None:
+    """Give the person who looks, or None."""
+    try:
+        return await signed_in(request, stores, pages.secure_cookies)
+    except SignInRequired:
+        return None
+
+
+def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
+    """Answer an error: problem details below `/api`, else a page; who must sign in first comes back here afterwards."""
+    if request.scope["path"].startswith("/api/"):
+        return api_error(request, error)
+    if isinstance(error, SignInRequired):
+        back = request.scope["path"]
+        if request.scope["query_string"]:
+            back += "?" + request.scope["query_string"].decode("latin-1")
+        return Redirect(f"/?next={quote(back, safe='')}" if request.method == "GET" else "/", status_code=303)
+    log_unforeseen(request, error)
+    problem, headers = problem_of(error)
+    pages: Pages = request.app.state.pages
+    viewer = request.state.get("viewer")
+    answer = pages.plain("error.html", {"problem": problem}, status=problem.status, viewer=viewer)
+    answer.headers.update(headers)
+    return answer
+
+
+def origin_of(request: AnyRequest, public_url: str | None) -> str:
+    """Give the URL under which clients reach this server, for snippets."""
+    return public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"

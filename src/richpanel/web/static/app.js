@@ -1,0 +1,18 @@
+// Everything works without this file; it makes times local, keys copyable and lists live.
+import { enhanceCopy } from "./copy.js";
+import { keepFresh } from "./live.js";
+import { localTimes } from "./times.js";
+
+function enhance(root) {
+  localTimes(root);
+  enhanceCopy(root);
+}
+
+document.documentElement.classList.add("has-script");
+enhance(document);
+setInterval(() => localTimes(document), 30_000);
+keepFresh(enhance);
+
+for (const select of document.querySelectorAll("select[data-submit]")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}

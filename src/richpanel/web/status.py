@@ -1,0 +1,72 @@
+"""REST: `/status`, how fresh the answers are (contract.md, "REST API")."""
+
+import struct
+from typing import Final
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency as Given
+
+from richpanel.core.record import Meta
+from richpanel.core.timestamps import iso
+from richpanel.log.contract import HEADER_SIZE, LogDamaged, LogGone
+from richpanel.store.status import Progress, processed, source_counts
+from richpanel.web.stores import Reading, Stores
+
+_LENGTH: Final = struct.Struct("<I")
+_decode_meta = msgspec.json.Decoder(Meta).decode
+
+
+class LogStatus(msgspec.Struct):
+    """The log: the position behind its last record that is safe."""
+
+    last: int
+
+
+class Status(msgspec.Struct, rename="camel"):
+    """Every record at or below `processed` is in the answers; the oldest that is not is so many seconds old.
+
+    `outcomes` counts, by source id, what became of messages; `received_at` is when the newest of them arrived.
+    """
+
+    log: LogStatus
+    processed: int
+    oldest_unprocessed_seconds: float
+    messages: int
+    outcomes: dict[str, dict[str, int]]
+    received_at: str | None
+
+
+def _oldest_unprocessed(reading: Reading, progress: Progress, last: int) -> float:
+    """Give the age in seconds of the first record that is not in the answers, 0 where all are."""
+    if progress.position >= last:
+        return 0.0
+    payload = progress.position + HEADER_SIZE
+    try:
+        (length,) = _LENGTH.unpack(reading.bodies(payload, _LENGTH.size))
+        arrived = _decode_meta(reading.bodies(payload + _LENGTH.size, length)).at
+    except (LogGone, LogDamaged, msgspec.DecodeError):  # The next record begins behind a gap.
+        arrived = progress.received_at
+    return max(0, reading.now - arrived) / 1000
+
+
+def read_status(reading: Reading) -> Status:
+    """Read how far processing is."""
+    last = reading.log.durable()
+    progress = processed(reading.state)
+    names = {number: source.id for number, source in reading.sources.items()}
+    outcomes = {names.get(number, str(number)): counts for number, counts in source_counts(reading.state).items()}
+    return Status(
+        log=LogStatus(last),
+        processed=progress.position,
+        oldest_unprocessed_seconds=_oldest_unprocessed(reading, progress, last),
+        messages=progress.messages,
+        outcomes=outcomes,
+        received_at=iso(progress.received_at) if progress.received_at else None,
+    )
+
+
+@get("/status", operation_id="getStatus", tags=["Status"])
+async def status(stores: Given[Stores]) -> Status:
+    """Tell how much of the log is in the answers."""
+    return await stores.read(read_status)

@@ -1,0 +1,144 @@
+"""What the handlers read and write: the two databases and the log, reached from threads of their own.
+
+The same event loop answers the ingest paths, so no handler runs a query on it; a small pool bounds what pages can take.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+
+from richpanel.log.contract import LogReader
+from richpanel.store.account import AccountSettings, read_account
+from richpanel.store.database import open_engine, reading
+from richpanel.store.definitions import definitions_version
+from richpanel.store.destinations import list_destinations
+from richpanel.store.profiles import count_profiles
+from richpanel.store.sources import SourceRow, list_sources
+
+T = TypeVar("T")
+_THREADS: Final = 4
+_COUNT_MS: Final = 3_000
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """The account's settings, all its sources by number, deleted ones too, and its destinations' names by id."""
+
+    version: int
+    account: AccountSettings
+    sources: Mapping[int, SourceRow]
+    destinations: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at the state: a snapshot of it, with what its readers need beside it. `now` is ms UTC.
+
+    `count` gives the number of customers (True) or visitors (False), a few seconds old.
+    """
+
+    state: Connection
+    known: Definitions
+    log: LogReader
+    now: int
+    count: Callable[[bool], int]
+
+    @property
+    def account(self) -> AccountSettings:
+        """The account's settings."""
+        return self.known.account
+
+    @property
+    def sources(self) -> Mapping[int, SourceRow]:
+        """All sources by number."""
+        return self.known.sources
+
+    @property
+    def bodies(self) -> Callable[[int, int], bytes]:
+        """Where the bodies of messages come from: `(place, size) -> bytes`."""
+        return self.log.slice
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything is."""
+
+    state_url: str
+    account_url: str
+    log: LogReader
+    now: Callable[[], int]
+
+
+class Stores:
+    """Runs queries in threads: `read` on the state, `look_up` and `define` on the definitions."""
+
+    def __init__(self, places: Places) -> None:
+        self.log: Final = places.log
+        self.now: Final = places.now
+        self._state = open_engine(places.state_url, read_only=True)
+        self._account = open_engine(places.account_url, read_only=True, cache_mib=2)
+        self._account_writer = open_engine(places.account_url, cache_mib=2)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
+        self._known: Definitions | None = None
+        self._counted: dict[bool, tuple[int, int]] = {}
+
+    async def read(self, query: Callable[[Reading], T]) -> T:
+        """Run a query on one snapshot of the state."""
+        return await self._in_thread(lambda: self._read(query))
+
+    async def look_up(self, query: Callable[[Connection], T]) -> T:
+        """Run a query on the definitions."""
+        return await self._in_thread(lambda: self._look_up(query))
+
+    async def define(self, change: Callable[[Connection], T]) -> T:
+        """Change definitions in one transaction."""
+        return await self._in_thread(lambda: self._define(change))
+
+    async def definitions(self) -> Definitions:
+        """Give the settings and sources as they are now."""
+        return await self._in_thread(self._definitions)
+
+    def close(self) -> None:
+        """Let the threads end and give the connections back."""
+        self._pool.shutdown(cancel_futures=True)
+        for engine in (self._state, self._account, self._account_writer):
+            engine.dispose()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _read(self, query: Callable[[Reading], T]) -> T:
+        known = self._definitions()
+        with reading(self._state) as connection:
+            now = self.now()
+            return query(Reading(connection, known, self.log, now, lambda which: self._count(connection, which, now)))
+
+    def _count(self, connection: Connection, customers: bool, now: int) -> int:
+        """Count people; counting a million takes a while, and pages are asked for again and again."""
+        counted_at, number = self._counted.get(customers, (0, 0))
+        if now - counted_at >= _COUNT_MS:
+            number = count_profiles(connection, customers)
+            self._counted[customers] = (now, number)
+        return number
+
+    def _look_up(self, query: Callable[[Connection], T]) -> T:
+        with reading(self._account) as connection:
+            return query(connection)
+
+    def _define(self, change: Callable[[Connection], T]) -> T:
+        with self._account_writer.begin() as connection:
+            return change(connection)
+
+    def _definitions(self) -> Definitions:
+        """Give the definitions as they are; they are read anew only where their version has changed."""
+        with reading(self._account) as connection:
+            known, version = self._known, definitions_version(connection)
+            if known is None or known.version != version:
+                sources = {source.number: source for source in list_sources(connection, deleted=True)}
+                destinations = {row.id: row.name for row in list_destinations(connection)}
+                known = self._known = Definitions(version, read_account(connection), sources, destinations)
+        return known

@@ -1,0 +1,1 @@
+"""The pages and the REST API: the real application on a real server, real databases, a real log."""

@@ -1,0 +1,91 @@
+"""A small shop's story: a visitor who becomes a customer, orders, a refund, a letter, and calls that went wrong."""
+
+from typing import Any
+
+from richpanel.core.codes import Code
+from richpanel.core.record import Discard
+from richpanel.core.timestamps import iso
+from tests.web.running import NOW, Site
+
+UID = "gid://shopify/Customer/42"
+DEVICE = "5b1c9f0e-a7d2-4c01-b0c1-0123456789ab"
+LURKER = "visitor/with slash?"
+HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
+SCRIPT_URL = "javascript:alert(1)"
+MINUTE = 60_000
+AGENT = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/126.0.0.0 Safari/537.36"
+)
+PERSON = {"userId": UID, "anonymousId": DEVICE}
+CONTEXT = {
+    "userAgent": AGENT,
+    "page": {"url": "https://shop.example/mugs", "referrer": "https://search.example/"},
+    "campaign": {"name": "autumn", "source": "search", "medium": "cpc"},
+}
+ORDER = {
+    "order_id": "1001",
+    "total": 45.5,
+    "currency": "USD",
+    "order_status": "completed",
+    "products": [{"name": "Mug, blue", "price": 20, "quantity": 2}],
+}
+REFUND = {"order_id": "1001", "total": 5.5, "order_status": "partly refunded"}
+TRAITS = {"email": "ada@example.com", "name": "Ada Lovelace", "points": 12.50, "plan": None}
+LETTER = {"from": {"email": "ada@example.com"}, "subject": "Where is my order?", "body": "Hello", "id": "letter-1"}
+
+
+def call(kind: str, number: str, minutes: int, **fields: Any) -> dict[str, Any]:
+    """A call of Segment's, `minutes` after the story's beginning (a day ago)."""
+    t = iso(NOW - 1_440 * MINUTE + minutes * MINUTE)
+    return {"type": kind, "messageId": number, "timestamp": t, **fields}
+
+
+def tell(site: Site) -> None:
+    """Put the story into the log and apply it."""
+    mug = {"name": "Mug, blue", "price": 20}
+    session = {"richpanel_session_id": "abc123"}
+    order = call("track", "m-order", 5, **PERSON, event="Order Completed", properties=ORDER)
+    site.send(
+        [
+            call("page", "m-page", 0, anonymousId=DEVICE, name="Mugs", properties={"path": "/mugs"}, context=CONTEXT),
+            call("track", "m/added", 2, anonymousId=DEVICE, event="Product Added", properties=mug, context=CONTEXT),
+            call("identify", "m-identify", 3, **PERSON, traits=TRAITS),
+            order,
+            call("page", "m-pricing", 9, **PERSON, name="Pricing", properties=session),
+            call("track", "m-refund", 600, **PERSON, event="Order Refunded", properties=REFUND),
+            call("page", "m-lurker", 30, anonymousId=LURKER, name="Home"),
+            call("screen", "m-screen", 31, anonymousId=LURKER, name="Start"),
+            call("track", "m-off", 32, anonymousId=LURKER, event="Off", integrations={"Richpanel": False}),
+        ],
+        discards=[(Discard(Code.NO_USER_ANON_ID, 34, "m-bad"), b'{"type":"page","messageId":"m-bad"}')],
+    )
+    site.send([order])
+    assert site.api("POST", "/channels/email/messages", LETTER).status == 202
+    site.process()
+
+
+def tell_hostile(site: Site) -> None:
+    """Put values into the log that a page must show as the text they are."""
+    traits = {"name": HOSTILE, "email": f"{HOSTILE}@x", "website": SCRIPT_URL, HOSTILE: HOSTILE}
+    inside: dict[str, Any] = {"url": SCRIPT_URL, "title": HOSTILE, HOSTILE: [HOSTILE], "currency": HOSTILE}
+    order = {**inside, "order_id": HOSTILE, "order_status": HOSTILE, "total": HOSTILE, "tracking_url": SCRIPT_URL}
+    context = {
+        "page": {"url": SCRIPT_URL, "referrer": SCRIPT_URL},
+        "campaign": {"name": HOSTILE, "source": HOSTILE},
+        "userAgent": HOSTILE,
+    }
+    person = {"userId": HOSTILE, "anonymousId": f"a{HOSTILE}", "context": context}
+    site.send(
+        [
+            call("identify", HOSTILE, 0, **person, traits=traits),
+            call("page", "h-page", 1, **person, name=HOSTILE, properties={**inside, "richpanel_session_id": HOSTILE}),
+            call("track", "h-track", 2, **person, event=HOSTILE, properties=inside),
+            call("track", "h-order", 3, **person, event="Order Completed", properties={**order, "products": [order]}),
+            call("page", "h-visit", 4, anonymousId=f"b{HOSTILE}", name=HOSTILE, properties=inside, context=context),
+        ],
+        discards=[(Discard(Code.INVALID_JSON, 60, "h-bad"), HOSTILE.encode())],
+    )
+    letter = {"from": {"uid": HOSTILE, "name": HOSTILE}, "subject": HOSTILE, "body": HOSTILE}
+    assert site.api("POST", "/channels/chat/messages", letter).status == 202
+    site.process()

@@ -1,0 +1,93 @@
+"""REST: channel activity enters through the log like any message."""
+
+import json
+
+import pytest
+
+from tests.web.running import Site, running, segment
+
+LETTER = {"from": {"email": "Grace@Example.com", "name": "Grace"}, "subject": "Hello", "body": "Where is it?"}
+CHANNELS = ["email", "chat", "sms", "phone", "facebook", "instagram", "whatsapp"]
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_every_channel_makes_a_customer(site: Site, channel: str) -> None:
+    answer = site.api("POST", f"/channels/{channel}/messages", LETTER)
+    assert answer.status == 202
+    accepted = answer.json()
+    assert accepted["accepted"] is True
+    site.process()
+    (customer,) = site.get("/customers")["data"]
+    assert (customer["uid"], customer["name"]) == ("grace@example.com", "Grace")
+    (item,) = [i for i in site.get("/customers/grace%40example.com/timeline")["data"] if i["type"] == "channel"]
+    assert (item["id"], item["channel"]) == (accepted["messageId"], channel)
+
+
+def test_it_is_answered_only_once_it_is_safe(site: Site) -> None:
+    before = site.get("/status")["log"]["last"]
+    site.api("POST", "/channels/email/messages", LETTER)
+    assert site.writer.durable > before
+
+
+def test_a_repeat_counts_once(site: Site) -> None:
+    for _ in range(2):
+        answer = site.api("POST", "/channels/email/messages", {**LETTER, "id": "letter-1"})
+        assert (answer.status, answer.json()["messageId"]) == (202, "letter-1")
+    site.process()
+    timeline = site.get("/customers/grace%40example.com/timeline")["data"]
+    assert [item["id"] for item in timeline if item["type"] == "channel"] == ["letter-1"]
+
+
+def test_a_uid_may_be_a_number_and_a_timestamp_may_be_given(site: Site) -> None:
+    body = {"from": {"uid": 7}, "body": "x", "timestamp": "2025-01-02T03:04:05Z"}
+    assert site.api("POST", "/channels/sms/messages", body).status == 202
+    site.process()
+    assert site.get("/customers/7")["lastSeen"] == "2025-01-02T03:04:05.000Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"body": "x"}, None),
+        ({"from": {}, "body": "x"}, "from"),
+        ({"from": {"name": "Grace"}, "body": "x"}, "from"),
+        ({"from": {"uid": "null", "email": "no address", "phone": "1"}, "body": "x"}, "from"),
+        ({"from": {"uid": "1"}}, None),
+        ({"from": {"uid": "1"}, "body": 7}, "body"),
+        ({"from": {"uid": True}, "body": "x"}, "from.uid"),
+        ({"from": {"uid": "1"}, "body": "x", "id": "i" * 101}, "id"),
+        ({"from": {"uid": "1"}, "body": "x", "unknown": 1}, None),
+        ([], None),
+    ],
+)
+def test_a_bad_message_is_refused_with_the_reason(site: Site, body: object, field: str | None) -> None:
+    answer = site.api("POST", "/channels/email/messages", body)
+    assert answer.status == 400
+    problem = answer.json()
+    assert problem["detail"]
+    assert problem["errors"][0].get("field") == field
+    assert site.get("/status")["log"]["last"] == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 30_000, b'{"a":' * 5_000])
+def test_what_is_no_json_is_refused(site: Site, body: bytes) -> None:
+    assert site.api("POST", "/channels/email/messages", body).status == 400
+
+
+def test_unknown_channels_and_large_bodies(site: Site) -> None:
+    assert site.api("POST", "/channels/fax/messages", LETTER).status == 404
+    assert site.api("POST", f"/channels/{segment('email/x')}/messages", LETTER).status == 404
+    large = json.dumps({"from": {"uid": "1"}, "body": "x" * 32_768}).encode()
+    assert site.api("POST", "/channels/email/messages", large).status == 413
+    fits = json.dumps({"from": {"uid": "1"}, "body": "x" * 32_000}).encode()
+    assert site.api("POST", "/channels/email/messages", fits).status == 202
+
+
+def test_a_disabled_source_takes_none(site: Site) -> None:
+    site.api("PATCH", f"/sources/{site.source('Channels').id}", {"enabled": False})
+    assert site.api("POST", "/channels/email/messages", LETTER).status == 403
+
+
+def test_a_process_without_the_log_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with running(tmp_path_factory.mktemp("reader") / "data", log_writer=None) as reader:
+        assert reader.api("POST", "/channels/email/messages", LETTER).status == 503
