@@ -1,0 +1,184 @@
+"""What `richpanel doctor` looks at: this machine, the settings, and each thing in the data directory."""
+
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
+
+from richpanel.commands.running import log_owner, running_server
+from richpanel.config import PREFIX, Settings, browser_package, table, variable
+from richpanel.log.contract import LogDamaged, LogGone
+from richpanel.log.files import segment_bases
+from richpanel.log.segments import SegmentReader
+from richpanel.store.connectors import connector_secret, list_connectors
+from richpanel.store.database import SQLITE_VERSION, Branch, open_engine, reading
+from richpanel.store.directory import DataDirectory
+from richpanel.store.secrets import KEY_FILE, SecretKeyError, open_secrets
+from richpanel.store.status import processed
+
+State = Literal["ok", "note", "problem"]
+_LITTLE_SPACE: Final = 1 << 30
+_NO_SPACE: Final = 100 << 20
+_BRANCHES: Final[tuple[Branch, ...]] = ("account", "state")
+_MIGRATIONS: Final = Path(__file__).parents[1] / "store" / "migrations"
+
+
+class Check(NamedTuple):
+    """What was looked at, how it stands, and a line about it that says what to do where it is a problem."""
+
+    name: str
+    state: State
+    text: str
+
+
+def machine(environment: Mapping[str, str]) -> Iterator[Check]:
+    """Look at Python, SQLite and the environment."""
+    yield Check("Python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}, {sys.executable}")
+    yield from _sqlite()
+    known = {variable(name) for name in table()}
+    for name in sorted(environment.keys() - known):
+        if name.startswith(PREFIX):
+            yield Check("environment", "note", f"{name} is no setting of this version: nothing reads it")
+
+
+def _sqlite() -> Iterator[Check]:
+    engine = open_engine("sqlite://", cache_mib=1)
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE VIRTUAL TABLE probe USING fts5(words)")
+            connection.exec_driver_sql("INSERT INTO probe (probe, rank) VALUES ('secure-delete', 1)")
+    except DatabaseError as error:
+        reason = "has no FTS5 with secure-delete" if "fts5" not in str(error.orig) else "has no FTS5"
+        todo = "erased words would stay in the search index; install pysqlite3-binary, or SQLite 3.42 or later"
+        yield Check("SQLite", "problem", f"{SQLITE_VERSION} {reason}: {todo}")
+    else:
+        yield Check("SQLite", "ok", f"{SQLITE_VERSION}, FTS5 with secure-delete")
+    finally:
+        engine.dispose()
+
+
+def browser_sdk(settings: Settings) -> Check:
+    """Look for Segment's browser SDK, which the server hands out."""
+    package = browser_package(settings)
+    if package is None or not (package / "package.json").is_file():
+        todo = "pages cannot load Segment's snippet from here (404): npm install @segment/analytics-next"
+        return Check("browser SDK", "note", f"{package or 'not installed'}: {todo}")
+    return Check("browser SDK", "ok", str(package))
+
+
+def files(settings: Settings) -> Iterator[Check]:
+    """Look at the data directory as files: there, ours, private, with room to grow."""
+    path = settings.data
+    if not path.is_dir():
+        yield Check("data directory", "note", f"{path.absolute()} does not exist yet: the first start makes it")
+        return
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        yield Check("data directory", "problem", f"{path.absolute()} cannot be written by this user")
+        return
+    yield Check("data directory", "ok", str(path.absolute()))
+    for name in (KEY_FILE, "account.db", "state.db", "demo.json"):
+        if (path / name).exists() and (mode := stat.S_IMODE((path / name).stat().st_mode)) & 0o077:
+            yield Check("permissions", "problem", f"{name} can be read by others ({mode:o}): chmod 600 {path / name}")
+    free = shutil.disk_usage(path).free
+    amount = f"{free / (1 << 30):.1f} GiB free"
+    if free < _NO_SPACE:
+        yield Check("disk", "problem", f"{amount}: the log will soon refuse messages (429); make room")
+    else:
+        yield Check("disk", "note" if free < _LITTLE_SPACE else "ok", amount)
+
+
+def databases(directory: DataDirectory, secret_key: str | None, *, deep: bool) -> Iterator[Check]:
+    """Look at both databases: their tables, their secrets, and with `deep` every page."""
+    for branch, url in zip(_BRANCHES, (directory.account_url, directory.state_url), strict=True):
+        engine = open_engine(url, read_only=True, cache_mib=4)
+        try:
+            with reading(engine) as connection:
+                yield _revision(
+                    branch, str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
+                )
+                if deep:
+                    found = connection.exec_driver_sql("PRAGMA quick_check").scalar()
+                    state: State = "ok" if found == "ok" else "problem"
+                    yield Check(f"{branch}.db", state, "every page is sound" if found == "ok" else f"damaged: {found}")
+                if branch == "account":
+                    for connector in list_connectors(connection):
+                        connector_secret(connection, open_secrets(directory.path, secret_key), connector.id)
+        except DatabaseError as error:
+            yield Check(f"{branch}.db", "problem", f"cannot be read: {error.orig}")
+        except (SecretKeyError, OSError) as error:
+            yield Check("secret key", "problem", str(error))
+        finally:
+            engine.dispose()
+
+
+def _revision(branch: str, stored: str) -> Check:
+    newest = max(path.stem for path in _MIGRATIONS.glob(f"{branch}_*.py"))
+    if stored == newest:
+        return Check("migrations", "ok", f"{branch}.db is at {stored}")
+    if stored > newest:
+        return Check(
+            "migrations", "problem", f"{branch}.db is at {stored}, newer than this version: install a newer one"
+        )
+    return Check("migrations", "problem", f"{branch}.db is at {stored}: run `richpanel migrate`, or start the server")
+
+
+def log(directory: DataDirectory, *, deep: bool, show: Callable[[int, int], None]) -> Iterator[Check]:
+    """Look at the log: whose it is, how far it goes, how much waits, and with `deep` every record.
+
+    `show` hears (done, all) in bytes while every record is read.
+    """
+    owner, running = log_owner(directory.path), running_server(directory.path)
+    if running is not None:
+        yield Check("server", "ok", f"runs at {running.url} (process {running.pid})")
+    elif owner is not None:
+        yield Check("server", "note", f"process {owner} owns the log: a server that is starting, or an import")
+    else:
+        yield Check("server", "ok", "does not run")
+    reader = SegmentReader(directory.log)
+    bases = segment_bases(directory.log)
+    last = reader.durable()
+    yield Check("log", "ok", f"{len(bases)} files, positions {reader.first():,} to {last:,}")
+    yield _processing(directory, last)
+    if deep:
+        yield _records(reader, last, show)
+    reader.close()
+
+
+def _processing(directory: DataDirectory, last: int) -> Check:
+    engine = open_engine(directory.state_url, read_only=True, cache_mib=1)
+    try:
+        with reading(engine) as connection:
+            position = processed(connection).position
+    except DatabaseError as error:
+        return Check("processing", "problem", f"its position cannot be read: {error.orig}")
+    finally:
+        engine.dispose()
+    if position > last:
+        return Check(
+            "processing", "problem", f"is at {position:,}, behind the log's end {last:,}: the log lost records"
+        )
+    return Check(
+        "processing", "ok", "has applied all" if position == last else f"{last - position:,} bytes wait for it"
+    )
+
+
+def _records(reader: SegmentReader, last: int, show: Callable[[int, int], None]) -> Check:
+    position = first = reader.first()
+    count = 0
+    try:
+        while position < last and (entries := reader.read(position)):
+            count += len(entries)
+            position = entries[-1].end
+            show(position - first, last - first)
+    except (LogDamaged, LogGone, OSError) as error:
+        return Check("records", "problem", f"{error}; the records before it are sound")
+    if position < last:
+        return Check("records", "problem", f"the log ends at {position:,}, and {last:,} was promised")
+    return Check("records", "ok", f"{count:,} records, each with a matching checksum")
