@@ -67,6 +67,7 @@ class Inside(msgspec.Struct):
 _decode_properties = msgspec.json.Decoder(_Properties).decode
 _decode_context = msgspec.json.Decoder(_Context).decode
 _decode_any = msgspec.json.Decoder().decode
+_NULL: Final = msgspec.Raw(b"null")
 _NO_PROPERTIES: Final = _Properties()
 _NO_CONTEXT: Final = _Context()
 
@@ -99,7 +100,7 @@ def _read(decode: Any, shape: type[S], raw: msgspec.Raw, absent: S) -> S:
 
 def is_absent(raw: msgspec.Raw) -> bool:
     """Tell whether a raw value was not given, or given as `null`."""
-    return not raw or bytes(memoryview(raw)[:5]) == b"null"
+    return not raw or raw == _NULL
 
 
 def merged(shared: msgspec.Raw, own: msgspec.Raw) -> msgspec.Raw:

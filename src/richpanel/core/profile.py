@@ -108,33 +108,30 @@ class _Stamps(dict[Stamp, int]):
         number = self[stamp] = len(self)
         return number
 
-    def mark(self, mark: Mark | Trait | None) -> tuple[int, Any] | None:
-        if mark is None:
-            return None
-        if isinstance(mark[0], tuple):
-            return self[mark[0]], mark[1]
-        return self[mark[1]], mark[0]  # A trait: (value, stamp).
+
+def _pack_marks(stamps: _Stamps, marks: tuple[Mark | None, ...]) -> list[tuple[int, str] | None]:
+    return [None if mark is None else (stamps[mark[0]], mark[1]) for mark in marks]
 
 
 def _pack_session(stamps: _Stamps, session: Session) -> list[Any]:
-    mark = stamps.mark
+    marks = (session.landing, session.exit, session.referrer, session.campaign, session.device)
     return [
         session.key,
         stamps[session.first],
         stamps[session.last],
         session.events,
         session.visit,
-        mark(session.landing),
-        mark(session.exit),
-        mark(session.referrer),
-        mark(session.campaign),
-        mark(session.device),
+        *_pack_marks(stamps, marks),
     ]
 
 
+def _unpack_marks(stamps: list[Stamp], marks: list[Any]) -> list[Mark | None]:
+    return [None if mark is None else (stamps[mark[0]], mark[1]) for mark in marks]
+
+
 def _unpack_session(stamps: list[Stamp], packed: list[Any]) -> Session:
-    key, first, last, events, visit, *marks = packed
-    landing, exit_, referrer, campaign, device = (None if m is None else (stamps[m[0]], m[1]) for m in marks)
+    key, first, last, events, visit = packed[:5]
+    landing, exit_, referrer, campaign, device = _unpack_marks(stamps, packed[5:])
     return Session(
         key=key,
         first=stamps[first],
@@ -165,20 +162,26 @@ def unpack_session(data: bytes) -> Session:
 def pack(profile: Profile) -> bytes:
     """Write a profile for the store."""
     stamps = _Stamps()
-    mark = stamps.mark
     customer = -1 if profile.customer is None else stamps[profile.customer]
-    scalars = (profile.created, profile.seen, customer, profile.events, profile.visits, profile.closed, profile.orders)
+    carried = profile.carried_email
+    scalars = (
+        *(profile.created, profile.seen, customer),
+        *(profile.events, profile.visits, profile.closed, profile.orders),
+    )
     traits = {key: (value, stamps[stamp]) for key, (value, stamp) in profile.traits.items()}
-    marks = [
-        mark(profile.carried_email),
-        mark(profile.landing),
-        mark(profile.last_page),
-        mark(profile.campaign),
-        mark(profile.agent),
-        mark(profile.called),
-    ]
+    marks = _pack_marks(
+        stamps,
+        (
+            None if carried is None or carried[0] is None else (carried[1], carried[0]),
+            profile.landing,
+            profile.last_page,
+            profile.campaign,
+            profile.agent,
+            profile.called,
+        ),
+    )
     sessions = [_pack_session(stamps, session) for session in profile.open]
-    currencies = {code: (figure.orders, text(figure.total)) for code, figure in profile.currencies.items()}
+    currencies = {code: (figure.orders, text(figure.total)) for code, figure in sorted(profile.currencies.items())}
     return _encode(_Packed(list(stamps), scalars, traits, marks, sessions, currencies))
 
 
@@ -187,8 +190,7 @@ def unpack(data: bytes) -> Profile:
     packed = _decode(data)
     stamps = packed.stamps
     created, seen, customer, events, visits, closed, orders = packed.scalars
-    carried, *marks = packed.marks
-    landing, last_page, campaign, agent, called = (None if m is None else (stamps[m[0]], m[1]) for m in marks)
+    carried, landing, last_page, campaign, agent, called = _unpack_marks(stamps, packed.marks)
     return Profile(
         created=created,
         seen=seen,
@@ -197,7 +199,7 @@ def unpack(data: bytes) -> Profile:
         visits=visits,
         traits={key: (value, stamps[at]) for key, (value, at) in packed.traits.items()},
         closed=closed,
-        carried_email=None if carried is None else (carried[1], stamps[carried[0]]),
+        carried_email=None if carried is None else (carried[1], carried[0]),
         landing=landing,
         last_page=last_page,
         campaign=campaign,

@@ -25,12 +25,7 @@ _OUTCOMES: Final[dict[Code, Outcome]] = {
     Code.INVALID_SETTINGS: "failed",
 }
 _NOTHING: Final[Mapping[str, Any]] = {}
-_MARKS: Final = (
-    *(b'll"', b'LL"', b'lL"', b'Ll"'),  # The ends of "all", in any case ...
-    *(b'ers"', b'ERS"', b'eRs"', b'erS"', b'Ers"', b'ERs"', b'eRS"', b'ErS"'),  # ... of "providers" ...
-    NAME[1:].encode() + b'"',  # ... and of our own name, whose case counts.
-    b"\\",  # An escape may spell any of them.
-)
+_NAME_END: Final = NAME[1:].encode() + b'"'
 _decode = msgspec.json.Decoder().decode
 
 
@@ -137,9 +132,18 @@ def _let_through(integrations: msgspec.Raw, context: msgspec.Raw) -> bool:
 
 
 def _may_switch(raw: msgspec.Raw) -> bool:
-    """Tell, without decoding, whether a key in here could be one that switches; an escape could hide one."""
+    """Tell, without decoding, whether a key in here could be one that switches; most messages stop here.
+
+    It looks for the ends of "all" and "providers" in any case, of our own name, and for escapes, which could spell them.
+    """
     seen = bytes(raw)
-    return len(seen) > len(b"{}") and any([mark in seen for mark in _MARKS])
+    if len(seen) <= len(b"{}"):
+        return False
+    return (
+        (b'll"' in seen or b'rs"' in seen or b'LL"' in seen or b'RS"' in seen)
+        or (b'lL"' in seen or b'Ll"' in seen or b'rS"' in seen or b'Rs"' in seen)
+        or (_NAME_END in seen or b"\\" in seen)
+    )
 
 
 def _object(raw: msgspec.Raw) -> dict[str, Any] | None:

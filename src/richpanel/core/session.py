@@ -124,8 +124,15 @@ class Book:
 
     def __init__(self, sessions: list[Session], gap: int = GAP_MS) -> None:
         self.gap = gap
-        self.explicit = {session.key: session for session in sessions if session.key}
-        self.generated = sorted((session for session in sessions if not session.key), key=_start)
+        self.explicit: dict[str, Session] = {}
+        self.generated: list[Session] = []
+        for session in sessions:
+            if session.key:
+                self.explicit[session.key] = session
+            else:
+                self.generated.append(session)
+        if len(self.generated) > 1:
+            self.generated.sort(key=_start)
         self.gone: set[tuple[str, int]] = set()
         self.visits = 0
 

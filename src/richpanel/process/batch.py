@@ -17,9 +17,9 @@ from richpanel.process.orders import Orders, of_message
 from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
 from richpanel.process.refold import Reader, refold
 from richpanel.process.repeats import Settled, settle
-from richpanel.store import channels, history, identities, parts, progress
+from richpanel.store import addresses, channels, history, identities, parts, progress
 from richpanel.store import message_rows as messages
-from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.message_rows import Bodies
 from richpanel.store.schema import part_of
 
 _encode = msgspec.json.Encoder().encode
@@ -47,10 +47,9 @@ def apply(
     people = [message for message in kept if message.kind != CHANNEL]
 
     reader = Reader(connection, definitions, bodies)
-    addresses = _look_inside(people, definitions)
-    carried = addresses.write(connection, memory)
+    carried = _look_inside(people, definitions).write(connection, memory)
     moved = link_aliases(connection, memory, people, reader.stamp)
-    resolver = Resolver(connection, memory, definitions.account, reader.source_ids)
+    resolver = Resolver(connection, memory, definitions.account)
     activity = resolver.number([message for message in kept if message.kind == CHANNEL])
     memory.write_identities(connection)
     find_owners(memory, people)
@@ -90,15 +89,14 @@ def _open(memory: Memory, definitions: Definitions, entries: list[Entry]) -> tup
 
 
 def _look_inside(people: list[Incoming], definitions: Definitions) -> Addresses:
-    """Look inside page and track calls, and note the addresses that messages carry for uids."""
-    addresses = Addresses(definitions.account)
+    """Look inside page and track calls, and note the addresses that messages carry."""
+    found = Addresses(definitions.account)
     blocked = definitions.account.blocked_ids
     for message in people:
         if message.kind != IDENTIFY:
             message.inside = look_inside(message.message, message.meta.context, blocked)
-        if message.uid is not None:
-            addresses.note(message)
-    return addresses
+        found.note(message)
+    return found
 
 
 def _write_messages(connection: Connection, memory: Memory, settled: Settled, kept: list[Incoming]) -> None:
@@ -106,7 +104,7 @@ def _write_messages(connection: Connection, memory: Memory, settled: Settled, ke
     messages.add(
         connection,
         [
-            StoredMessage(
+            (
                 m.n,
                 m.place,
                 m.size,
@@ -140,9 +138,9 @@ def _follow_channels(
     """Move stored channel activity whose sender became known; both sides are folded afresh."""
     if not channels.any_at_all(connection):
         return
-    uids = {message.identity for message in people if message.uid is not None}
+    uids = {message.owner for message in people} | moved.refolds | set(moved.joins.values())
     aliases = {message.alias or message.identity for message in people if message.anonymous is not None}
-    for row, t, old in resolver.follow(carried | channels.addresses_of(connection, uids), aliases):
+    for row, t, old in resolver.follow(carried | addresses.of_uids(connection, uids), aliases):
         moved.refolds.add(owner_of(connection, old, t))
         moved.refolds.add(owner_of(connection, row.identity, t))
 

@@ -76,4 +76,3 @@ def _code(message: Incoming, route: Route) -> Code | None:
     context = merged(message.meta.context, message.message.context)
     key_valid = route.connector is not None or route.endpoint != "account"
     return decide(TYPES[message.kind], integrations, context, key_valid)
-

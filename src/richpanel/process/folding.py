@@ -177,6 +177,9 @@ def _close_sessions(opened: Open, closed: list[tuple[int, Session]], deleted: li
     book, profile = opened.book, opened.profile
     profile.visits += book.visits
     book.visits = 0
+    if not opened.rows and len(book.generated) <= 1 and len(book.explicit) <= 1:
+        profile.open = [*book.generated, *book.explicit.values()]  # The usual case: nothing to close.
+        return
     kept = book.generated[-1:]
     if book.explicit:
         kept = [*kept, max(book.explicit.values(), key=lambda session: session.last)]

@@ -32,7 +32,6 @@ class Reader:
         self._blocked = definitions.account.blocked_ids
         self._bodies = bodies
         self._sources = {source.number: source for source in definitions.sources.values()}
-        self.source_ids = {number: source.id for number, source in self._sources.items()}
 
     def open(self, numbers: list[int]) -> list[Incoming]:
         """Open messages by number."""

@@ -51,14 +51,6 @@ def naming(connection: Connection, addresses: Iterable[int], aliases: Iterable[i
     return list(found.values())
 
 
-def addresses_of(connection: Connection, uids: Iterable[int]) -> set[int]:
-    """Give every address that was ever carried for one of these uids."""
-    rows = fetch(
-        connection, f"SELECT DISTINCT address FROM addresses WHERE uid IN {LISTED} AND address > 0", listed(uids)
-    )
-    return {row[0] for row in rows}
-
-
 def move(connection: Connection, rows: Sequence[ActivityRow]) -> None:
     """Store the identity in whose history these messages stand now."""
     changed = [(row.identity, row.n) for row in rows]

@@ -62,26 +62,3 @@ def aliases(connection: Connection, uid: int) -> list[tuple[int, int, str, Runs]
         uid,
     )
     return [(number, kind, value, unpack(runs)) for number, kind, value, runs in rows]
-
-
-def add_addresses(connection: Connection, rows: Sequence[tuple[int, int, str, int, int, int]]) -> None:
-    """Keep which messages carried an address for a uid: (address, t, message id, source number, uid, kind)."""
-    insert(connection, schema.addresses, rows, replace=True)
-
-
-def address_rows(connection: Connection, address: int) -> Sequence[tuple[int, str, int, int, int]]:
-    """Give the messages that carried an address: (t, message id, source number, uid, kind), oldest first."""
-    return fetch(
-        connection,
-        "SELECT t, message_id, source, uid, kind FROM addresses WHERE address = ? ORDER BY t, message_id, source",
-        address,
-    )
-
-
-def email_rows(connection: Connection, uid: int) -> Sequence[tuple[int, int, str, int, int]]:
-    """Give all messages that carried an address for a uid, or removed it: (address, t, message id, source, kind)."""
-    return fetch(
-        connection,
-        "SELECT address, t, message_id, source, kind FROM addresses WHERE uid = ? ORDER BY t, message_id, source",
-        uid,
-    )

@@ -66,8 +66,8 @@ def message_id(bodies: Bodies, message: StoredMessage) -> str:
     return meta(bodies, message.place, message.lead).ids[message.item]
 
 
-def add(connection: Connection, rows: Sequence[StoredMessage]) -> None:
-    """Add messages, numbers growing."""
+def add(connection: Connection, rows: Sequence[tuple[int | None, ...]]) -> None:
+    """Add messages, numbers growing: the fields of `StoredMessage` as plain tuples, since there are so many."""
     insert(connection, schema.messages, rows)
 
 

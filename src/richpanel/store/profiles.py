@@ -13,7 +13,7 @@ from richpanel.core.ids import email_address, phone_address
 from richpanel.core.money import text
 from richpanel.core.profile import Profile, unpack
 from richpanel.core.timestamps import iso
-from richpanel.store import identities, order_rows
+from richpanel.store import addresses, identities, order_rows
 from richpanel.store.account import AccountSettings
 from richpanel.store.bulk import fetch
 from richpanel.store.paging import Page, read_cursor, write_cursor
@@ -154,8 +154,7 @@ def _find(
 
 
 def _address_owner(connection: Connection, address: int) -> int | None:
-    rows = identities.address_rows(connection, address)
-    return rows[-1][3] if rows else None
+    return identity.owner(addresses.runs(connection, address), 1 << 62)
 
 
 def _moved_to(connection: Connection, owner: int) -> Moved | None:
@@ -194,9 +193,7 @@ def _identities(connection: Connection, number: int, key: identities.Key) -> lis
     for _, kind, value, runs in identities.aliases(connection, number):
         since = next((run.stamp[0] for run in runs if run.uid == number), None)
         found.append(Identity(KINDS[kind], value, None if since is None else iso(since)))
-    first: dict[int, int] = {}
-    for address, t, *_ in identities.email_rows(connection, number):
-        first.setdefault(address, t)
-    for address, (kind, value, _) in identities.by_number(connection, first.keys() - {0}).items():
+    first = addresses.first_links(connection, number)
+    for address, (kind, value, _) in identities.by_number(connection, first).items():
         found.append(Identity(KINDS[kind], value, iso(first[address])))
     return found

@@ -66,15 +66,15 @@ ownership = Table(  # The aliases in which a uid has a run.
     sqlite_with_rowid=False,
 )
 
-addresses = Table(  # Each message that carries an address for a uid: what address links are decided from.
+addresses = Table(  # Each message that carries an address: what address links are decided from (`store.addresses`).
     "addresses",
     metadata,
     Column("address", Integer, primary_key=True),
     Column("t", Big, primary_key=True),
     Column("message_id", Text, primary_key=True),
-    Column("source", Integer, primary_key=True),
+    Column("source", Text, primary_key=True),  # The source's id, by which messages are ordered.
     Column("uid", Integer, nullable=False),
-    Column("kind", SmallInteger, nullable=False),  # 0 identify, 1 page or track, 2 identify that removes the email.
+    Column("kind", SmallInteger, nullable=False),
     Index("addresses_uid", "uid"),
     sqlite_with_rowid=False,
 )
