@@ -138,9 +138,7 @@ def reason_of_decode_error(error: Exception) -> Code:
 
 
 def _missing(call: Head, kind: str) -> Code | None:
-    """Check the fields that a type needs (facts of Segment's spec, section 1.3)."""
-    if kind == "track":
-        return Code.EVENT_NOT_DEFINED if not call.event else None
+    """Check the fields that a type needs beside its ids (facts of Segment's spec, section 1.3)."""
     if kind in ("page", "screen"):
         if call.name == "":
             return Code.NAME_NOT_STRING
@@ -155,12 +153,14 @@ def _missing(call: Head, kind: str) -> Code | None:
 
 def _check(call: Head, kind: str | None) -> Code | None:
     """Check a decoded call: its type, its ids, and the fields that the type needs."""
-    if kind not in TYPES:
-        return Code.TYPE_UNKNOWN
-    if type(call.messageId) is str and len(call.messageId) > MAX_MESSAGE_ID:
+    if type(call.messageId) is str and len(call.messageId) > MAX_MESSAGE_ID and kind in TYPES:
         return Code.MESSAGE_ID_TOO_LONG
-    missing = _missing(call, kind)
-    if missing is not None:
+    if kind == "track":  # Most calls are.
+        if not call.event:
+            return Code.EVENT_NOT_DEFINED
+    elif kind not in TYPES:
+        return Code.TYPE_UNKNOWN
+    elif (missing := _missing(call, kind)) is not None:
         return missing
     if kind != "alias" and clean_id(call.anonymousId) is None and clean_id(call.userId) is None:
         return Code.NO_USER_ANON_ID

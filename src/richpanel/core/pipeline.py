@@ -16,7 +16,7 @@ from richpanel.core.ids import BLOCKED_IDS
 from richpanel.core.inside import Inside, is_absent, look, merged
 from richpanel.core.message import Message
 from richpanel.core.profile import Profile
-from richpanel.core.session import Book, Event, newest
+from richpanel.core.session import Book, Event
 from richpanel.core.stamps import Stamp
 
 Change = dict[str, Any]
@@ -31,11 +31,20 @@ def identify(profile: Profile, message: Message, stamp: Stamp, *, has_uid: bool)
         changes.append({"what": "became_customer"})
     if not is_absent(message.traits):
         given = traits.read(message.traits)
-        for key in traits.apply(profile.traits, given, stamp):
-            value = given[key]
-            shown = None if value is None else msgspec.Raw(value.encode())
-            changes.append({"what": "trait", "key": key, "value": shown})
+        before = _email(profile)
+        changes += [_trait(key, given[key]) for key in traits.apply(profile.traits, given, stamp) if key != "email"]
+        after = _email(profile)
+        if after != before:  # It may end what a page or track call carried, without a new value of its own.
+            changes.append(_trait("email", after))
     return changes
+
+
+def _trait(key: str, value: str | None) -> Change:
+    return {"what": "trait", "key": key, "value": None if value is None else msgspec.Raw(value.encode())}
+
+
+def _email(profile: Profile) -> str | None:
+    return traits.email(profile.traits.get("email"), profile.carried_email)
 
 
 def event(
@@ -74,20 +83,24 @@ def event(
 
 
 def _carry_email(profile: Profile, email: str, stamp: Stamp) -> list[Change]:
-    before = traits.email(profile.traits.get("email"), profile.carried_email)
+    before = _email(profile)
     if profile.carried_email is None or profile.carried_email[1] < stamp:
         profile.carried_email = (msgspec.json.encode(email).decode(), stamp)
-    after = traits.email(profile.traits.get("email"), profile.carried_email)
-    return [] if after == before else [{"what": "trait", "key": "email", "value": email}]
+    after = _email(profile)
+    return [] if after == before else [_trait("email", after)]
 
 
 def activity(profile: Profile, message: Activity, stamp: Stamp) -> list[Change]:
     """Fold channel activity: it makes a customer; a name that it gives is shown where no identify gives one."""
     people.see(profile, stamp[0])
     profile.events += 1
-    if message.sender.name:
-        profile.called = newest(profile.called, (stamp, message.sender.name))
-    return [{"what": "became_customer"}] if people.become_customer(profile, stamp) else []
+    changes: list[Change] = [{"what": "became_customer"}] if people.become_customer(profile, stamp) else []
+    before, name = profile.called, message.sender.name
+    if name and (before is None or before[0] < stamp):
+        profile.called = (stamp, name)
+        if before is None or before[1] != name:
+            changes.append({"what": "called", "name": name})
+    return changes
 
 
 def look_inside(message: Message, shared_context: msgspec.Raw, blocked: frozenset[str] = BLOCKED_IDS) -> Inside:

@@ -93,8 +93,12 @@ class Folding:
 
     def fold(self, number: int, messages: list[Incoming], *, trace: bool = True) -> None:
         """Fold messages of one profile, in any order; with `trace`, note what each changed."""
-        lowest = min(message.t for message in messages)
-        keys = {message.inside.session_key for message in messages if message.inside is not None}
+        known = self.memory.profiles.get(number)
+        lowest = messages[0].t
+        keys: Iterable[str] = ()
+        if known is not None and known.closed:  # Only then may there be rows to load.
+            lowest = min([message.t for message in messages])
+            keys = {message.inside.session_key for message in messages if message.inside is not None}
         opened = self.take(number, lowest, from_t=lowest, keys=keys)
         was_customer = opened.profile.customer is not None
         for message in messages:

@@ -1,7 +1,7 @@
 """Incoming messages: what a batch of log records holds, decoded once, with all that is known before the state."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -20,12 +20,8 @@ TYPE_NUMBERS: Final = {name: number for number, name in enumerate(TYPES)}
 _NO_SENT_AT: Final = frozenset({"segment", "import"})
 
 
-class Spot(NamedTuple):
-    """Where an item stands: its place in the log, how far into its payload that is, and its index in the record."""
-
-    place: int
-    lead: int
-    item: int
+Spot = tuple[int, int, int]
+"""Where an item stands: its place in the log, how far into its payload that is, and its index in the record."""
 
 
 class Incoming:
@@ -94,12 +90,12 @@ class Refused:
 
     __slots__ = ("at", "discard", "hash", "lead", "place", "size", "source")
 
-    def __init__(self, discard: Discard, meta: Meta, source: SourceRow, spot: Spot, size: int) -> None:
+    def __init__(self, discard: Discard, meta: Meta, source: SourceRow, spot: Spot) -> None:
         self.discard = discard
         self.source = source
         self.at = meta.at
         self.place, self.lead, _ = spot
-        self.size = size
+        self.size = discard.size
         self.hash: int | None = None
 
 
@@ -117,7 +113,7 @@ def open_item(
     message.type = kind
     found.kind = TYPE_NUMBERS[kind]
     given = message.messageId
-    found.message_id = (meta.ids and meta.ids.get(spot.item)) or (given if type(given) is str else str(given))
+    found.message_id = (meta.ids and meta.ids.get(spot[2])) or (given if type(given) is str else str(given))
     found.uid = clean_id(message.userId, blocked)
     found.anonymous = clean_id(message.anonymousId, blocked)
     found.event = message.event if kind == "track" else message.name
@@ -151,18 +147,20 @@ def open_entries(
         meta, items, discarded = record.decode(entry.payload)
         source = sources[meta.source]
         base = entry.start + HEADER_SIZE
+        scope = source.id
         for number, (offset, body) in enumerate(items):
-            spot = Spot(base + offset, offset, number)
+            spot = (base + offset, offset, number)
             try:
                 found = open_item(meta, source, spot, body, blocked)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 # It passed an older door, or the log was written by hand: a discard, so that it is seen.
-                yield Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot, len(body))
+                yield Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot)
                 continue
-            found.hash = hash64(secret, source.id, found.message_id)
+            found.hash = hash64(secret, scope, found.message_id)
             yield found
         for discard, (offset, body) in discarded:
-            refused = Refused(discard, meta, source, Spot(base + offset, offset, 0), len(body))
+            refused = Refused(discard, meta, source, (base + offset, offset, 0))
+            refused.size = len(body)
             if discard.messageId:
-                refused.hash = hash64(secret, source.id, discard.messageId)
+                refused.hash = hash64(secret, scope, discard.messageId)
             yield refused

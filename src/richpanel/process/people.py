@@ -1,7 +1,7 @@
 """People: number the ids that messages carry, link aliases, and find whose each message is (`semantics.md` 3)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -27,16 +27,13 @@ class Moved(NamedTuple):
     refolds: set[int]
 
 
-def number_ids(connection: Connection, memory: Memory, messages: Iterable[Incoming]) -> None:
+def number_ids(connection: Connection, memory: Memory, messages: Sequence[Incoming]) -> None:
     """Give each message the numbers of its identity and of the alias beside it."""
-    keys = set()
-    for message in messages:
-        if message.uid is not None:
-            keys.add((UID, message.uid))
-        if message.anonymous is not None:
-            keys.add((ANONYMOUS, message.anonymous))
-    memory.know(connection, keys)
     known = memory.identities
+    for kind, field in ((UID, "uid"), (ANONYMOUS, "anonymous")):
+        values = {getattr(message, field) for message in messages}
+        values.discard(None)
+        memory.know(connection, [(kind, value) for value in values])
     for message in messages:
         alias = 0 if message.anonymous is None else known[(ANONYMOUS, message.anonymous)].number
         if message.uid is not None:

@@ -13,7 +13,7 @@ from richpanel.core.pipeline import look_inside
 from richpanel.core.stamps import Stamp
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import CHANNEL, IDENTIFY, Folding
-from richpanel.process.incoming import Incoming, Spot, open_item
+from richpanel.process.incoming import Incoming, open_item
 from richpanel.process.orders import Orders, of_message
 from richpanel.store import history
 from richpanel.store import message_rows as messages
@@ -44,7 +44,7 @@ class Reader:
     def _open(self, row: StoredMessage) -> Incoming:
         meta = messages.meta(self._bodies, row.place, row.lead)
         body = self._bodies(row.place, row.size)
-        found = open_item(meta, self._sources[row.source], Spot(row.place, row.lead, row.item), body, self._blocked)
+        found = open_item(meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
         found.n = row.n
         found.identity = row.identity
         if found.kind not in (IDENTIFY, CHANNEL):

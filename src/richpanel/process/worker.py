@@ -4,6 +4,7 @@ One process does this for a data directory. When the log is far ahead, batches g
 then written once for all of them. When it is not, a batch is what arrived meanwhile, so that it is visible at once.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Watch
 from richpanel.process.memory import Memory
 from richpanel.store import progress
+from richpanel.store.checkpoints import Checkpoints
 from richpanel.telemetry import get_logger
 
 MAX_BATCH_BYTES: Final = 16 << 20
@@ -37,6 +39,7 @@ class Worker:
         self._state = state
         self._definitions = definitions
         self._on_batch = on_batch
+        self._checkpoints = Checkpoints(state)
         self._memory: Memory | None = None
         self._position: int | None = None
 
@@ -50,6 +53,7 @@ class Worker:
             return None
         definitions = self._definitions.current()
         started = time.perf_counter()
+        gc.disable()  # A batch makes a million objects and no cycles worth looking for before its end.
         try:
             with self._state.begin() as connection:
                 if self._memory is None:
@@ -59,8 +63,11 @@ class Worker:
             self._memory = None
             self._position = None
             raise
+        finally:
+            gc.enable()
         self._position = applied.position
         self._memory.trim()
+        self._checkpoints.after_batch()
         if self._on_batch is not None:
             self._on_batch(applied, time.perf_counter() - started)
         return applied

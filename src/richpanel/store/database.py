@@ -22,6 +22,7 @@ except ImportError:  # pragma: no cover - platforms without the wheel
 
 Branch = Literal["account", "state"]
 SQLITE_VERSION: Final[str] = sqlite3.sqlite_version
+_AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -53,6 +54,7 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
             "foreign_keys = ON",
             "temp_store = MEMORY",
             f"cache_size = -{cache_mib * 1024}",
+            f"wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
         if read_only:
