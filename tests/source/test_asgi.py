@@ -107,8 +107,9 @@ async def test_preflight(door: Running, path: str) -> None:
     assert methods & {"POST", "GET"}
 
 
-async def test_options_without_a_question(door: Running) -> None:
-    answer = await door.request("OPTIONS", "/v1/t")
+@pytest.mark.parametrize("asked", [{}, {"Access-Control-Request-Headers": "x-\xff"}])
+async def test_options_without_a_question(door: Running, asked: dict[str, str]) -> None:
+    answer = await door.request("OPTIONS", "/v1/t", headers=asked)
     assert answer.headers["access-control-allow-headers"] == "authorization, content-type, x-retry-count"
 
 

@@ -16,12 +16,14 @@ from richpanel.source.body import Refused
 from richpanel.source.items import (
     Envelope,
     ReadBatch,
+    good_calls,
     judge_items,
     judge_single,
     key_in,
     message_id_in,
     read_batch,
     read_envelope,
+    unnamed,
     unverified,
 )
 from richpanel.source.keys import KeySnapshot, Source
@@ -142,9 +144,9 @@ class Intake:
         """Part a batch's good items from its bad ones."""
         views = [memoryview(raw) for raw in read.batch.batch]
         found = judge_items(read, views, source.identity_secret, envelope.user_hash)
-        good = [call for call in found if not isinstance(call, Code)]
+        good = good_calls(found)
         types = [call.type or "" for call in good]
-        meta.ids = {index: self._new_id() for index, call in enumerate(good) if clean_id(call.messageId) is None}
+        meta.ids = {index: self._new_id() for index in unnamed(good)}
         if len(good) == len(views):
             return _recorded(meta, source, views, [])._replace(types=types)
         kept = [view for view, call in zip(views, found, strict=True) if not isinstance(call, Code)]

@@ -73,6 +73,8 @@ def try_later(code: Code, seconds: int) -> Answer:
 def preflight(scope: Scope, methods: bytes) -> Answer:
     """Answer a browser that asks whether it may: yes, with the headers that it names or else those of Segment's SDK."""
     asked = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), b"")
+    if not asked.isascii() or not asked.decode().isprintable():
+        asked = b""
     return answer(
         200,
         b"",
