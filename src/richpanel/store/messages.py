@@ -61,12 +61,14 @@ def list_messages(
     at = read_cursor(cursor, int, int)
     before, before_discard = at if at is not None else (1 << 62, 1 << 62)
     filters = _Filters(number, type, outcome)
-    found = [] if outcome == "discarded" else _rows(connection, account, filters, uid, before, limit + 1)
+    found = [] if outcome == "discarded" else _rows(connection, account, filters, uid, before=before, limit=limit + 1)
     shown = [_shown(row, bodies, sources) for row in found[:limit]]
     _fill(connection, found[:limit], shown)
     listed_rows = [(row.received, row.n, 0, view) for row, view in zip(found, shown, strict=False)]
     if outcome in (None, "discarded") and type is None and uid is None:
-        for discard_id, at_ms, view in _discards(connection, bodies, sources, number, before_discard, limit + 1):
+        for discard_id, at_ms, view in _discards(
+            connection, bodies, sources, number, before=before_discard, limit=limit + 1
+        ):
             listed_rows.append((at_ms, 0, discard_id, view))
     listed_rows.sort(key=lambda entry: (entry[0], entry[1], entry[2]), reverse=True)
     page = listed_rows[:limit]
@@ -100,7 +102,7 @@ class _Filters(msgspec.Struct):
 
 
 def _rows(
-    connection: Connection, account: AccountSettings, filters: _Filters, uid: str | None, before: int, limit: int
+    connection: Connection, account: AccountSettings, filters: _Filters, uid: str | None, *, before: int, limit: int
 ) -> list[StoredMessage]:
     where, parameters = filters.sql()
     columns = ", ".join(f"m.{name}" for name in COLUMNS.split(", "))
@@ -172,6 +174,7 @@ def _discards(
     bodies: Bodies,
     sources: Mapping[int, SourceRow],
     source: int | None,
+    *,
     before: int,
     limit: int,
 ) -> list[tuple[int, int, MessageRow]]:
