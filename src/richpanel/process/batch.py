@@ -204,4 +204,8 @@ def _write_traces(connection: Connection, folding: Folding, settled: Settled, re
     counts.update((message.source.number, OUTCOMES[message.outcome]) for message in settled.messages)
     counts.update((repeat.source, "duplicate") for repeat in settled.repeats)
     counts.update((r.source.number, f"discarded:{r.discard.code.value}") for r in refused)
+    if refused:
+        newest = max(r.at for r in refused)
+        dropped = messages.trim_discards(connection, {r.source.number for r in refused}, newest)
+        counts.update({(source, "discards_dropped"): number for source, number in dropped.items()})
     messages.count(connection, counts)

@@ -56,8 +56,8 @@ class Folding:
         self.new_customers: set[int] = set()
 
     def load(self, numbers: Iterable[int]) -> None:
-        """Read many profiles at once, so that taking them up needs no query each."""
-        self.memory.load_profiles(self.connection, numbers)
+        """Read many profiles at once, so that taking them up needs no query each; what was dropped stays so."""
+        self.memory.load_profiles(self.connection, set(numbers) - self.gone)
 
     def take(self, number: int, t: int, *, from_t: int, keys: Iterable[str] = (), whole: bool = False) -> Open:
         """Take up a profile, made now if it is new, with the sessions that events from `from_t` on may touch.

@@ -28,7 +28,7 @@ def find_import(conn: Connection, source: int, path: str) -> ImportProgress | No
     """Tell how far a file got."""
     table = definitions.imports
     row = conn.execute(select(table).where(table.c.source == source, table.c.path == path)).first()
-    return msgspec.convert(dict(row._mapping), ImportProgress) if row else None
+    return ImportProgress(**row._asdict()) if row else None
 
 
 def save_import(conn: Connection, progress: ImportProgress) -> None:

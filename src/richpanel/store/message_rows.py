@@ -14,6 +14,10 @@ from richpanel.store.bulk import LISTED, fetch, insert, listed, many
 Bodies = Callable[[int, int], bytes]
 """Reads bytes of the log: (place, size)."""
 
+MAX_DISCARDS: Final = 10_000
+DISCARD_AGE_MS: Final = 30 * 24 * 3_600_000
+"""How many discards of a source can be looked up, and for how long (`semantics.md` 2)."""
+
 _LENGTH: Final = struct.Struct("<I")
 _decode_meta = msgspec.json.Decoder(Meta).decode
 
@@ -92,6 +96,20 @@ def add_discards(connection: Connection, rows: Sequence[tuple[object, ...]]) -> 
         "INSERT INTO discards (hash, source, at, code, place, size, full_size, lead) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
+
+
+def trim_discards(connection: Connection, sources: Iterable[int], now: int) -> dict[int, int]:
+    """Let go of a source's oldest discards beyond what is kept; give how many went, by source. `now` is ms UTC."""
+    dropped = {}
+    for source in sources:
+        result = connection.exec_driver_sql(
+            "DELETE FROM discards WHERE source = ?1 AND (at < ?2 OR id <= coalesce("
+            "(SELECT id FROM discards WHERE source = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?3), 0))",
+            (source, now - DISCARD_AGE_MS, MAX_DISCARDS),
+        )
+        if result.rowcount > 0:
+            dropped[source] = result.rowcount
+    return dropped
 
 
 def count(connection: Connection, counts: dict[tuple[int, str], int]) -> None:

@@ -220,7 +220,8 @@ def trace(
     account: AccountSettings,
     sources: Mapping[int, SourceRow],
     message_id: str,
-    source: str | None,
+    *,
+    source: str | None = None,
 ) -> list[Trace]:
     """Give the trace of a message id, one per source that sent it."""
     hashes = {hash64(account.hash_key, row.id, message_id): row for row in sources.values() if source in (None, row.id)}

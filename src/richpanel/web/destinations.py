@@ -26,7 +26,8 @@ from richpanel.web.paths import decode_id
 from richpanel.web.sources import Mode, Name
 from richpanel.web.stores import Stores
 
-Endpoint = Annotated[str, Meta(pattern=r"^(account|https?://[^\s/?#]+(/\S*)?)$", max_length=2_000)]
+Endpoint = Annotated[str, Meta(pattern=r"^(account|https?://[!-~]+)(?![\s\S])", max_length=2_000)]
+"""`account` or a URL in ASCII. The look-ahead is the end of the text in every dialect; `$` lets a newline through."""
 Secret = Annotated[str, Meta(max_length=1_000)]
 NoFilters = Annotated[list[dict[str, Any]], Meta(max_length=0)]
 """Nothing evaluates destination filters yet: one is refused, for taking it and not applying it would be worse."""

@@ -11,6 +11,7 @@ from richpanel.store.messages import MessageRow, Trace, list_messages, trace
 from richpanel.store.paging import Page
 from richpanel.web.paging import Identifier, Listed, Paged, Query, answer_bad_values
 from richpanel.web.paths import decode_id
+from richpanel.web.pending import pending_traces
 from richpanel.web.stores import Reading, Stores
 
 Type = Literal["identify", "track", "page", "screen", "group", "alias", "channel"]
@@ -53,9 +54,10 @@ def read_messages(reading: Reading, asked: MessagesQuery) -> Page[MessageRow]:
 
 def read_traces(reading: Reading, message_id: str, source: str | None) -> list[Trace]:
     """Read the traces of a message, one per source that sent the id; raises NotFoundException."""
-    found = trace(reading.state, reading.bodies, reading.account, reading.sources, message_id, source)
+    found = trace(reading.state, reading.bodies, reading.account, reading.sources, message_id, source=source)
+    found = found or pending_traces(reading, message_id, source)
     if not found:
-        raise NotFoundException("No message with this id is known; it may not have been processed yet.")
+        raise NotFoundException("No message with this id is known.")
     return found
 
 

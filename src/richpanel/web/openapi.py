@@ -83,7 +83,7 @@ class _Writer:
         if "asked" in types:
             parameters += self.query(types["asked"])
         operation: Json = {"operationId": handler.operation_id, "summary": " ".join(summary.split())}
-        operation["tags"] = sorted(handler.tags or [])
+        operation["tags"] = sorted({tag for layer in handler.ownership_layers for tag in layer.tags or ()})
         if rest:
             operation["description"] = rest
         if parameters:

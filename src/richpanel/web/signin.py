@@ -88,7 +88,6 @@ async def sign_in(request: Request[Any, Any, Any], door: Given[Door], data: Sign
     cookie = await door.stores.define(lambda conn: open_session(conn, number, now=now, seconds=seconds))
     answer = Redirect(safe_path(data.next), status_code=303)
     answer.set_cookie(make_cookie("session", cookie, secure=secure, seconds=seconds))
-    answer.set_cookie(make_cookie("visit", "", secure=secure, seconds=0))
     return answer
 
 

@@ -24,7 +24,8 @@ from richpanel.web.paging import Identifier, Listed
 from richpanel.web.paths import decode_id
 from richpanel.web.stores import Stores
 
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S")]
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"[^\s\x00-\x1f\x85\ufeff]")]
+"""At least one character that shows; what dialects of `\\s` disagree on is named."""
 Rate = Annotated[int, Meta(ge=1, le=1_000_000, description="Calls a second; null for no limit.")]
 Mode = Literal["cloud"]
 """How a source connects to Richpanel. Device-mode is refused everywhere (mission row S2)."""
