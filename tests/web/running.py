@@ -20,6 +20,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory, prepare, prepare_login
+from richpanel.store.secrets import open_secrets
 from richpanel.store.sources import SourceRow, list_sources
 from richpanel.store.tokens import add_token
 from richpanel.web.app import WebOptions, build
@@ -134,16 +135,22 @@ def segment(identifier: str) -> str:
     return quote(identifier, safe="")
 
 
-@contextmanager
-def running(path: Path, **options: Any) -> Iterator[Site]:
-    """Run a site over a new data directory; `options` are `WebOptions`' own. It stops at the end."""
-    directory, clock = DataDirectory(path), Clock()
-    box = prepare(directory)
+def furnish(path: Path) -> Path:
+    """Make a data directory with an account, a login and a token: made once, copied for each site."""
+    directory = DataDirectory(path)
+    prepare(directory)
     prepare_login(directory, PASSWORD)
     engine = open_engine(directory.account_url)
     with engine.begin() as connection:
-        add_token(connection, "tests", now=clock(), token=TOKEN)
+        add_token(connection, "tests", now=NOW, token=TOKEN)
     engine.dispose()
+    return path
+
+
+@contextmanager
+def running(path: Path, **options: Any) -> Iterator[Site]:
+    """Run a site over a furnished data directory; `options` are `WebOptions`' own. It stops at the end."""
+    directory, clock = DataDirectory(path), Clock()
     listening = socket.create_server(("127.0.0.1", 0))
     made: Queue[tuple[Server, SegmentWriter, SegmentReader]] = Queue()
 
@@ -154,7 +161,7 @@ def running(path: Path, **options: Any) -> Iterator[Site]:
             "account_url": directory.account_url,
             "log_writer": writer,
             "log_reader": reader,
-            "secrets": box,
+            "secrets": open_secrets(path),
             "now": clock,
             "version": "0.0.0",
         }

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.core.codes import Code
 from richpanel.core.identity import KINDS, MAX_UIDS, UID
 from richpanel.core.ids import hash64
 from richpanel.core.message import TYPES
@@ -158,7 +159,7 @@ def _fill(connection: Connection, rows: list[StoredMessage], shown: list[Message
         if row.decisions is not None and row.outcome:
             decisions = msgspec.json.decode(texts[row.decisions], type=list[Decision])
             view.code = next((made.code.value for made in decisions if made.code is not None), None)
-            view.code = view.code or ("not_connected" if not decisions else None)
+            view.code = view.code or (Code.NOT_CONNECTED.value if not decisions else None)
         for number in (row.identity, row.alias):
             kind, value, _ = people.get(number or 0, (-1, "", ()))
             if kind == UID:

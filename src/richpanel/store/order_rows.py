@@ -61,20 +61,27 @@ def of_profiles(connection: Connection, profiles: Iterable[int]) -> dict[OrderKe
 
 
 def of_owner(
-    connection: Connection, owner: int, *, limit: int, before: tuple[int, int] | None = None
+    connection: Connection, owner: int, *, limit: int, before: tuple[int, str, int] | None = None
 ) -> list[StoredOrder]:
-    """Load a profile's orders, the one placed last first; `before` is (placed at, number) of the last one given."""
-    placed, number = before or (1 << 62, 0)
+    """Load a profile's orders, the one placed last first; `before` is the `place_of` the last one given.
+
+    Of those placed at one instant the order id decides, not the number, which tells what arrived first.
+    """
     rows = fetch(
         connection,
-        f"SELECT {_COLUMNS} FROM orders WHERE owner = ? AND placed_at > 0 AND (placed_at, id) < (?, ?) "
-        "ORDER BY placed_at DESC, id DESC LIMIT ?",
+        f"SELECT {_COLUMNS} FROM orders "
+        "WHERE owner = ? AND placed_at > 0 AND (placed_at, order_id, connector) < (?, ?, ?) "
+        "ORDER BY placed_at DESC, order_id DESC, connector DESC LIMIT ?",
         owner,
-        placed,
-        number,
+        *(before or (1 << 62, "", 0)),
         limit,
     )
     return _read(rows)
+
+
+def place_of(order: StoredOrder) -> tuple[int, str, int]:
+    """Give an order's place in the list of its owner."""
+    return (order.placed_at, order.key[1], order.key[0])
 
 
 def save(connection: Connection, orders: Sequence[StoredOrder]) -> None:

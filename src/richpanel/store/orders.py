@@ -49,10 +49,10 @@ def list_orders(
     connection: Connection, account: AccountSettings, profile: int, *, cursor: str | None, limit: int
 ) -> Page[OrderView]:
     """List a profile's orders, the one placed last first."""
-    at = read_cursor(cursor, int, int)
+    at = read_cursor(cursor, int, str, int)
     found = order_rows.of_owner(connection, profile, limit=limit + 1, before=at)
     shown = [_shown(order, account) for order in found[:limit]]
-    more = write_cursor(found[limit - 1].placed_at, found[limit - 1].number) if len(found) > limit else None
+    more = write_cursor(*order_rows.place_of(found[limit - 1])) if len(found) > limit else None
     return Page([order for order in shown if order is not None], more)
 
 

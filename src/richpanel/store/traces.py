@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from richpanel.core import identity
 from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.core.codes import Code
 from richpanel.core.identity import ANONYMOUS
 from richpanel.core.message import TYPES
 from richpanel.core.routing import Decision
@@ -82,7 +83,7 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
     decisions = msgspec.json.decode(texts[row.decisions], type=list[Decision]) if row.decisions is not None else []
     code = next((made.code.value for made in decisions if made.code is not None), None)
     if row.outcome and not decisions:
-        code = "not_connected"
+        code = Code.NOT_CONNECTED.value
     repeats = [
         Repeat(iso(received), bool(conflict))
         for received, conflict in fetch(

@@ -37,6 +37,12 @@ def count_users(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(definitions.users)).scalar_one()
 
 
+def list_users(conn: Connection) -> list[UserRow]:
+    """List the people who may sign in, by login."""
+    table = definitions.users
+    return [UserRow(id=row.id, login=row.login) for row in conn.execute(select(table).order_by(table.c.login))]
+
+
 def add_user(conn: Connection, login: str, password: str, *, now: int) -> UserRow:
     """Add a person; raises IntegrityError where the login is taken."""
     values = {"login": login, "password": _HASHER.hash(password), "created_at": now}

@@ -14,7 +14,6 @@ from litestar.datastructures import Cookie
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
-from richpanel.store.tokens import find_token
 from richpanel.store.users import find_session
 from richpanel.web.stores import Stores
 
@@ -41,7 +40,7 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthorizedException("The API takes a bearer token: `Authorization: Bearer TOKEN`.", headers=_CHALLENGE)
     stores: Stores = connection.app.state.stores
-    if await stores.look_up(lambda conn: find_token(conn, token.strip())) is None:
+    if not await stores.knows_token(token.strip()):
         raise NotAuthorizedException("This token is unknown or was revoked.", headers=_REFUSED)
 
 

@@ -47,13 +47,20 @@ def peer(scope: Scope) -> str:
     return client[0] if client else ""
 
 
+def asked_for(scope: Scope) -> tuple[str, str]:
+    """Give scheme and host as the request itself has them."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return scope["scheme"], host.decode("latin-1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebOptions:
     """What the pages and the API need.
 
     `log_writer` is None in a process that does not own the log; channel messages are refused there. `now` gives ms UTC.
-    `secure_cookies`: cookies are sent over https alone. `public_url`: how clients reach the server, for snippets; None
-    takes it from each request. `client` tells a request's address, for the limit on sign-in tries.
+    `secure_cookies`: cookies are sent over https alone. `public_url`: how clients reach the server, for snippets; where
+    it is None, `origin` tells scheme and host from a request. `client` tells a request's address, for the limit on
+    sign-in tries. Both know which proxies to believe.
     """
 
     state_url: str
@@ -67,6 +74,7 @@ class WebOptions:
     session_seconds: int = SESSION_SECONDS
     public_url: str | None = None
     client: Callable[[Scope], str] = field(default=peer)
+    origin: Callable[[Scope], tuple[str, str]] = field(default=asked_for)
 
 
 def _always(value: Any) -> Provide:
@@ -81,20 +89,31 @@ def _api() -> Router:
     return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
 
 
+def _dependencies(options: WebOptions, stores: Stores, assets: Assets, pages: Pages) -> dict[str, Provide]:
+    """Name what handlers may ask for."""
+    door = Door(pages, stores, options.session_seconds, options.client, Attempts(), asyncio.Semaphore(1))
+    return {
+        "stores": _always(stores),
+        "assets": _always(assets),
+        "pages": _always(pages),
+        "door": _always(door),
+        "secrets": _always(options.secrets),
+        "log_writer": _always(options.log_writer),
+        "asked": Provide(read_query),
+        "viewer": Provide(provide_viewer),
+        "guest": Provide(provide_guest),
+    }
+
+
 def build(options: WebOptions) -> ASGIApp:
     """Make the application. Its threads and connections end with its lifespan."""
     stores = Stores(Places(options.state_url, options.account_url, options.log_reader, options.now))
     assets = Assets()
-    pages = Pages(stores, assets, secure_cookies=options.secure_cookies, public_url=options.public_url)
-    door = Door(pages, stores, options.session_seconds, options.client, Attempts(), asyncio.Semaphore(1))
-    provided = {
-        "stores": stores,
-        "assets": assets,
-        "pages": pages,
-        "door": door,
-        "secrets": options.secrets,
-        "log_writer": options.log_writer,
-    }
+
+    def origin(scope: Scope) -> str:
+        return options.public_url or "://".join(options.origin(scope))
+
+    pages = Pages(stores, assets, secure_cookies=options.secure_cookies, origin=origin)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -107,12 +126,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages),
         ],
-        dependencies={
-            **{name: _always(value) for name, value in provided.items()},
-            "asked": Provide(read_query),
-            "viewer": Provide(provide_viewer),
-            "guest": Provide(provide_guest),
-        },
+        dependencies=_dependencies(options, stores, assets, pages),
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
         openapi_config=None,

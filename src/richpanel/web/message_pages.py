@@ -12,7 +12,7 @@ from richpanel.store.messages import Trace
 from richpanel.store.sources import SourceRow
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.messages import MessagesQuery, TraceQuery, read_messages, read_traces
-from richpanel.web.pages import Context, Pages, origin_of
+from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, Query
 from richpanel.web.paths import decode_id, segment
 from richpanel.web.rendering import flat, pretty
@@ -91,7 +91,7 @@ async def messages_page(
     asked: Given[MessagesQuery],
 ) -> Response[str]:
     """Show the messages."""
-    origin = origin_of(request, pages.public_url)
+    origin = pages.origin(request.scope)
     return await pages.show(viewer, "messages.html", "/messages", lambda reading: _list(reading, asked, origin))
 
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency as Given
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.message_pages import first_source, source_names
 from richpanel.web.messages import MessagesQuery, read_messages
-from richpanel.web.pages import Context, Pages, origin_of
+from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Query
 from richpanel.web.signin import Door, SignIn, signin_page
 from richpanel.web.status import read_status
@@ -61,5 +61,5 @@ async def overview(
     """Show the sign-in or the overview."""
     if guest is None:
         return signin_page(door, SignIn(next=asked.next))
-    origin = origin_of(request, pages.public_url)
+    origin = pages.origin(request.scope)
     return await pages.show(guest, "overview.html", "/", lambda reading: _overview(reading, origin))

@@ -8,6 +8,7 @@ from litestar import Response
 from litestar.di import NamedDependency as Given
 from litestar.enums import MediaType
 from litestar.response import Redirect
+from litestar.types import Scope
 
 from richpanel.web.access import AnyRequest, SignInRequired, Viewer, signed_in
 from richpanel.web.problems import api_error, log_unforeseen, problem_of
@@ -26,11 +27,11 @@ Context = dict[str, Any]
 class Pages:
     """Renders templates for a viewer."""
 
-    def __init__(self, stores: Stores, assets: Assets, *, secure_cookies: bool, public_url: str | None) -> None:
+    def __init__(self, stores: Stores, assets: Assets, *, secure_cookies: bool, origin: Callable[[Scope], str]) -> None:
         self._stores = stores
         self._env = environment(assets)
         self.secure_cookies: Final = secure_cookies
-        self.public_url: Final = public_url
+        self.origin: Final = origin
 
     async def show(
         self, viewer: Viewer, template: str, active: str, build: Callable[[Reading], Context]
@@ -86,8 +87,3 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
     answer = pages.plain("error.html", {"problem": problem}, status=problem.status, viewer=viewer)
     answer.headers.update(headers)
     return answer
-
-
-def origin_of(request: AnyRequest, public_url: str | None) -> str:
-    """Give the URL under which clients reach this server, for snippets."""
-    return public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"

@@ -1,6 +1,7 @@
 """One port for everything: which application a path belongs to, and the HTTP server underneath."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Collection, Generator, MutableMapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 HEAD_SECONDS: Final = 10.0
 """A request's head has to be there in this time; a connection may be idle before it for as long."""
 MAX_HEAD_BYTES: Final = 65_536
+_UNKNOWN: Final = b'{"success":false,"code":"not_found","message":"This process does not play that role."}'
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -44,6 +46,18 @@ class Dispatch:
             await self.health(scope, receive, send)
         else:
             await _timed(self.site, scope, receive, send)
+
+
+async def nothing(scope: MutableScope, receive: Receive, send: Send) -> None:
+    """Stand where a part is that this process does not play: every path is unknown (404)."""
+    if scope["type"] == "http":
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_UNKNOWN))]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": _UNKNOWN})
+        return
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _timed(app: Application, scope: MutableScope, receive: Receive, send: Send) -> None:
@@ -134,6 +148,8 @@ def configure(
     app: Application, *, keep_alive: float, drain: float, tls: tuple[str, str] | None, backlog: int = 2048
 ) -> uvicorn.Config:
     """Configure the server: nothing that the application does not ask for. `tls` is (certificate, key) files."""
+    # It warns of every line that is no HTTP, and anybody can send those.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return uvicorn.Config(
         app,
         http=Protocol,

@@ -21,11 +21,12 @@ from richpanel.store.sources import (
 )
 from richpanel.store.status import source_counts
 from richpanel.web.access import AnyRequest, Viewer, check_form
-from richpanel.web.pages import Context, Pages, origin_of
+from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, Query, bad_field
 from richpanel.web.paths import decode_id, segment
+from richpanel.web.signin import Door
 from richpanel.web.snippets import channel_call, snippets
-from richpanel.web.stores import Reading, Stores
+from richpanel.web.stores import Reading
 
 _TYPE_NAMES: Final = {
     "web": "Web",
@@ -126,23 +127,17 @@ async def source_page(
     asked: Given[SourceQuery],
 ) -> Response[str]:
     """Show a source, with snippets for the SDKs."""
-    wanted, origin = decode_id(source_id), origin_of(request, pages.public_url)
+    wanted, origin = decode_id(source_id), pages.origin(request.scope)
     return await pages.show(viewer, "source.html", "/sources", lambda reading: _one(reading, wanted, asked.sdk, origin))
 
 
 @post("/sources", include_in_schema=False, status_code=303)
-async def add_source_form(
-    request: AnyRequest,
-    pages: Given[Pages],
-    stores: Given[Stores],
-    viewer: Given[Viewer],
-    data: Adding,
-) -> Redirect:
+async def add_source_form(request: AnyRequest, viewer: Given[Viewer], door: Given[Door], data: Adding) -> Redirect:
     """Add a source and go to its snippets."""
     del viewer
-    check_form(request, data.csrf, "session", secure=pages.secure_cookies)
+    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     name = _name(data)
-    row = await stores.define(lambda conn: add_source(conn, name, data.type, now=stores.now()))
+    row = await door.stores.define(lambda conn: add_source(conn, name, data.type, now=door.stores.now()))
     return Redirect(f"/sources/{segment(row.id)}", status_code=303)
 
 
@@ -164,25 +159,20 @@ def _apply(conn: Connection, source: SourceRow, form: ChangeForm, now: int) -> s
 
 @post("/sources/{source_id:str}", include_in_schema=False, status_code=303)
 async def change_source_form(
-    request: AnyRequest,
-    pages: Given[Pages],
-    stores: Given[Stores],
-    viewer: Given[Viewer],
-    source_id: Identifier,
-    data: Changing,
+    request: AnyRequest, viewer: Given[Viewer], door: Given[Door], source_id: Identifier, data: Changing
 ) -> Redirect:
     """Rename, enable, disable or delete a source."""
     del viewer
-    check_form(request, data.csrf, "session", secure=pages.secure_cookies)
+    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(source_id)
 
     def change(conn: Connection) -> str:
         source = get_source(conn, wanted)
         if source is None:
             raise NotFoundException("There is no source with this id.")
-        return _apply(conn, source, data, stores.now())
+        return _apply(conn, source, data, door.stores.now())
 
-    return Redirect(await stores.define(change), status_code=303)
+    return Redirect(await door.stores.define(change), status_code=303)
 
 
 source_pages = [sources_page, source_page, add_source_form, change_source_form]

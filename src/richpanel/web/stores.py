@@ -4,24 +4,30 @@ The same event loop answers the ingest paths, so no handler runs a query on it; 
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
+from time import monotonic
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
-from richpanel.log.contract import LogReader
+from richpanel.log.contract import Entry, LogReader
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.database import open_engine, reading
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import list_destinations
 from richpanel.store.profiles import count_profiles
 from richpanel.store.sources import SourceRow, list_sources
+from richpanel.store.tokens import find_token
 
 T = TypeVar("T")
 _THREADS: Final = 4
 _COUNT_MS: Final = 3_000
+_TOKEN_SECONDS: Final = 1.0
+_FRESH_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,21 @@ class Definitions:
     destinations: Mapping[str, str]
 
 
+class SharedLog:
+    """A reader that several threads share: of its methods, `read` is for one at a time."""
+
+    def __init__(self, log: LogReader) -> None:
+        self._log = log
+        self._reading = threading.Lock()
+        self.durable: Final = log.durable
+        self.slice: Final = log.slice
+
+    def read(self, position: int, max_bytes: int) -> list[Entry]:
+        """Return the records from `position`, at most about `max_bytes` of them (`LogReader.read`)."""
+        with self._reading:
+            return self._log.read(position, max_bytes)
+
+
 @dataclass(frozen=True)
 class Reading:
     """One look at the state: a snapshot of it, with what its readers need beside it. `now` is ms UTC.
@@ -43,7 +64,7 @@ class Reading:
 
     state: Connection
     known: Definitions
-    log: LogReader
+    log: SharedLog
     now: int
     count: Callable[[bool], int]
 
@@ -77,14 +98,16 @@ class Stores:
     """Runs queries in threads: `read` on the state, `look_up` and `define` on the definitions."""
 
     def __init__(self, places: Places) -> None:
-        self.log: Final = places.log
+        self.log: Final = SharedLog(places.log)
         self.now: Final = places.now
         self._state = open_engine(places.state_url, read_only=True)
         self._account = open_engine(places.account_url, read_only=True, cache_mib=2)
         self._account_writer = open_engine(places.account_url, cache_mib=2)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
         self._known: Definitions | None = None
+        self._fresh_until = 0.0
         self._counted: dict[bool, tuple[int, int]] = {}
+        self._tokens: dict[bytes, float] = {}
 
     async def read(self, query: Callable[[Reading], T]) -> T:
         """Run a query on one snapshot of the state."""
@@ -93,6 +116,16 @@ class Stores:
     async def look_up(self, query: Callable[[Connection], T]) -> T:
         """Run a query on the definitions."""
         return await self._in_thread(lambda: self._look_up(query))
+
+    async def knows_token(self, token: str) -> bool:
+        """Tell whether a token is in force; one that was a moment ago still is, unless this process has ended it."""
+        hashed = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        if self._tokens.get(hashed, 0.0) > monotonic():
+            return True
+        known = await self.look_up(lambda conn: find_token(conn, token)) is not None
+        if known:
+            self._tokens[hashed] = monotonic() + _TOKEN_SECONDS
+        return known
 
     async def define(self, change: Callable[[Connection], T]) -> T:
         """Change definitions in one transaction."""
@@ -131,14 +164,21 @@ class Stores:
 
     def _define(self, change: Callable[[Connection], T]) -> T:
         with self._account_writer.begin() as connection:
-            return change(connection)
+            result = change(connection)
+        self._tokens.clear()
+        self._fresh_until = 0.0
+        return result
 
     def _definitions(self) -> Definitions:
-        """Give the definitions as they are; they are read anew only where their version has changed."""
+        """Give the definitions; whether their version has changed is asked ten times a second at the most."""
+        if self._known is not None and monotonic() < self._fresh_until:
+            return self._known
+        fresh_until = monotonic() + _FRESH_SECONDS
         with reading(self._account) as connection:
             known, version = self._known, definitions_version(connection)
             if known is None or known.version != version:
                 sources = {source.number: source for source in list_sources(connection, deleted=True)}
                 destinations = {row.id: row.name for row in list_destinations(connection)}
                 known = self._known = Definitions(version, read_account(connection), sources, destinations)
+        self._fresh_until = fresh_until
         return known

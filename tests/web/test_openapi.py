@@ -1,0 +1,85 @@
+"""The OpenAPI document tells the truth: schemathesis tries the running server with what it allows and forbids."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import positive_data_acceptance
+from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
+
+from tests.web.running import TOKEN, Site
+from tests.web.story import tell
+
+PATHS = {
+    "/catalog",
+    "/channels/{channel}/messages",
+    "/connectors",
+    "/connectors/{connector_id}/rotate",
+    "/customers",
+    "/customers/{uid}",
+    "/customers/{uid}/orders",
+    "/customers/{uid}/sessions",
+    "/customers/{uid}/timeline",
+    "/destinations",
+    "/destinations/{destination_id}",
+    "/messages",
+    "/messages/{message_id}",
+    "/sources",
+    "/sources/{source_id}",
+    "/status",
+    "/tokens",
+    "/tokens/{token_id}",
+    "/visitors",
+    "/visitors/{visitor_id}",
+    "/visitors/{visitor_id}/timeline",
+}
+
+UNSAYABLE = ("This cursor is not one", "there is no source with the id", "`from` needs a uid", "An API Key is required")
+"""What is wrong with requests that no schema could tell to be wrong."""
+
+
+def test_the_document_needs_no_token_and_names_every_path(shop: Site) -> None:
+    answer = shop.api("GET", "/openapi.json", token=None)
+    assert answer.status == 200
+    document = answer.json()
+    assert document["openapi"].startswith("3.1")
+    assert {path.removeprefix("/api/v1") for path in document["paths"]} == PATHS
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert all(operation["summary"] and operation["tags"] for operation in operations)
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    assert "profile" not in document["components"]["schemas"]["CustomerDetail"]["properties"]
+
+
+def test_the_reference_names_every_operation(shop: Site) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    for path, operations in shop.api("GET", "/openapi.json").json()["paths"].items():
+        for method in operations:
+            assert f"`{method.upper()} {path.removeprefix('/api/v1')}" in text
+
+
+def operations(site: Site) -> Iterator[APIOperation[Any, Any, Any, Any]]:
+    """Read the operations from the server's document, as schemathesis understands it."""
+    schema = schemathesis.openapi.from_url(f"{site.url}/api/v1/openapi.json")
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        yield result.ok()
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_every_operation_does_as_the_document_says(site: Site, mode: GenerationMode) -> None:
+    tell(site)
+    for operation in operations(site):
+
+        @given(case=operation.as_strategy(generation_mode=mode))
+        @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        def agree(case: Case) -> None:
+            answer = case.call(headers={"Authorization": f"Bearer {TOKEN}"})
+            excused = answer.status_code == 400 and answer.json()["detail"].startswith(UNSAYABLE)
+            case.validate_response(answer, excluded_checks=[positive_data_acceptance] if excused else [])
+
+        agree()
