@@ -5,13 +5,14 @@ from collections import Counter, defaultdict
 import msgspec
 from sqlalchemy import Connection
 
+from richpanel.core.codes import Code
 from richpanel.core.pipeline import look_inside
 from richpanel.log.contract import Entry
-from richpanel.process.channels import Addresses, Resolver, owner_of
+from richpanel.process.channels import Addresses, Resolver, is_of_somebody, owner_of
 from richpanel.process.deciding import KEPT, OUTCOMES, decide_all
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import CHANNEL, IDENTIFY, Folding
-from richpanel.process.incoming import Incoming, Refused, open_entries
+from richpanel.process.incoming import Incoming, Refused, open_entries, refuse
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
@@ -81,10 +82,12 @@ def _open(memory: Memory, definitions: Definitions, entries: list[Entry]) -> tup
     arrived: list[Incoming] = []
     refused: list[Refused] = []
     for found in open_entries(entries, definitions.sources, memory.secret, definitions.account.blocked_ids):
-        if isinstance(found, Incoming):
-            arrived.append(found)
-        else:
+        if isinstance(found, Refused):
             refused.append(found)
+        elif is_of_somebody(found, definitions.account):
+            arrived.append(found)
+        else:  # The account has blocked an id since, or reads phone numbers as another country's.
+            refused.append(refuse(found, Code.NO_USER_ANON_ID))
     return arrived, refused
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 from sqlalchemy import Connection
 
+from richpanel.core.channel import Activity
 from richpanel.core.identity import ANONYMOUS, EMAIL, PHONE, UID, owner
 from richpanel.core.ids import clean_id, email_address, phone_address
 from richpanel.core.traits import read
@@ -79,13 +80,7 @@ class Resolver:
         for message in arrived:
             if message.activity is None:
                 continue
-            sender = message.activity.sender
-            keys: list[Key | None] = [
-                _key(UID, clean_id(sender.uid, self._account.blocked_ids)),
-                _key(EMAIL, email_address(sender.email)),
-                _key(PHONE, phone_address(sender.phone, self._account.phone_country)),
-                _key(ANONYMOUS, clean_id(sender.anonymousId, self._account.blocked_ids)),
-            ]
+            keys = named(message.activity, self._account)
             self._memory.know(self._connection, [key for key in keys if key is not None])
             uid, email, phone, anonymous = (
                 None if key is None else self._memory.identities[key].number for key in keys
@@ -106,7 +101,7 @@ class Resolver:
                 return found
         if row.anonymous is not None and self._is_known(row.anonymous):
             return row.anonymous
-        return row.email or row.phone or row.anonymous or 0
+        return row.email or row.phone or row.anonymous or 0  # One of them is known: see `batch._open`.
 
     def _is_known(self, alias: int) -> bool:
         return channels.has_segment_messages(self._connection, alias)
@@ -124,6 +119,24 @@ class Resolver:
             history.add(self._connection, [(row.identity, t, row.n, CHANNEL)])
         channels.move(self._connection, [row for row, _, _ in moved])
         return moved
+
+
+def named(activity: Activity, account: AccountSettings) -> list[Key | None]:
+    """Give the uid, email, phone and anonymousId by which an activity's sender can be known."""
+    sender = activity.sender
+    return [
+        _key(UID, clean_id(sender.uid, account.blocked_ids)),
+        _key(EMAIL, email_address(sender.email)),
+        _key(PHONE, phone_address(sender.phone, account.phone_country)),
+        _key(ANONYMOUS, clean_id(sender.anonymousId, account.blocked_ids)),
+    ]
+
+
+def is_of_somebody(message: Incoming, account: AccountSettings) -> bool:
+    """Tell whether a message carries any id or address by which a person can be known."""
+    if message.activity is None:
+        return message.uid is not None or message.anonymous is not None
+    return any(key is not None for key in named(message.activity, account))
 
 
 def _key(kind: int, value: str | None) -> Key | None:

@@ -7,6 +7,7 @@ import msgspec
 
 from richpanel.core import record
 from richpanel.core.channel import CHANNEL_TYPE, Activity, decode_activity
+from richpanel.core.codes import Code
 from richpanel.core.ids import BLOCKED_IDS, clean_id, hash64
 from richpanel.core.inside import Inside
 from richpanel.core.message import TYPES, Message, decode_message, reason_of_decode_error
@@ -97,6 +98,14 @@ class Refused:
         self.place, self.lead, _ = spot
         self.size = discard.size
         self.hash: int | None = None
+
+
+def refuse(message: Incoming, code: Code) -> Refused:
+    """Make a discard of a message that was accepted."""
+    discard = Discard(code, message.size, message.message_id)
+    refused = Refused(discard, message.meta, message.source, (message.place, message.lead, message.item))
+    refused.hash = message.hash
+    return refused
 
 
 def open_item(

@@ -1,0 +1,100 @@
+"""The law (semantics.md 1): whatever comes in which order and batches, the state is the fold of the set of messages."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from richpanel.store.messages import trace
+from tests.process import reference
+from tests.process.account import Account, Arrived, copy_of
+from tests.process.dump import dump, people
+from tests.process.histories import EMAILS, NAMES, histories, plans
+from tests.process.reference import Arrival, Who
+
+SHOPS = {"Outlet": "second"}
+
+
+def arrivals(account: Account, records: Sequence[Arrived]) -> list[Arrival]:
+    """The records as the reference takes them."""
+    found = []
+    for each in records:
+        source = account.source(each.source)
+        for item in each.items:
+            assert isinstance(item, dict)
+            raw = json.dumps(item).encode()
+            found.append(Arrival(each.at, source.id, source.type, SHOPS.get(each.source, "first"), item, raw))
+    return found
+
+
+def process(account: Account, plan: Sequence[tuple[int, bool]]) -> None:
+    """Apply the log in batches of the sizes planned, with a worker that remembers nothing where planned."""
+    turn = 0
+    while account.step(plan[turn % len(plan)][0]) is not None:
+        if plan[turn % len(plan)][1]:
+            account.restart()
+        turn += 1
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # Explaining a failure takes minutes.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(records=histories, plan=plans)
+def test_the_state_is_the_fold_of_the_set_of_messages(
+    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
+) -> None:
+    with TemporaryDirectory() as folder:
+        account = copy_of(template, Path(folder) / "data")
+        try:
+            account.write(records)
+            process(account, plan)
+            arrived = arrivals(account, records)
+            expected = reference.fold(arrived)
+            assert differences(dump(account), expected) == {}
+            assert_found(account, expected)
+            assert_traced(account, arrived)
+        finally:
+            account.close()
+
+
+def differences(found: dict[Who, dict[str, Any]], expected: dict[Who, dict[str, Any]]) -> dict[str, Any]:
+    """Who and what is not as it should be: (found, expected)."""
+    wrong = {}
+    for who in found.keys() | expected.keys():
+        one, other = found.get(who, {}), expected.get(who, {})
+        for key in one.keys() | other.keys():
+            if one.get(key) != other.get(key):
+                wrong[f"{who} {key}"] = (one.get(key), other.get(key))
+    return wrong
+
+
+def assert_found(account: Account, expected: dict[Who, dict[str, Any]]) -> None:
+    """The search and the sorted lists know what the customers themselves say."""
+    customers = {who: shown for who, shown in expected.items() if shown["customerSince"]}
+    for word in (*EMAILS, *NAMES):
+        fields = ("email",) if "@" in word else ("name",)
+        matching = {shown["uid"] for shown in customers.values() if word in (shown[field] for field in fields)}
+        assert {one.uid for one in people(account, customers=True, q=word)} >= matching
+    named = sorted(shown["name"].lower() for shown in customers.values() if shown["name"])
+    assert [(one.name or "").lower() for one in people(account, customers=True, sort="name")] == named
+    values = sorted(float(shown["ltv"]) for shown in customers.values())
+    assert [float(one.ltv) for one in people(account, customers=True, sort="ltv")] == values
+
+
+def assert_traced(account: Account, arrived: Sequence[Arrival]) -> None:
+    """Every message can be looked up, and its trace says whose it is."""
+    owners = reference.owners(arrived)
+    for each in arrived:
+        args = (account.reader.slice, account.settings, account.sources, each.item["messageId"])
+        found = account.read(trace, *args, source=each.source)
+        assert len(found) == 1
+        owner = owners.get((each.item["messageId"], each.source))
+        assert (found[0].outcome == "kept") == (owner is not None)
+        if owner is not None:
+            assert (found[0].profile.uid or found[0].profile.visitor) == owner[1]
