@@ -1,0 +1,125 @@
+"""`python -m bench`: measure the targets (docs/reference/benchmarks.md). `soak`, `profile` and `layouts` beside it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from bench import accept, layouts, profiling, report
+from bench.growth import growth
+from bench.load import Load
+from bench.options import QUICK, RESULTS, Bench, Options
+from bench.serving import Server
+from bench.visible import visible
+from bench.whole import whole_path
+
+app = App(name="bench", help="Measure the targets, each with its reference in the same run.")
+SOAK = Options(rows=(7, 8), growth=5_000_000, customers=1_000_000)
+_DOOR = {4: visible, 3: accept.accept_latency, 2: accept.durable_singles, 1: accept.durable_batches}
+"""In the order in which they are measured: what wants an idle processing first."""
+
+Data = Annotated[Path, Parameter(help="Where data directories are made, and removed: the disk that is measured.")]
+Json = Annotated[Path | None, Parameter(name="--json", help="Write the figures here instead of into bench/results.")]
+
+
+@app.default
+def run(
+    *,
+    rows: Annotated[str | None, Parameter(help="Rows of the table, as 1,5; all eight if left out.")] = None,
+    quick: Annotated[bool, Parameter(negative=(), help="A tenth of everything: to see that it works.")] = False,
+    seconds: Annotated[float | None, Parameter(help="Length of each timed phase (rows 1 to 4, and 8).")] = None,
+    events: Annotated[int | None, Parameter(help="Events of the whole path (rows 5 and 6).")] = None,
+    growth: Annotated[int | None, Parameter(help="Events to grow to (rows 7 and 8).")] = None,
+    customers: Annotated[int | None, Parameter(help="Customers to grow to (rows 7 and 8).")] = None,
+    data: Data = RESULTS,
+    json: Json = None,
+) -> None:
+    """Measure the rows of the table of targets."""
+    chosen = {"seconds": seconds, "events": events, "growth": growth, "customers": customers}
+    measure(_options(QUICK if quick else Options(), rows, chosen), data, json)
+
+
+@app.command
+def soak(
+    *,
+    rows: Annotated[str | None, Parameter(help="7 or 8; both if left out.")] = None,
+    seconds: Annotated[float | None, Parameter(help="Length of the timed phase of row 8.")] = None,
+    growth: Annotated[int | None, Parameter(help="Events to grow to.")] = None,
+    customers: Annotated[int | None, Parameter(help="Customers to grow to.")] = None,
+    data: Data = RESULTS,
+    json: Json = None,
+) -> None:
+    """Grow to 5 M events and 1 M customers: rows 7 and 8 at full size."""
+    measure(_options(SOAK, rows, {"seconds": seconds, "growth": growth, "customers": customers}), data, json)
+
+
+@app.command
+def profile(
+    *,
+    events: Annotated[int, Parameter(help="Events to fold, once without and once with the profiler.")] = 100_000,
+    lines: Annotated[int, Parameter(help="Functions to print.")] = 40,
+    mixed: Annotated[bool, Parameter(negative=(), help="With late and repeated messages among them.")] = False,
+    data: Data = RESULTS,
+) -> None:
+    """Fold events in this process under cProfile, and print the costliest functions."""
+    profiling.profile(Bench(Options(), _console(), data), events, lines, mixed=mixed)
+
+
+@app.command(name="layouts")
+def compare_layouts(
+    *, messages: Annotated[int, Parameter(help="Messages to fill each layout with.")] = 3_000_000, data: Data = RESULTS
+) -> None:
+    """Measure two layouts of the tables that get a row per message."""
+    layouts.layouts(Bench(Options(), _console(), data), messages)
+
+
+def measure(options: Options, data: Path, json: Path | None) -> list[report.Figure]:
+    """Measure rows, print the table and write the figures; they are printed as far as they go if one fails."""
+    bench = Bench(options, _console(), data)
+    before = report.machine()
+    try:
+        with Load() as load:
+            _measure(bench, load)
+    finally:
+        bench.figures.sort(key=lambda figure: figure.row)
+        if bench.figures:
+            report.show(bench.figures, bench.console)
+            path = report.write(bench.figures, options, before, json, RESULTS)
+            bench.console.print(f"written to {path}", highlight=False)
+    return bench.figures
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=150)  # In a file, a table may be as wide as it wants.
+
+
+def _measure(bench: Bench, load: Load) -> None:
+    rows = bench.options.rows
+    door = [measured for row, measured in _DOOR.items() if row in rows]
+    if door:
+        with Server(bench.where) as server:
+            for measured in door:
+                measured(accept.Place(bench, server, load))
+    if 5 in rows or 6 in rows:
+        whole_path(bench, load, rows)
+    if 7 in rows or 8 in rows:
+        with Server(bench.where) as server:
+            growth(accept.Place(bench, server, load), rows)
+
+
+def _options(base: Options, rows: str | None, chosen: dict[str, float | None]) -> Options:
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if rows is None:
+        return msgspec.structs.replace(base, **given)
+    wanted = tuple(sorted({int(row) for row in rows.split(",")}))
+    if not set(wanted) <= set(base.rows):
+        sys.exit(f"rows are {', '.join(map(str, base.rows))}")
+    return msgspec.structs.replace(base, rows=wanted, **given)
+
+
+if __name__ == "__main__":
+    app()

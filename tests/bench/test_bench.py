@@ -1,0 +1,148 @@
+"""Every benchmark, run tiny: that each measures what it says, never how fast."""
+
+import json
+import re
+import subprocess
+import sys
+from base64 import b64decode
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bench import calls, report
+from bench.layouts import layouts
+from bench.options import Bench, Options
+from bench.profiling import profile
+from bench.workload import Mix, Shop
+from richpanel.core.message import decode_message
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = ("--seconds", "0.6", "--events", "1500", "--growth", "1200", "--customers", "300")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """All eight rows, against the real server."""
+    folder = tmp_path_factory.mktemp("bench")
+    line = [sys.executable, "-m", "bench", *SIZES, "--data", folder / "data", "--json", folder / "found.json"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list((folder / "data").iterdir()), "a data directory was left behind"
+    return json.loads((folder / "found.json").read_text()), done.stdout
+
+
+def test_every_row_is_measured(table):
+    found, printed = table
+    rows = Counter(figure["row"] for figure in found["figures"])
+    assert rows == {1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 5}
+    for figure in found["figures"]:
+        assert figure["measured"] > 0 or figure["name"] == "idle CPU", figure
+        assert figure["targets"]
+        assert f" {figure['row']} " in printed
+
+
+def test_references_come_from_the_same_run(table):
+    found, _ = table
+    compared = {figure["row"]: figure for figure in found["figures"] if figure["reference"] is not None}
+    assert compared.keys() == {1, 2, 5, 6, 7}
+    for figure in compared.values():
+        assert figure["ratio"] == pytest.approx(figure["measured"] / figure["reference"])
+
+
+def test_nothing_is_refused(table):
+    found, _ = table
+    details = {figure["name"]: figure["details"] for figure in found["figures"]}
+    for name, seen in details.items():
+        assert seen.get("refused", "none") == "none", name
+        for key in seen.keys() & {"answers", "answers to all"}:
+            assert re.fullmatch(r"\{200: \d+\}", seen[key]), (name, seen[key])
+
+
+def test_the_workload_is_as_the_targets_say():
+    items = [json.loads(item) for item in Shop(1, people=2_000).messages(20_000)]
+    kinds = Counter(item["type"] for item in items)
+    orders = sum(item.get("event", "").startswith("Order ") for item in items)
+    assert 0.02 < kinds["identify"] / len(items) < 0.04
+    assert 0.04 < orders / len(items) < 0.06
+    assert len({item["messageId"] for item in items}) == len(items)
+    assert all(one["timestamp"] < other["timestamp"] for one, other in pairwise(items))
+    assert 0.2 < sum("richpanel_session_id" in item.get("properties", ()) for item in items) / len(items) < 0.5
+    firsts: dict[str, list[bool]] = {}
+    for item in items:
+        firsts.setdefault(item["anonymousId"], []).append(item["userId"] is None)
+    unnamed = [flags for flags in firsts.values() if flags[0]]
+    assert 0.5 < len(unnamed) / len(firsts) < 0.7
+    assert all(not any(flags[2:]) for flags in unnamed)
+
+
+def test_the_workload_is_about_a_kilobyte_an_event():
+    items = Shop(1).messages(5_000)
+    assert 900 < sum(map(len, items)) / len(items) < 1_150
+    for item in items[:500]:
+        decode_message(item)
+
+
+def test_late_and_repeated_messages_have_their_shares():
+    items = [json.loads(item) for item in Shop(2, Mix(late=0.05, duplicates=0.05)).messages(60_000)]
+    repeats = len(items) - len({item["messageId"] for item in items})
+    assert 0.02 < repeats / len(items) < 0.06
+    seen, late = "", 0
+    for item in {item["messageId"]: item for item in items}.values():
+        late += item["timestamp"] < seen
+        seen = max(seen, item["timestamp"])
+    assert 0.03 < late / len(items) < 0.07
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_call_is_another_call_on_the_next_lap(size):
+    items = Shop(3).messages(size)
+    call = calls.batch(items, "KEY", calls.sent_at()) if size > 1 else calls.single(items[0], "KEY", calls.sent_at())
+    first = read(call)
+    calls.stamp(call, 1, 60_000)
+    second = read(call)
+    assert first["sentAt"] > second["sentAt"]
+    before, after = ids(first), ids(second)
+    assert len(after) == size
+    assert not set(before) & set(after)
+    assert [message_id[-27:] for message_id in before] == [message_id[-27:] for message_id in after]
+
+
+def read(call):
+    head, _, body = bytes(call.wire).partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    user = re.search(rb"authorization: Basic (\S+)", head)
+    assert length is not None
+    assert int(length[1]) == len(body)
+    assert user is not None
+    assert b64decode(user[1]) == b"KEY:"
+    return json.loads(body)
+
+
+def ids(body):
+    return [item["messageId"] for item in body.get("batch", [body])]
+
+
+def test_both_layouts_store_the_same(tmp_path):
+    found = layouts(Bench(Options(), Console(), tmp_path), 40_000)
+    assert [len(steps) for steps in found.values()] == [1, 1]
+    for steps in found.values():
+        assert steps[0].messages == pytest.approx(40_000, abs=1_000)
+        assert steps[0].wal_mib > 0
+
+
+def test_the_profile_names_functions(tmp_path, capsys):
+    profile(Bench(Options(), Console(width=150), tmp_path), 500, 10, mixed=True)
+    printed = capsys.readouterr().out
+    assert "tottime" in printed
+    assert "events without the profiler" in printed
+
+
+def test_percentiles_and_voids():
+    values = [number / 1000 for number in range(1, 101)]
+    assert report.milliseconds(values)["p50 ms"] == 51
+    assert report.percentile([], 0.99) == 0
+    assert report.voided(report.CEILINGS["append"] * 0.71, "append") == ""
+    assert "69%" in report.voided(report.CEILINGS["append"] * 0.69, "append")
