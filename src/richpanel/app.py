@@ -4,6 +4,7 @@ A role's modules are loaded in its own process alone: that is half of the time t
 """
 
 import gc
+import signal
 import socket
 import sys
 
@@ -17,6 +18,7 @@ from richpanel.store.secrets import SecretKeyError
 
 def main() -> None:
     """Run the role named on the command line until the parent says stop or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A Ctrl-C reaches the whole group; the parent says when to stop.
     die_with_parent()
     parent = Parent()
     given = parent.start()

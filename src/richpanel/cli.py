@@ -8,12 +8,35 @@ from cyclopts import App, CycloptsError
 from richpanel import __version__
 from richpanel.config import SettingError
 
+_SERVE: Final = """Run the server.
+
+It prints `listening on URL` when it is ready; SIGTERM or Ctrl-C stops it in order. Every setting below is also read
+from the environment, else from richpanel.toml in the data directory.
+"""
+_IMPORT: Final = """Load Segment messages from a file of JSON lines.
+
+One message a line; timestamps count as given. With a running server it goes through that, else straight into the log. A
+bad line becomes a discard. Stopped half-way, the same command goes on; a line that is loaded again changes nothing.
+"""
+_EXPORT: Final = """Write customers, or their events, to standard output.
+
+Visitors are left out, as they are in the Customers section. Columns of CSV that hold objects hold JSON.
+"""
+_DOCTOR: Final = """Check this machine, the settings and the data directory.
+
+It shows the effective settings, secrets hidden. The exit code is 1 where there is a problem; a note is none.
+"""
+_SOURCE_ADD: Final = """Add a source and show its write key.
+
+It is connected to the destination that the first start made, so that its messages are kept for the account at once. A
+running server knows the key within a second.
+"""
 _VERBS: Final = (
-    ("serve", "richpanel.commands.serve:serve", "Run the server."),
-    ("import", "richpanel.commands.importing:import_file", "Load Segment messages from a file of JSON lines."),
-    ("export", "richpanel.commands.exporting:export", "Write out customers or events."),
+    ("serve", "richpanel.commands.serve:serve", _SERVE),
+    ("import", "richpanel.commands.importing:import_file", _IMPORT),
+    ("export", "richpanel.commands.exporting:export", _EXPORT),
     ("status", "richpanel.commands.status:status", "Show how far the processing is, and what arrived."),
-    ("doctor", "richpanel.commands.doctor:doctor", "Check this machine, the settings and the data directory."),
+    ("doctor", "richpanel.commands.doctor:doctor", _DOCTOR),
     ("migrate", "richpanel.commands.migrate:migrate", "Bring the databases to this version's tables."),
 )
 _GROUPS: Final = (
@@ -21,7 +44,7 @@ _GROUPS: Final = (
         "source",
         "Sources: where messages come from.",
         (
-            ("add", "richpanel.commands.sources:add", "Add a source and show its write key."),
+            ("add", "richpanel.commands.sources:add", _SOURCE_ADD),
             ("list", "richpanel.commands.sources:list_all", "List the sources."),
             ("enable", "richpanel.commands.sources:enable", "Take messages from a source again."),
             ("disable", "richpanel.commands.sources:disable", "Refuse messages from a source (403)."),
@@ -34,6 +57,15 @@ _GROUPS: Final = (
             ("add", "richpanel.commands.tokens:add", "Make a token; it is shown once."),
             ("list", "richpanel.commands.tokens:list_all", "List the tokens in force."),
             ("revoke", "richpanel.commands.tokens:revoke", "End a token."),
+        ),
+    ),
+    (
+        "user",
+        "Who may sign in to the pages.",
+        (
+            ("add", "richpanel.commands.users:add", "Let somebody sign in."),
+            ("list", "richpanel.commands.users:list_all", "List who may sign in."),
+            ("password", "richpanel.commands.users:password", "Give somebody a new password."),
         ),
     ),
 )

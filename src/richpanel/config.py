@@ -218,7 +218,7 @@ def _read(name: str, rule: Rule, value: object, origin: Origin) -> Any:
 def _from_file(path: Path) -> dict[str, object]:
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingError(f"{path}: {error}") from None

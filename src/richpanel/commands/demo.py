@@ -6,6 +6,7 @@ at every start is kept in `demo.json` in the data directory, for its owner alone
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from richpanel.commands.invocation import console, definitions
 from richpanel.config import read_settings
 from richpanel.demo.sending import NotSentError, send
 from richpanel.demo.visits import story
+from richpanel.roles.parent import die_with_parent
 from richpanel.store.definitions import random_text
 from richpanel.store.directory import DataDirectory
 from richpanel.store.sources import add_source, match_sources
@@ -42,6 +44,8 @@ class Demo(msgspec.Struct):
 
 def main() -> None:
     """Print how to get in, and send the shop's traffic if that was not done before."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A Ctrl-C is for the server, which then stops this.
+    die_with_parent()
     given: dict[str, Any] = json.loads(sys.stdin.readline())
     directory = DataDirectory(read_settings(given["settings"], {}).settings.data)
     url: str = given["url"]

@@ -25,10 +25,7 @@ def doctor(
     json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Show the effective settings (secrets hidden) and check this machine and the data directory.
-
-    The exit code is 1 where there is a problem; a note is none.
-    """
+    """Show the settings in force, and what was found."""
     effective = read_settings({"data": data}, environ)
     found = _examine(DataDirectory(effective.settings.data), deep=deep, data=data)
     problems = [check for check in found if check.state == "problem"]

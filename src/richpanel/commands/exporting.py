@@ -43,10 +43,7 @@ def export(
     format: Annotated[Literal["jsonl", "csv"], Parameter(help="JSON lines, or CSV with a header.")] = "jsonl",
     data: Data = None,
 ) -> None:
-    """Write customers, or every event on their timelines, to standard output.
-
-    Visitors are left out, as they are in the Customers section. Columns of CSV that hold objects hold JSON.
-    """
+    """Write the rows as they are read."""
     directory = existing(data)
     with definitions(directory) as connection:
         account = read_account(connection)

@@ -44,11 +44,7 @@ def import_file(
     json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Load Segment messages from a file of JSON lines, one message a line.
-
-    Their timestamps count as given. A bad line becomes a discard, as a bad item of a batch does. Loading a line again
-    changes nothing; a line without a messageId gets one from its source, file, number and text.
-    """
+    """Load a file, from where it was stopped if it was."""
     directory = ready(data)
     target = _source(directory, source)
     stop = _Stop()

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from richpanel.config import Settings, read_settings
 from richpanel.store.database import open_engine, reading
@@ -68,6 +68,8 @@ def definitions(directory: DataDirectory, *, write: bool = False) -> Iterator[Co
     try:
         with engine.begin() if write else reading(engine) as connection:
             yield connection
+    except IntegrityError:
+        raise  # Something is there already: the verb says what.
     except DatabaseError as error:
         fail(f"{directory.path / 'account.db'}: {_reason(error)}")
     finally:

@@ -20,7 +20,7 @@ from richpanel.commands.running import Running, forget, note
 from richpanel.commands.supervisor import ServerFailedError, Supervisor
 from richpanel.config import Settings, as_options, read_settings, shown, table, variable
 
-_ROLES: Final = {"all": ("front", "process"), "ingest": ("front",), "process": ("process",)}
+_ROLES: Final = {"all": ("front", "process"), "ingest": ("front",), "web": ("front",), "process": ("process",)}
 _BIND_SECONDS: Final = 2.0
 """How long a port is waited for that the processes of a killed server may still hold."""
 _BACKLOG: Final = 2048
@@ -52,10 +52,7 @@ def serve(
         bool, Parameter(negative=(), help="Add a sample shop: sent once, through Segment's Python SDK.")
     ] = False,
 ) -> None:
-    """Run the server. It prints `listening on URL` when it is ready; SIGTERM or Ctrl-C stops it in order.
-
-    Every setting below is also read from the environment and from richpanel.toml in the data directory.
-    """
+    """Run the server until it is told to stop."""
     settings = read_settings(asdict(options) if options is not None else {}, environ).settings
     try:
         _serve(settings, demo=demo)
@@ -71,14 +68,20 @@ def _serve(settings: Settings, *, demo: bool) -> None:
     data = _make_directory(settings.data)
     listening = _listen(settings.host, settings.port) if "front" in roles else None
     url = _url(settings, listening) if listening else ""
-    start = {"settings": as_options(settings), "socket": listening.fileno() if listening else None, "login": not demo}
+    start = {
+        "settings": as_options(settings),
+        "socket": listening.fileno() if listening else None,
+        "login": not demo and settings.role != "ingest",
+    }
     inherited = (listening.fileno(),) if listening else ()
     supervisor = Supervisor(roles, start, inherited, settings.drain_timeout)
-    shop = None
+    shop, noted = None, False
     try:
         supervisor.start()
         if not supervisor.stopping:
-            note(data, Running(getpid(), _local(url), str(settings.tls_cert) if settings.tls_cert else None))
+            noted = settings.role in ("all", "ingest")
+            if noted:
+                note(data, Running(getpid(), _local(url), str(settings.tls_cert) if settings.tls_cert else None))
             _say(f"listening on {url}" if listening else "processing")
             if demo and listening:
                 shop = _start_shop(settings, _local(url))
@@ -86,7 +89,8 @@ def _serve(settings: Settings, *, demo: bool) -> None:
                 _say(*(f"{name}: {value}" for name, value in supervisor.login.items() if value))
         supervisor.run(listening.close if listening else None)
     finally:
-        forget(data)
+        if noted:
+            forget(data)
         if shop is not None:
             shop.terminate()
             shop.wait()

@@ -49,10 +49,7 @@ def add(
     json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Add a source and show its write key.
-
-    It is connected to the destination that the first start made, so that its messages are kept for the account at once.
-    """
+    """Add a source and show its write key."""
     if not name.strip():
         fail("a source needs a name", 2)
     with definitions(ready(data), write=True) as connection:

@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 from functools import partial
 from time import monotonic, time
 from typing import Any, Final, cast
 
 import uvloop
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from richpanel import __version__, telemetry
 from richpanel.config import Settings, browser_package
@@ -20,13 +21,14 @@ from richpanel.source.answers import Scope
 from richpanel.source.keys import KeySnapshot, Source
 from richpanel.store.connectors import list_connectors
 from richpanel.store.database import open_engine, reading
+from richpanel.store.definitions import definitions_version
 from richpanel.store.directory import DataDirectory, prepare, prepare_login
 from richpanel.store.secrets import SecretBox
 from richpanel.store.sources import list_sources
 from richpanel.store.status import processed
 from richpanel.web import app as web
 from richpanel.web.health import PATHS, Health
-from richpanel.web.serving import Dispatch, Server, configure
+from richpanel.web.serving import Dispatch, Server, configure, nothing
 
 LOCK_SECONDS: Final = 5.0
 """How long a start waits for the log of a server that is just ending."""
@@ -36,6 +38,8 @@ _log = telemetry.get_logger(__name__)
 
 def run(settings: Settings, parent: Parent, listening: socket.socket, *, with_login: bool) -> None:
     """Serve until told to stop; requests under way are answered first. Raises CannotRunError.
+
+    The role `ingest` is this without pages and API, the role `web` without the door and the log.
 
     `with_login` makes the first login where there is none, and tells the parent.
     """
@@ -53,24 +57,24 @@ async def _serve(
 ) -> None:
     state = open_engine(directory.state_url, read_only=True, cache_mib=2)
     account = open_engine(directory.account_url, read_only=True, cache_mib=1)
-    writer = await _open_log(settings, directory, state)
+    writer = await _open_log(settings, directory, state) if settings.role != "web" else None
     reader = SegmentReader(directory.log)
-    keys = KeySnapshot(_load_sources(account))
-    refreshing = asyncio.create_task(keys.refresh(lambda: _load_sources(account), _KEYS_SECONDS))
+    load = _Sources(account).load
+    keys = KeySnapshot(load())
+    refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
     health = Health(
         log=SegmentReader(directory.log),  # Its own: a reader reads on one thread at a time.
         log_directory=directory.log,
         state=state,
-        refusal=lambda: writer.refusal,
-        waiting=lambda: writer.waiting,
+        refusal=lambda: writer.refusal if writer else None,
+        waiting=lambda: writer.waiting if writer else 0,
         now=now_ms,
         source_names=lambda: _source_names(account),
     )
-    ingest = door.build(writer, keys, _door_options(settings), now_ms)
-    site = web.build(_web_options(settings, directory, box, writer, reader))
-    tls = (str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
+    ingest = door.build(writer, keys, _door_options(settings), now_ms) if writer else nothing
+    site = web.build(_web_options(settings, directory, box, writer, reader)) if settings.role != "ingest" else nothing
     dispatch = Dispatch(door.owns, ingest, PATHS, health, site)
-    config = configure(dispatch, keep_alive=settings.keep_alive, drain=settings.drain_timeout, tls=tls)
+    config = configure(dispatch, keep_alive=settings.keep_alive, drain=settings.drain_timeout, tls=_tls(settings))
     server = Server(config, lambda: parent.say(ready=True))
     on_stop(partial(setattr, server, "should_exit", True))
     parent.listen(partial(_hear, health))
@@ -78,11 +82,24 @@ async def _serve(
         await server.serve(sockets=[listening])
     finally:
         refreshing.cancel()
-        await writer.close()
+        if writer:
+            await writer.close()
         for engine in (state, account):
             engine.dispose()
         for log in (reader, health.log):
             log.close()
+
+
+def _tls(settings: Settings) -> tuple[str, str] | None:
+    """Give the files of certificate and key, once they are seen to work. Raises CannotRunError."""
+    if settings.tls_cert is None:
+        return None
+    files = (str(settings.tls_cert), str(settings.tls_key))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files)
+    except OSError as error:
+        raise CannotRunError(f"the certificate {files[0]} with the key {files[1]} cannot be used: {error}") from None
+    return files
 
 
 def now_ms() -> int:
@@ -122,11 +139,25 @@ async def _open_log(settings: Settings, directory: DataDirectory, state: Engine)
         return writer
 
 
-def _load_sources(account: Engine) -> list[Source]:
-    """Read the sources as the door knows them; a connector's API Key opens its own source."""
-    with reading(account) as connection:
-        api_keys = {row.source_number: (row.api_key,) for row in list_connectors(connection)}
-        rows = list_sources(connection)
+class _Sources:
+    """The sources as the door knows them, read again only where a definition has changed: it asks twice a second."""
+
+    def __init__(self, account: Engine) -> None:
+        self._account = account
+        self._version = -1
+        self._known: list[Source] = []
+
+    def load(self) -> list[Source]:
+        with reading(self._account) as connection:
+            version = definitions_version(connection)
+            if version != self._version:
+                self._known, self._version = _load_sources(connection), version
+        return self._known
+
+
+def _load_sources(connection: Connection) -> list[Source]:
+    """Read the sources; a connector's API Key opens the connector's own."""
+    api_keys = {row.source_number: (row.api_key,) for row in list_connectors(connection)}
     return [
         Source(
             id=row.id,
@@ -137,7 +168,7 @@ def _load_sources(account: Engine) -> list[Source]:
             rate_limit=row.rate_limit,
             identity_secret=row.identity_secret,
         )
-        for row in rows
+        for row in list_sources(connection)
     ]
 
 
@@ -156,7 +187,7 @@ def _door_options(settings: Settings) -> door.DoorOptions:
 
 
 def _web_options(
-    settings: Settings, directory: DataDirectory, box: SecretBox, writer: SegmentWriter, reader: SegmentReader
+    settings: Settings, directory: DataDirectory, box: SecretBox, writer: SegmentWriter | None, reader: SegmentReader
 ) -> web.WebOptions:
     proxies = Proxies(tuple(map(str, settings.trusted_proxies)))
     return web.WebOptions(
@@ -171,4 +202,5 @@ def _web_options(
         session_seconds=settings.session_days * 86_400,
         public_url=settings.public_url,
         client=lambda scope: proxies.client(cast("Scope", scope)) or "",
+        origin=lambda scope: proxies.origin(cast("Scope", scope)),
     )

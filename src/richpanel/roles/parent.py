@@ -76,5 +76,4 @@ def on_stop(stop: Callable[[], None]) -> None:
         signal.signal(number, signal.SIG_IGN)
         stop()
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A Ctrl-C reaches the whole group; the parent says when to stop.
     signal.signal(signal.SIGTERM, told)

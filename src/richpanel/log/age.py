@@ -1,0 +1,15 @@
+"""How old what waits in the log is: the figure behind every "lag"."""
+
+from richpanel.core.record import decode_meta
+from richpanel.log.contract import LogReader
+
+
+def waiting_since(log: LogReader, position: int) -> int | None:
+    """Give `receivedAt` (ms UTC) of the first record from `position` on; None where there is none.
+
+    Raises LogGone, LogDamaged. On one thread at a time, as `LogReader.read` says.
+    """
+    if log.durable() <= position:
+        return None
+    waiting = log.read(position, 1)
+    return decode_meta(waiting[0].payload)[0].at if waiting else None

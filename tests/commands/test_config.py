@@ -1,0 +1,98 @@
+"""Settings: read from four places in this order, checked, and never showing a secret."""
+
+from pathlib import Path
+
+import pytest
+
+from richpanel.config import HIDDEN, SettingError, Settings, as_options, browser_package, read_settings, table, variable
+
+
+def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    (tmp_path / "richpanel.toml").write_text('port = 3\nhost = "::1"\nlog_level = "debug"\n')
+    effective = read_settings(
+        {"data": tmp_path, "port": "1", "host": None}, {"RICHPANEL_PORT": "2", "RICHPANEL_HOST": "0.0.0.0"}
+    )
+    assert (effective.settings.port, effective.settings.host, effective.settings.log_level) == (1, "0.0.0.0", "debug")
+    origins = {name: effective.origins[name] for name in ("data", "port", "host", "log_level", "role")}
+    assert origins == {
+        "data": "option",
+        "port": "option",
+        "host": "environment",
+        "log_level": "richpanel.toml",
+        "role": "default",
+    }
+
+
+def test_the_data_directory_may_come_from_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "richpanel.toml").write_text("port = 7")
+    assert read_settings({}, {"RICHPANEL_DATA": str(tmp_path)}).settings.port == 7
+    assert read_settings({}, {"RICHPANEL_DATA": ""}).settings.data == Path("data")
+
+
+def test_secrets_are_never_shown() -> None:
+    effective = read_settings({}, {"RICHPANEL_SECRET_KEY": "k" * 40, "RICHPANEL_ADMIN_PASSWORD": "sesame"})
+    shown = {name: value for name, value, _ in effective.shown()}
+    assert shown["secret_key"] == shown["admin_password"] == HIDDEN
+    assert "sesame" not in str(shown)
+    assert {name: value for name, value, _ in read_settings({}, {}).shown()}["secret_key"] == "(unset)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("port", "http", "whole number"),
+        ("port", "65536", "whole number"),
+        ("port", "-1", "whole number"),
+        ("port", True, "whole number"),
+        ("host", " ", "text"),
+        ("role", "boss", "one of all"),
+        ("public_url", "shop.example", "http://"),
+        ("trusted_proxies", "10.0.0.0/33", "10.0.0.0/33"),
+        ("trusted_proxies", 7, "addresses"),
+        ("body_timeout", "0", "above 0"),
+        ("body_timeout", "soon", "above 0"),
+        ("log_segment_bytes", "1", "whole number"),
+        ("database_url", "postgresql://user:sesame@db/x", "leave it unset"),
+        ("log_url", "nats://x", "leave it unset"),
+    ],
+)
+def test_a_value_that_cannot_be_names_its_setting_and_not_a_secret(name: str, value: object, reason: str) -> None:
+    with pytest.raises(SettingError, match=reason) as by_option:
+        read_settings({name: value}, {})
+    assert str(by_option.value).startswith("--" + name.replace("_", "-"))
+    with pytest.raises(SettingError) as by_environment:
+        read_settings({}, {variable(name): str(value)} if not isinstance(value, bool) else {variable(name): "x"})
+    assert str(by_environment.value).startswith(variable(name))
+    assert "sesame" not in f"{by_option.value} {by_environment.value}"
+
+
+@pytest.mark.parametrize(("text", "reason"), [("prot = 1", "prot"), ("data = 'x'", "data"), ("=", "richpanel.toml")])
+def test_a_file_that_cannot_be_read_or_names_no_setting(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "richpanel.toml").write_text(text)
+    with pytest.raises(SettingError, match=reason):
+        read_settings({"data": tmp_path}, {})
+
+
+def test_certificate_and_key_go_together() -> None:
+    with pytest.raises(SettingError, match="go together"):
+        read_settings({"tls_key": "key.pem"}, {})
+
+
+def test_settings_reach_a_child_unchanged(tmp_path: Path) -> None:
+    given = {"data": str(tmp_path), "trusted_proxies": "127.0.0.1, 10.0.0.0/8", "port": "0", "keep_alive": "3"}
+    settings = read_settings(given, {"RICHPANEL_SECRET_KEY": "k" * 40}).settings
+    assert read_settings(as_options(settings), {}).settings == settings
+    assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.1/32", "10.0.0.0/8"]
+
+
+def test_every_setting_has_help_and_a_default_that_reads_as_itself() -> None:
+    defaults = Settings()
+    for name, rule in table().items():
+        assert rule.help.endswith("."), name
+        value = getattr(defaults, name)
+        if value is not None and value != ():
+            assert rule.read(str(value)) == value, name
+
+
+def test_the_browser_sdk_is_where_it_is_said_to_be(tmp_path: Path) -> None:
+    assert browser_package(Settings(analytics_js=tmp_path)) == tmp_path

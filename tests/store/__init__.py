@@ -1,0 +1,1 @@
+"""The store on its real engine, in a temporary folder."""
