@@ -36,7 +36,7 @@ def doctor(
         print_table(["setting", "value", "from"], effective.shown(), empty="")
         rows = [[name, Text(state, _STYLES[state]), text] for name, state, text in found]
         print_table(["check", "", ""], rows, empty="")
-        console().print(f"{len(problems)} problems." if problems else "No problems.")
+        console().print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}." if problems else "No problems.")
     if problems:
         sys.exit(1)
 

@@ -24,8 +24,11 @@ from richpanel.telemetry import get_logger
 
 MAX_BATCH_BYTES: Final = 16 << 20
 """Log bytes per transaction at the most: some 15,000 messages, under a second of work."""
-IDLE_SECONDS: Final = 0.02
+IDLE_SECONDS: Final = (0.02, 0.1)
+"""How long to wait for something to do: at first, and after a second of nothing."""
 RETRY_SECONDS: Final = 1.0
+_PATIENCE: Final = 50
+_COLLECT_EVERY: Final = 32
 
 _log: structlog.stdlib.BoundLogger = get_logger("process")
 OnBatch = Callable[[Applied, float], None]
@@ -40,6 +43,7 @@ class Worker:
         self._definitions = definitions
         self._on_batch = on_batch
         self._checkpoints = Checkpoints(state)
+        self._batches = 0
         self._memory: Memory | None = None
         self._position: int | None = None
 
@@ -53,7 +57,7 @@ class Worker:
             return None
         definitions = self._definitions.current()
         started = time.perf_counter()
-        gc.disable()  # A batch makes a million objects and no cycles worth looking for before its end.
+        gc.disable()  # A batch makes a million objects and no cycles worth looking for meanwhile.
         try:
             with self._state.begin() as connection:
                 if self._memory is None:
@@ -64,7 +68,7 @@ class Worker:
             self._position = None
             raise
         finally:
-            gc.enable()
+            self._collect()
         self._position = applied.position
         self._memory.trim()
         self._checkpoints.after_batch()
@@ -72,12 +76,20 @@ class Worker:
             self._on_batch(applied, time.perf_counter() - started)
         return applied
 
+    def _collect(self) -> None:
+        """Look for cycles now and then, among young objects: what is remembered between batches is old and has none."""
+        self._batches += 1
+        if self._batches % _COLLECT_EVERY == 0:
+            gc.collect(1)
+
     def run(self, stop: threading.Event) -> None:
         """Apply batches until told to stop; a database that is busy or full is tried again, nothing is skipped."""
+        idle = 0
         while not stop.is_set():
             try:
-                if self.step() is None:
-                    stop.wait(IDLE_SECONDS)
+                idle = idle + 1 if self.step() is None else 0
+                if idle:
+                    stop.wait(IDLE_SECONDS[idle > _PATIENCE])
             except OperationalError as error:
                 _log.error("batch_failed", error=str(error.orig), retry_in_seconds=RETRY_SECONDS)
                 stop.wait(RETRY_SECONDS)
