@@ -80,6 +80,14 @@ def test_a_readable_batch_is_judged_as_if_it_were_decoded(content: Any, odd: byt
         assert flaw(memoryview(raw)) is None
 
 
+def test_an_iphone_is_readable() -> None:
+    """Every iPhone's user agent holds what looks like a number's exponent; it must not cost the quick look."""
+    agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) Version/17.4 Mobile/15E148 Safari/604.1"
+    assert is_readable(json.dumps({"batch": [{"context": {"userAgent": agent}}] * 30}).encode())
+    assert not is_readable(b'{"batch":[{"properties":{"n":15E1480}}]}')
+    assert not is_readable(b'{"batch":[{"properties":{"n": -1.5e400}}]}')
+
+
 def test_what_the_sdks_send_is_readable() -> None:
     """The quick way is the usual one: ids, texts and prices do not leave it."""
     for _ in range(200):

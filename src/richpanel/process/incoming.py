@@ -13,7 +13,7 @@ from richpanel.core.inside import Inside
 from richpanel.core.message import TYPES, Message, decode_message, reason_of_decode_error
 from richpanel.core.record import Discard, Meta
 from richpanel.core.stamps import Stamp
-from richpanel.core.timestamps import event_time
+from richpanel.core.timestamps import event_time, parse
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.store.sources import SourceRow
 
@@ -157,6 +157,7 @@ def open_entries(
         source = sources[meta.source]
         base = entry.start + HEADER_SIZE
         scope = source.id
+        meta.sentAt = parse(meta.sentAt)  # Once for all its items.
         for number, (offset, body) in enumerate(items):
             spot = (base + offset, offset, number)
             try:

@@ -82,7 +82,13 @@ def _has_large_exponent(body: bytes, lower: Bytes) -> bool:
     candidates = np.flatnonzero(large)
     if len(candidates) > _MANY_CANDIDATES:
         return True
-    return any(_EXPONENT.match(body, place) for place in (candidates + 1).tolist())
+    return any(_EXPONENT.match(body, place) and _starts_number(body, place) for place in (candidates + 1).tolist())
+
+
+def _starts_number(body: bytes, exponent: int) -> bool:
+    """Whether what stands before an exponent could be a number's digits: `Mobile/15E148` of every iPhone could not."""
+    head = body[max(0, exponent - 2 * _LONG_RUN) : exponent].rstrip(b"0123456789.-")
+    return not head or head[-1:] in (b":", b",", b"[", b" ", b"\t", b"\r", b"\n")
 
 
 def depths(body: bytes | memoryview) -> NDArray[np.int32]:
