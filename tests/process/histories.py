@@ -1,5 +1,9 @@
-"""Histories of a few people, as hypothesis makes them up: shared devices, late, repeated and simultaneous messages."""
+"""Histories of a few people, as hypothesis makes them up: shared devices, late, repeated and simultaneous messages.
 
+Half of them are of everything; the others are of few ids and kinds of messages, so that these meet.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,13 +19,11 @@ SOURCES = ("Website", "App", "Backend", "Outlet")
 ORDER_EVENTS = ("Order Completed", "Order Updated", "Order Refunded", "Order Cancelled", "Checkout Started")
 BATCHES = (1, 2_000, 1 << 20)
 
+Calls = st.SearchStrategy[dict[str, Any]]
 
 times = st.builds(
     lambda quarters, ms: at(quarters * 15 + ms / MINUTE), st.integers(0, 12), st.sampled_from([0, 0, 0, -1, 1])
 )
-ids = st.fixed_dictionaries(
-    {}, optional={"userId": st.sampled_from((*UIDS, "null")), "anonymousId": st.sampled_from(DEVICES)}
-).filter(lambda given: given.get("anonymousId") or given.get("userId", "null") != "null")
 context = st.fixed_dictionaries(
     {},
     optional={
@@ -33,86 +35,123 @@ context = st.fixed_dictionaries(
         "userAgent": st.sampled_from(("Mozilla/5.0 (X11; Linux)", "Mozilla/5.0 (iPhone)")),
     },
 )
+switches = st.sampled_from(({"All": False}, {"Richpanel": False}, {"All": False, "Richpanel": True}))
 properties = {
     "richpanel_session_id": st.sampled_from(("s1", "s2", "null")),
     "email": st.sampled_from((*EMAILS, "none")),
     "url": st.sampled_from(("/c", "/d")),
 }
-shared = {
-    "messageId": st.integers(0, 60).map("m{:02}".format),
-    "timestamp": times,
-    "context": context,
+traits = {
+    "email": st.sampled_from((*EMAILS, None, "none")),
+    "phone": st.sampled_from(PHONES),
+    "firstName": st.sampled_from((*NAMES, None)),
+    "plan": st.sampled_from((1, 2.50, None)),
 }
-switches = {"integrations": st.sampled_from(({"All": False}, {"Richpanel": False}, {"All": False, "Richpanel": True}))}
+of_an_order = {
+    "total": st.sampled_from((10, 20.5, "30.00")),
+    "revenue": st.sampled_from((5, 7)),
+    "currency": st.sampled_from(("USD", "EUR")),
+    "order_status": st.sampled_from(("paid", "cancelled", "On-Hold")),
+    "products": st.sampled_from(([], [{"sku": "1"}])),
+    "tracking_number": st.sampled_from(("t1", "t2")),
+}
 
 
-def call(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Calls of a type, mostly with a timestamp, now and then turned off for Richpanel."""
-    return st.builds(
-        lambda who, message: {"type": kind, **who, **message},
-        ids,
-        st.fixed_dictionaries({**shared, **fields}, optional=switches),
-    )
+def some(fields: dict[str, st.SearchStrategy[Any]], **always: st.SearchStrategy[Any]) -> Calls:
+    """An object with any of the fields."""
+    return st.fixed_dictionaries(always, optional=fields)
 
 
-identifies = call(
-    "identify",
-    traits=st.fixed_dictionaries(
-        {},
-        optional={
-            "email": st.sampled_from((*EMAILS, None, "none")),
+def ids(uids: Sequence[str], devices: Sequence[str]) -> Calls:
+    """A uid, a device or both."""
+    given = some({"userId": st.sampled_from(uids), "anonymousId": st.sampled_from(devices)})
+    return given.filter(lambda who: who.get("anonymousId") or who.get("userId", "null") != "null")
+
+
+def message_ids(count: int) -> st.SearchStrategy[str]:
+    """Message ids; the fewer there are, the more repeats."""
+    return st.integers(0, count - 1).map("m{:02}".format)
+
+
+class Pool:
+    """The ids that a history is of."""
+
+    def __init__(self, uids: Sequence[str], devices: Sequence[str], count: int) -> None:
+        self.who = ids(uids, devices)
+        self.uids, self.devices = uids, devices
+        self.shared = {"messageId": message_ids(count), "timestamp": times}
+
+    def call(self, kind: str, *extras: str, **fields: st.SearchStrategy[Any]) -> Calls:
+        """Calls of a type; `extras` names what some of them carry besides."""
+        optional = {"context": context, "integrations": switches}
+        fixed = {**self.shared, **fields}
+        return st.builds(
+            lambda who, message: {"type": kind, **who, **message},
+            self.who,
+            st.fixed_dictionaries(fixed, optional={name: optional[name] for name in extras}),
+        )
+
+    def identify(self, *extras: str, given: dict[str, st.SearchStrategy[Any]] = traits) -> Calls:
+        return self.call("identify", *extras, traits=some(given))
+
+    def page(self, *extras: str, given: dict[str, st.SearchStrategy[Any]] = properties) -> Calls:
+        return self.call("page", *extras, name=st.sampled_from(("Home", "Cart")), properties=some(given))
+
+    def track(self, *extras: str) -> Calls:
+        return self.call("track", *extras, event=st.sampled_from(("Added", "Seen")), properties=some(properties))
+
+    def order(self, *extras: str, numbers: Sequence[str] = ("o1", "o2")) -> Calls:
+        fields = some({**properties, **of_an_order}, order_id=st.sampled_from(numbers))
+        return self.call("track", *extras, event=st.sampled_from(ORDER_EVENTS), properties=fields)
+
+    def activity(self, *by: str) -> Calls:
+        """Channel activity whose sender is known by some of these."""
+        known = {
+            "uid": st.sampled_from(self.uids),
+            "email": st.sampled_from(EMAILS),
             "phone": st.sampled_from(PHONES),
-            "firstName": st.sampled_from((*NAMES, None)),
-            "plan": st.sampled_from((1, 2.50, None)),
-        },
-    ),
-)
-pages = call("page", name=st.sampled_from(("Home", "Cart")), properties=st.fixed_dictionaries({}, optional=properties))
-tracks = call(
-    "track", event=st.sampled_from(("Added", "Seen")), properties=st.fixed_dictionaries({}, optional=properties)
-)
-orders = call(
-    "track",
-    event=st.sampled_from(ORDER_EVENTS),
-    properties=st.fixed_dictionaries(
-        {"order_id": st.sampled_from(("o1", "o2"))},
-        optional={
-            **properties,
-            "total": st.sampled_from((10, 20.5, "30.00")),
-            "revenue": st.sampled_from((5, 7)),
-            "currency": st.sampled_from(("USD", "EUR")),
-            "order_status": st.sampled_from(("paid", "cancelled", "On-Hold")),
-            "products": st.sampled_from(([], [{"sku": "1"}])),
-            "tracking_number": st.sampled_from(("t1", "t2")),
-        },
-    ),
-)
-others = call("screen", name=st.just("Start"))
-activities = st.fixed_dictionaries(
-    {
-        "messageId": shared["messageId"],
-        "timestamp": times,
-        "channel": st.sampled_from(("email", "chat")),
-        "from": st.fixed_dictionaries(
-            {},
-            optional={
-                "uid": st.sampled_from(UIDS),
-                "email": st.sampled_from(EMAILS),
-                "phone": st.sampled_from(PHONES),
-                "anonymousId": st.sampled_from(DEVICES),
-                "name": st.sampled_from(NAMES),
-            },
-        ).filter(lambda sender: sender.keys() - {"name"}),
-    }
-)
-records: st.SearchStrategy[Arrived] = st.one_of(
-    st.builds(
-        lambda source, items: Arrived(items, source),
-        st.sampled_from(SOURCES),
-        st.lists(st.one_of(identifies, pages, tracks, orders, orders, others), min_size=1, max_size=6),
-    ),
-    st.builds(lambda item: Arrived([item], "Channels", door="channel"), activities),
-)
-histories = st.lists(records, min_size=1, max_size=12)
+            "anonymousId": st.sampled_from(self.devices),
+        }
+        sender = some({**{name: known[name] for name in by}, "name": st.sampled_from(NAMES)})
+        named = sender.filter(lambda given: bool(given.keys() - {"name"}))
+        return st.fixed_dictionaries({**self.shared, "channel": st.sampled_from(("email", "chat")), "from": named})
+
+
+def records(
+    *calls: Calls, sources: Sequence[str] = SOURCES, size: int, letters: Calls | None = None
+) -> st.SearchStrategy[list[Arrived]]:
+    """Records of up to `size` of these calls each, and now and then a letter."""
+    items = st.lists(st.one_of(*calls), min_size=1, max_size=size)
+    one: st.SearchStrategy[Arrived] = st.builds(Arrived, items, st.sampled_from(sources))
+    if letters is not None:
+        one |= st.builds(lambda item: Arrived([item], "Channels", door="channel"), letters)
+    return st.lists(one, min_size=1, max_size=72 // (size + 2))
+
+
+def everything() -> st.SearchStrategy[list[Arrived]]:
+    """A bit of all there is."""
+    pool, extras = Pool((*UIDS, "null"), DEVICES, 60), ("context", "integrations")
+    calls = (pool.identify(*extras), pool.page(*extras), pool.track(*extras), pool.order(*extras), pool.order(*extras))
+    others = pool.call("screen", *extras, name=st.just("Start"))
+    letters = Pool(UIDS, DEVICES, 60).activity("uid", "email", "phone", "anonymousId")
+    return records(*calls, others, size=6, letters=letters)
+
+
+def shared_devices() -> st.SearchStrategy[list[Arrived]]:
+    """Few people log in and out on few devices; orders move with the links."""
+    pool = Pool(UIDS[:2], DEVICES[:2], 99)
+    calls = (pool.identify(given={}), pool.page(given={}), pool.order(numbers=("o1",)))
+    return records(*calls, sources=SOURCES[:1], size=2)
+
+
+def letters() -> st.SearchStrategy[list[Arrived]]:
+    """Addresses come and go, and letters with them."""
+    pool = Pool(UIDS[:2], DEVICES[:1], 99)
+    email = {"email": st.sampled_from((*EMAILS[:2], None))}
+    calls = (pool.identify(given=email), pool.page(given={"email": st.sampled_from(EMAILS[:2])}), pool.order())
+    return records(*calls, sources=SOURCES[:1], size=2, letters=pool.activity("email", "anonymousId"))
+
+
+histories = st.one_of(everything(), everything(), shared_devices(), letters())
 plans = st.lists(st.tuples(st.sampled_from(BATCHES), st.booleans()), min_size=1, max_size=6)
 """How the log is applied: the bytes of each batch, and whether the worker starts anew after it."""

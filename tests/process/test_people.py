@@ -10,6 +10,7 @@ from richpanel.store.profiles import CustomerDetail, Moved, find_customer, find_
 from tests.process.account import Account, Arrived
 from tests.process.calls import identify, page, track
 from tests.process.dump import customer, dump, ids
+from tests.process.test_repeats import traced
 
 
 def test_a_visitor_is_stored_and_is_no_customer(account: Account) -> None:
@@ -104,6 +105,19 @@ def test_a_device_of_too_many_people_is_nobodys(account: Account) -> None:
     everyone = dump(account)
     assert ids(everyone[("anonymousId", "kiosk")]) == ["page-0-kiosk", "page-20.5-kiosk", "page-99-kiosk"]
     assert all(ids(everyone[("uid", uid)]) == ["customer"] for uid in [*uids, "one-more"])
+
+
+def test_what_makes_others_fold_afresh_says_what_it_changed_itself(account: Account) -> None:
+    account.send(identify(0, "u1", "a1"), page(10, None, "a1"))
+    account.send(identify(5, "u2", "a1", plan="gold", email="b@x"), page(15, "u2", "a1", email="c@x"))
+    became = {"what": "became_customer"}
+    (login,), (carrying,) = (traced(account, name) for name in ("identify-5-u2-a1", "page-15-u2-a1"))
+    set_plan, set_email = (
+        {"what": "trait", "key": key, "value": value} for key, value in (("plan", "gold"), ("email", "b@x"))
+    )
+    assert login["changes"] == [became, set_plan, set_email]
+    assert carrying["changes"] == [{"what": "trait", "key": "email", "value": "c@x"}]
+    assert traced(account, "identify-0-u1-a1")[0]["changes"] == [became]
 
 
 STEPS: list[dict[str, Any]] = [

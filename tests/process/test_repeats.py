@@ -57,6 +57,18 @@ def test_of_those_that_arrive_together_the_one_with_the_least_digest_counts(
     assert found["conflict"] is True
 
 
+def test_a_conflict_is_one_with_the_message_that_counts(account: Account) -> None:
+    """Not with another repeat of the same batch."""
+    account.send(ONE)
+    account.send(OTHER, OTHER, ONE)
+    assert sorted(repeat["conflict"] for repeat in traced(account)[0]["duplicates"]) == [False, True, True]
+    third = {**page(9, "u1", path="/c"), "messageId": "n"}
+    account.send(third, third, {**third, "properties": {}}, third)
+    (found,) = traced(account, "n")
+    differing = [repeat["conflict"] for repeat in found["duplicates"]]
+    assert sorted(differing) == ([False, False, True] if found["body"]["properties"] else [True, True, True])
+
+
 def test_what_differs_from_try_to_try_is_no_conflict(account: Account) -> None:
     for sent in ("2025-10-09T08:53:21Z", "2025-10-09T08:53:29Z"):
         account.send({**ONE, "sentAt": sent, "timestamp": None, "receivedAt": sent, "_metadata": {"n": sent}})

@@ -60,7 +60,7 @@ def apply(
 
     _write_messages(connection, memory, settled, kept)
     channels.add(connection, activity)
-    _follow_channels(connection, resolver, people, carried, moved)
+    _follow_channels(connection, resolver, kept, carried, moved)
 
     folding = Folding(connection, memory, definitions.account)
     orders = Orders(connection, definitions.account)
@@ -136,20 +136,25 @@ def _write_messages(connection: Connection, memory: Memory, settled: Settled, ke
 
 
 def _follow_channels(
-    connection: Connection, resolver: Resolver, people: list[Incoming], carried: set[int], moved: Moved
+    connection: Connection, resolver: Resolver, kept: list[Incoming], carried: set[int], moved: Moved
 ) -> None:
-    """Move stored channel activity whose sender became known; both sides are folded afresh."""
+    """Move channel activity whose sender became known; where it is of an earlier batch both sides are folded afresh."""
     if not channels.any_at_all(connection):
         return
+    arrived = {message.n: message for message in kept if message.kind == CHANNEL}
+    people = [message for message in kept if message.kind != CHANNEL]
     uids = {message.owner for message in people} | moved.refolds | set(moved.joins.values())
     aliases = {message.alias or message.identity for message in people if message.anonymous is not None}
     for row, t, old in resolver.follow(carried | addresses.of_uids(connection, uids), aliases):
-        moved.refolds.add(owner_of(connection, old, t))
-        moved.refolds.add(owner_of(connection, row.identity, t))
+        owner = owner_of(connection, row.identity, t)
+        if row.n in arrived:
+            arrived[row.n].owner = owner
+        else:
+            moved.refolds.update((owner_of(connection, old, t), owner))
 
 
 def _fold(reader: Reader, folding: Folding, orders: Orders, kept: list[Incoming], moved: Moved) -> None:
-    """Fold the kept messages into their profiles: joining visitors first, or afresh where messages were taken away."""
+    """Fold the kept messages into their profiles: joining visitors first, those that lost messages folded afresh."""
     groups: defaultdict[int, list[Incoming]] = defaultdict(list)
     for message in kept:
         groups[message.owner].append(message)
@@ -165,11 +170,10 @@ def _fold(reader: Reader, folding: Folding, orders: Orders, kept: list[Incoming]
         folding.join(visitors, uid, groups.get(uid, []))
     if moved.joins:
         orders.hand_over(moved.joins)
-    if moved.refolds:
-        refold(reader, folding, moved.refolds, orders)
+    before = refold(reader, folding, moved.refolds, orders, since=min(message.n for message in kept)) if kept else {}
     for owner, group in groups.items():
-        if owner not in moved.refolds:
-            folding.fold(owner, group)
+        folding.fold(owner, group)
+    folding.keep_figures(before)
 
 
 def _order_events(

@@ -1,6 +1,6 @@
 """Folding: load the profiles that a batch touches, fold their messages, write each once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from richpanel.core import pipeline, traits
 from richpanel.core import profile as people
+from richpanel.core.ids import phone_address
 from richpanel.core.pipeline import Change
 from richpanel.core.profile import Profile
 from richpanel.core.session import Book, Session
@@ -36,11 +37,14 @@ class Open:
         self.book = Book([*profile.open, *loaded], gap)
 
 
-def shown_as(profile: Profile) -> tuple[str, str, str]:
-    """Give the name, email and phone by which a person is found."""
+def shown_as(profile: Profile, phone_country: str) -> tuple[str, str, str]:
+    """Give the name, email and phone by which a person is found: the phone as given, as bare digits and as E.164."""
     contact = traits.contact(profile.traits, profile.carried_email)
     name = contact.name or (profile.called[1] if profile.called else None)
-    return (name or "", contact.email or "", contact.phone or "")
+    phone = contact.phone or ""
+    digits = "".join(filter(str.isdigit, phone))
+    spellings = dict.fromkeys((phone, digits, phone_address(phone, phone_country) or ""))
+    return (name or "", contact.email or "", " ".join(spellings).strip())
 
 
 class Folding:
@@ -135,11 +139,13 @@ class Folding:
         self.memory.profiles.pop(number, None)
         self.gone.add(number)
 
-    def keep_figures(self, number: int, old: Profile) -> None:
-        """Carry the figures of orders over to a profile that was folded afresh: orders are folds of their own."""
-        profile = self.memory.profiles[number]
-        profile.orders, profile.currencies = old.orders, old.currencies
-        self.open[number].renamed = True
+    def keep_figures(self, before: Mapping[int, Profile]) -> None:
+        """Carry the figures of orders over to profiles that were folded afresh: orders are folds of their own."""
+        for number, old in before.items():
+            opened = self.open.get(number)
+            if opened is not None:
+                opened.profile.orders, opened.profile.currencies = old.orders, old.currencies
+                opened.renamed = True
 
     def write(self, uids: dict[int, str]) -> None:
         """Write every profile taken up, once. `uids` names those that the search must find by uid."""
@@ -151,7 +157,7 @@ class Folding:
         for number, opened in self.open.items():
             _close_sessions(opened, closed, deleted)
             renamed = opened.renamed and opened.profile.customer is not None
-            shown = shown_as(opened.profile) if renamed else None
+            shown = shown_as(opened.profile, self.account.phone_country) if renamed else None
             written.append(Written(number, opened.profile, shown, _hundredths(opened.profile, self.account.currency)))
         sessions.remove(self.connection, deleted)
         sessions.save(self.connection, closed)

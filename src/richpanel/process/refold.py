@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.identity import MAX_UIDS
 from richpanel.core.pipeline import look_inside
+from richpanel.core.profile import Profile
 from richpanel.core.stamps import Stamp
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import CHANNEL, IDENTIFY, Folding
@@ -52,8 +53,14 @@ class Reader:
         return found
 
 
-def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders) -> None:
-    """Fold these profiles afresh; follow with the orders that their events are of."""
+def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, *, since: int) -> dict[int, Profile]:
+    """Fold these profiles afresh from what is stored before message `since`; give what they were.
+
+    The orders that their events are of follow. This batch's own messages come next, so that traces tell what they do.
+    """
+    if not profiles:
+        return {}
+    before: dict[int, Profile] = {}
     owners: dict[tuple[OrderKey, Stamp], int] = {}
     known = orders.of_profiles(folding.connection, profiles)
     by_order: defaultdict[str, list[OrderKey]] = defaultdict(list)
@@ -61,12 +68,14 @@ def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders) 
         by_order[key[1]].append(key)
     folding.load(profiles)
     for profile in profiles:
-        figures = folding.memory.profiles.get(profile)
+        if profile in folding.memory.profiles:
+            before[profile] = folding.memory.profiles[profile]
         folding.drop(profile)
         numbers = [
             number
             for span in history.of_profile(folding.connection, profile, MAX_UIDS)
             for _, number, _ in history.numbers(folding.connection, span)
+            if number < since
         ]
         for start in range(0, len(numbers), _CHUNK):
             opened = reader.open(numbers[start : start + _CHUNK])
@@ -75,6 +84,5 @@ def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders) 
                 event = of_message(message)
                 for key in by_order[event[0]] if event is not None and event[0] in by_order else ():
                     owners[(key, message.stamp)] = profile
-        if numbers and figures is not None:
-            folding.keep_figures(profile, figures)
     taken.reassign(owners, profiles)
+    return before

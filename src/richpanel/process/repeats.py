@@ -49,27 +49,26 @@ def digest(body: bytes) -> bytes:
 def settle(connection: Connection, memory: Memory, arrived: list[Incoming], bodies: Bodies) -> Settled:
     """Tell which messages count, and number them in log order."""
     counting: dict[Key, Incoming] = {}
-    within: list[tuple[Key, Incoming, Incoming]] = []
+    within: list[tuple[Key, Incoming]] = []
     for message in arrived:
         key = (message.source.number, message.message_id)
         first = counting.setdefault(key, message)
         if first is not message:
             counting[key], repeat = _order(first, message)
-            within.append((key, counting[key], repeat))
+            within.append((key, repeat))
     settled = Settled([], [])
     found = memory.message_ids.find(connection, [message.hash for message in counting.values()])
     before = _stored_before(connection, bodies, found, counting) if found else {}
-    numbers = {key: number for key, (number, _) in before.items()}
     for key, message in counting.items():
-        known = before.get(key)
-        if known is None:
-            memory.last_message += 1
-            numbers[key] = message.n = memory.last_message
-            settled.messages.append(message)
+        if key in before:
+            settled.repeats.append(_repeat(before[key], message))
         else:
-            settled.repeats.append(_repeat(known[0], message, conflict=_differ(known[1], message.body)))
-    for key, counts, repeat in within:
-        settled.repeats.append(_repeat(numbers[key], repeat, conflict=_differ(counts.body, repeat.body)))
+            memory.last_message += 1
+            message.n = memory.last_message
+            settled.messages.append(message)
+    for key, message in within:
+        counts = counting[key]
+        settled.repeats.append(_repeat(before.get(key, (counts.n, counts.body)), message))
     return settled
 
 
@@ -100,5 +99,8 @@ def _order(one: Incoming, other: Incoming) -> tuple[Incoming, Incoming]:
     return (one, other) if digest(one.body) <= digest(other.body) else (other, one)
 
 
-def _repeat(number: int, message: Incoming, *, conflict: bool) -> Repeat:
+def _repeat(counts: tuple[int, bytes], message: Incoming) -> Repeat:
+    """Note a repeat of the message that counts, given by its number and body."""
+    number, body = counts
+    conflict = _differ(body, message.body)
     return Repeat(message.source.number, number, message.place, message.size, message.lead, message.received, conflict)

@@ -1,6 +1,9 @@
 """Messages as people look them up: the debugger's list, and the trace of each (contract.md, "Bodies", trace)."""
 
 from collections.abc import Mapping
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -65,15 +68,14 @@ def list_messages(
     found = [] if outcome == "discarded" else _rows(connection, account, filters, uid, before=before, limit=limit + 1)
     shown = [_shown(row, bodies, sources) for row in found[:limit]]
     _fill(connection, found[:limit], shown)
-    listed_rows = [(row.received, row.n, 0, view) for row, view in zip(found, shown, strict=False)]
+    rows = [(row.received, row.n, 0, view) for row, view in zip(found, shown, strict=False)]
+    discards: list[tuple[int, int, int, MessageRow]] = []
     if outcome in (None, "discarded") and type is None and uid is None:
-        for discard_id, at_ms, view in _discards(
-            connection, bodies, sources, number, before=before_discard, limit=limit + 1
-        ):
-            listed_rows.append((at_ms, 0, discard_id, view))
-    listed_rows.sort(key=lambda entry: (entry[0], entry[1], entry[2]), reverse=True)
-    page = listed_rows[:limit]
-    if len(listed_rows) <= limit and len(found) <= limit:
+        some = _discards(connection, bodies, sources, number, before=before_discard, limit=limit + 1)
+        discards = [(at_ms, 0, discard_id, view) for discard_id, at_ms, view in some]
+    # Each in the log's own order, which the server's clock need not follow: the cursor counts on that.
+    page = list(islice(merge(rows, discards, key=itemgetter(0), reverse=True), limit))
+    if len(found) + len(discards) <= limit:
         return Page([view for *_, view in page])
     last = min((n for _, n, _, _ in page if n), default=before)
     last_discard = min((d for _, _, d, _ in page if d), default=before_discard)

@@ -16,7 +16,7 @@ from richpanel.core.timestamps import iso
 from richpanel.store import addresses, identities, order_rows
 from richpanel.store.account import AccountSettings
 from richpanel.store.bulk import fetch
-from richpanel.store.paging import Page, read_cursor, write_cursor
+from richpanel.store.paging import BadCursor, Page, read_cursor, write_cursor
 from richpanel.store.person import CustomerDetail, Identity, ProfileView, fields, last_order_fields
 
 __all__ = ["CustomerDetail", "Moved", "ProfileView", "count_profiles", "find_customer", "find_visitor", "list_profiles"]
@@ -58,7 +58,9 @@ def list_profiles(
 ) -> Page[ProfileView]:
     """List customers or visitors, or those that match `q` (words or their beginnings, in any of the indexed fields)."""
     column, down = _sort(sort)
-    at = read_cursor(cursor, str | int | None, int)
+    at = read_cursor(cursor, str, str | int | None, int)
+    if at is not None and at[0] != column:
+        raise BadCursor("this cursor was given for another sort")
     if q and q.strip():
         found = _search(connection, q) if customers else _visitors_called(connection, q.strip())
         where, parameters = f"p.id IN (SELECT value FROM json_each(?)) AND p.customer = {int(customers)}", [found]
@@ -67,7 +69,7 @@ def list_profiles(
     key = f"p.{column}"
     if at is not None:
         where += f" AND ({key}, p.id) {'<' if down else '>'} (?, ?)"
-        parameters += list(at)
+        parameters += at[1:]
     elif column == "name":
         where += " AND p.name IS NOT NULL"
     order = "DESC" if down else "ASC"
@@ -79,7 +81,7 @@ def list_profiles(
         limit + 1,
     )
     views = [ProfileView(**fields(n, kind, value, unpack(state), account)) for n, kind, value, state, _ in rows[:limit]]
-    more = write_cursor(rows[limit - 1][4], rows[limit - 1][0]) if len(rows) > limit else None
+    more = write_cursor(column, rows[limit - 1][4], rows[limit - 1][0]) if len(rows) > limit else None
     return Page(views, more)
 
 

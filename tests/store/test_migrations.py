@@ -1,0 +1,116 @@
+"""Migrations: what they make is what the tables in code say, and running them again changes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, MetaData, create_engine, inspect
+
+from richpanel.store import definitions, schema
+from richpanel.store.database import Branch, migrate, open_engine, sqlite_url
+
+BRANCHES: list[tuple[Branch, MetaData]] = [("account", definitions.metadata), ("state", schema.metadata)]
+each_branch = pytest.mark.parametrize(("branch", "metadata"), BRANCHES, ids=["account", "state"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def migrated(folder: Path, branch: Branch) -> str:
+    url = sqlite_url(folder, branch)
+    migrate(url, branch)
+    return url
+
+
+def described(engine: Engine, tables: set[str]) -> dict[str, Any]:
+    """Columns, keys and indexes of tables, as the database itself tells them."""
+    inspector = inspect(engine)
+    found: dict[str, Any] = {}
+    for table in sorted(tables):
+        columns = [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(table)]
+        indexes = sorted(
+            (str(index["name"]), tuple(index["column_names"]), bool(index["unique"]))
+            for index in inspector.get_indexes(table)
+        )
+        keys = sorted(str(key["constrained_columns"]) for key in inspector.get_foreign_keys(table))
+        primary = inspector.get_pk_constraint(table)["constrained_columns"]
+        found[table] = {"columns": columns, "primary": primary, "indexes": indexes, "keys": keys}
+    return found
+
+
+def statements(engine: Engine, tables: set[str]) -> dict[str, str]:
+    """How the database says it would make tables and indexes again: partial indexes and WITHOUT ROWID show here."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {name: " ".join(sql.split()) for name, table, sql in rows if table in tables}
+
+
+@pytest.fixture
+def from_code() -> Iterator[Engine]:
+    engine = create_engine("sqlite://")
+    yield engine
+    engine.dispose()
+
+
+@each_branch
+def test_the_migrations_make_what_the_code_says(
+    folder: Path, from_code: Engine, branch: Branch, metadata: MetaData
+) -> None:
+    metadata.create_all(from_code)
+    engine = open_engine(migrated(folder, branch))
+    tables = set(metadata.tables)
+    assert described(engine, tables) == described(from_code, tables)
+    assert statements(engine, tables) == statements(from_code, tables)
+    engine.dispose()
+
+
+@each_branch
+def test_there_is_nothing_besides(folder: Path, branch: Branch, metadata: MetaData) -> None:
+    engine = open_engine(migrated(folder, branch))
+    left = set(inspect(engine).get_table_names()) - set(metadata.tables) - {"alembic_version"}
+    assert {name for name in left if not name.startswith((schema.SEARCH, "sqlite_"))} == set()
+    assert bool(left) == (branch == "state")
+    engine.dispose()
+
+
+@each_branch
+def test_running_twice_changes_nothing(folder: Path, branch: Branch, metadata: MetaData) -> None:
+    url = migrated(folder, branch)
+    engine = open_engine(url)
+
+    def dumped() -> list[tuple[Any, ...]]:
+        with engine.connect() as connection:
+            tables = connection.exec_driver_sql("SELECT * FROM sqlite_master ORDER BY name").all()
+            version = connection.exec_driver_sql("SELECT * FROM alembic_version").all()
+            return [tuple(row) for row in (*tables, *version)]
+
+    before = dumped()
+    migrate(url, branch)
+    assert dumped() == before
+    engine.dispose()
+
+
+def test_the_two_branches_are_apart(folder: Path) -> None:
+    names: dict[str, set[str]] = {}
+    for branch, _ in BRANCHES:
+        engine = open_engine(migrated(folder, branch))
+        names[branch] = set(inspect(engine).get_table_names())
+        engine.dispose()
+    assert names["account"] & names["state"] == {"alembic_version"}
+
+
+def test_the_search_forgets_what_it_deletes(folder: Path) -> None:
+    """FTS5's `secure-delete`: an erased word is gone from the index too, not only from its rows."""
+    engine = open_engine(migrated(folder, "state"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO search (rowid, name) VALUES (1, 'Xylophonist')")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM search WHERE rowid = 1")
+        connection.exec_driver_sql("CREATE VIRTUAL TABLE words USING fts5vocab(search, 'row')")
+        assert connection.exec_driver_sql("SELECT term FROM words").all() == []
+        blocks = connection.exec_driver_sql("SELECT block FROM search_data").scalars().all()
+    assert not any(b"ylophon" in block for block in blocks)
+    engine.dispose()
