@@ -1,6 +1,6 @@
 """Rows 1 to 3: what the door takes, durably, on one core, while the processing runs on another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bench.bare import BareLog, BareServer
@@ -56,40 +56,67 @@ class Place:
         return found
 
 
+@dataclass
+class Rounds:
+    """Rounds of one server, which take turns with another's."""
+
+    runs: list[Run] = field(default_factory=list)
+    cpu: float = 0.0
+
+    def add(self, place: Place, name: str, callers: int, seconds: float, bare: BareServer | None = None) -> None:
+        """Run one more, against the real server or the bare one."""
+        before = place.server.cpu("front") if bare is None else bare.cpu()
+        self.runs.append(place.closed(name, bare.port if bare else place.server.port, callers, seconds))
+        self.cpu += (place.server.cpu("front") if bare is None else bare.cpu()) - before
+
+    @property
+    def events(self) -> int:
+        """Events that were accepted."""
+        return sum(run.events for run in self.runs)
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / sum(run.seconds for run in self.runs)
+
+    def details(self, unit: str) -> dict[str, float | str]:
+        """Say what else is worth knowing."""
+        return {
+            f"server's CPU us/{unit}": self.cpu / self.events * 1e6,
+            f"generator's CPU us/{unit}": sum(run.client_cpu for run in self.runs) / self.events * 1e6,
+            "rounds": " ".join(f"{run.events / run.seconds:,.0f}" for run in self.runs),
+            "refused": str({status: count for run in self.runs for status, count in run.refused.items()} or "none"),
+        }
+
+
 def durable_batches(place: Place) -> None:
     """Row 1: events accepted in batches of 100, beside appending and syncing the same bytes."""
     core = place.apart()
     name = place.fill("batches", 100)
     seconds = place.bench.options.seconds / _ROUNDS
-    runs: list[Run] = []
+    ours = Rounds()
     bare: list[tuple[int, float, float]] = []
-    cpu = 0.0
     with BareLog(core) as log:
         log.append(place.server.data / "bare", 0.1)
         for _ in range(_ROUNDS):
-            before = place.server.cpu("front")
-            runs.append(place.closed(name, place.server.port, _BATCH_CALLERS, seconds))
-            cpu += place.server.cpu("front") - before
-            with place.bench.task("bare append and fdatasync", 1):
+            ours.add(place, name, _BATCH_CALLERS, seconds)
+            with place.server.paused(), place.bench.task("bare append and fdatasync", 1):
                 bare.append(log.append(place.server.data / "bare", seconds))
+        with place.server.paused():
+            alone = place.closed(name, place.server.port, _BATCH_CALLERS, seconds)
     place.load.tell("drop", name)
-    events = sum(run.events for run in runs)
-    measured = events / sum(run.seconds for run in runs)
     reference = sum(count for count, _, _ in bare) / sum(took for _, took, _ in bare)
+    details = ours.details("event") | {
+        "with the processing paused": alone.events / alone.seconds,
+        "reference's CPU us/event": sum(used for _, _, used in bare) / sum(count for count, _, _ in bare) * 1e6,
+        "reference's rounds": " ".join(f"{count / took:,.0f}" for count, took, _ in bare),
+    }
+    ratio = ours.rate / reference
+    wanted = [at_least(ratio, 0.4, "0.4 of it"), at_least(ours.rate, 100_000, "100,000/s")]
     place.bench.found(
         Figure(
-            1, "durable accept, batches of 100", measured, "events/s", reference, "append + fdatasync of 1,000",
-            measured / reference,
-            [at_least(measured / reference, 0.4, "0.4 of it"), at_least(measured, 100_000, "100,000/s")],
-            {
-                "door's CPU us/event": cpu / events * 1e6,
-                "reference's CPU us/event": sum(used for _, _, used in bare) / sum(count for count, _, _ in bare) * 1e6,
-                "generator's CPU us/event": sum(run.client_cpu for run in runs) / events * 1e6,
-                "each round": " ".join(f"{run.events / run.seconds:,.0f}" for run in runs),
-                "reference's rounds": " ".join(f"{count / took:,.0f}" for count, took, _ in bare),
-                "refused": str({status: n for run in runs for status, n in run.refused.items()} or "none"),
-            },
-            voided(reference, "append"),
+            1, "durable accept, batches of 100", ours.rate, "events/s", reference, "append + fdatasync of 1,000",
+            ratio, wanted, details, voided(reference, "append"),
         )
     )  # fmt: skip
 
@@ -99,36 +126,24 @@ def durable_singles(place: Place) -> None:
     core = place.apart()
     name = place.fill("singles", 1, 0.3)
     seconds = place.bench.options.seconds / _ROUNDS
-    ours: list[Run] = []
-    theirs: list[Run] = []
-    cpu = bare_cpu = 0.0
+    ours, theirs = Rounds(), Rounds()
     with BareServer(core) as bare:
         place.closed(name, bare.port, _SINGLE_CALLERS, 0.2)
         for _ in range(_ROUNDS):
-            before = place.server.cpu("front")
-            ours.append(place.closed(name, place.server.port, _SINGLE_CALLERS, seconds))
-            cpu += place.server.cpu("front") - before
-            before = bare.cpu()
-            theirs.append(place.closed(name, bare.port, _SINGLE_CALLERS, seconds))
-            bare_cpu += bare.cpu() - before
+            ours.add(place, name, _SINGLE_CALLERS, seconds)
+            with place.server.paused():
+                theirs.add(place, name, _SINGLE_CALLERS, seconds, bare)
+        with place.server.paused():
+            alone = place.closed(name, place.server.port, _SINGLE_CALLERS, seconds)
     place.load.tell("drop", name)
-    calls = sum(run.events for run in ours)
-    measured = calls / sum(run.seconds for run in ours)
-    reference = sum(run.events for run in theirs) / sum(run.seconds for run in theirs)
+    details = ours.details("request") | {"with the processing paused": alone.events / alone.seconds}
+    details |= {f"reference's {what}": value for what, value in theirs.details("request").items()}
+    ratio = ours.rate / theirs.rate
+    wanted = [at_least(ratio, 0.3, "0.3 of it"), at_least(ours.rate, 10_000, "10,000/s")]
     place.bench.found(
         Figure(
-            2, "durable accept, single calls", measured, "requests/s", reference, "bare ASGI app",
-            measured / reference,
-            [at_least(measured / reference, 0.3, "0.3 of it"), at_least(measured, 10_000, "10,000/s")],
-            {
-                "door's CPU us/request": cpu / calls * 1e6,
-                "reference's CPU us/request": bare_cpu / sum(run.events for run in theirs) * 1e6,
-                "generator's CPU us/request": sum(run.client_cpu for run in ours) / calls * 1e6,
-                "each round": " ".join(f"{run.events / run.seconds:,.0f}" for run in ours),
-                "reference's rounds": " ".join(f"{run.events / run.seconds:,.0f}" for run in theirs),
-                "refused": str({status: n for run in ours for status, n in run.refused.items()} or "none"),
-            },
-            voided(reference, "bare app"),
+            2, "durable accept, single calls", ours.rate, "requests/s", theirs.rate, "bare ASGI app", ratio, wanted,
+            details, voided(theirs.rate, "bare app"),
         )
     )  # fmt: skip
 

@@ -58,5 +58,16 @@ async def app(
 
 
 if __name__ == "__main__":
-    options = uvicorn.Config(app, loop="uvloop", http="httptools", lifespan="off", access_log=False, log_level="error")
+    options = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_level="error",
+        proxy_headers=False,
+        server_header=False,
+    )
     uvicorn.Server(options).run([socket.socket(fileno=int(sys.argv[1]))])

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -90,6 +91,15 @@ class Server:
         """Keep each role on its cores."""
         for role, where in zip(ROLES, (front, process), strict=True):
             pin(self.pids[role], where)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold the processing still: a reference is measured with the machine to itself."""
+        os.kill(self.pids["process"], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pids["process"], signal.SIGCONT)
 
     def cpu(self, role: str) -> float:
         """Give the CPU seconds that a role's process has used."""
