@@ -195,9 +195,11 @@ def test_S7_a_letter_from_a_stranger_is_a_provisional_customer_until_known(shop:
 
 
 def test_S7_who_was_never_identified_is_a_visitor_by_uid(shop: Shop) -> None:
-    shop.send(call("page", 0, userId="s7-never", name="Home"))
+    shop.send(call("page", 0, userId="s7-never", anonymousId="s7-device-3", name="Home"))
     assert shop.server.get("/visitors/s7-never")["uid"] == "s7-never"
     assert shop.server.api("GET", "/customers/s7-never").status == 404
+    moved = shop.server.api("GET", "/visitors/s7-device-3/timeline")
+    assert (moved.status, moved.headers["location"]) == (308, "/api/v1/visitors/s7-never/timeline")
 
 
 # ---------------------------------------------------------------------------------------------------------- S8 Identify

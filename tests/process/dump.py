@@ -1,5 +1,6 @@
 """The state as people can read it: everyone, with timeline, sessions and orders, through the store's read functions."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -63,22 +64,31 @@ def _details(account: Account, views: list[ProfileView]) -> list[CustomerDetail]
 
 def _one(account: Account, one: CustomerDetail) -> dict[str, Any]:
     shown = plain(one)
-    listed = {"cursor": None, "limit": LIMIT}
-    timeline = account.read(
-        list_timeline, account.reader.slice, account.settings, account.sources, one.profile, **listed
+    timeline = paged(
+        account, list_timeline, account.reader.slice, account.settings, account.sources, one.profile, limit=4
     )
-    sessions = account.read(list_sessions, one.profile, **listed)
-    orders = account.read(list_orders, account.settings, one.profile, **listed)
+    sessions = paged(account, list_sessions, one.profile, limit=2)
+    orders = paged(account, list_orders, account.settings, one.profile, limit=1)
     return {
         **{field: shown[field] for field in FIELDS},
         "identities": sorted((each.type, each.value, each.linked_at) for each in one.identities),
         "timeline": [
             {key: entry[key] for key in ("id", "source", "timestamp", "type", "event", "sessionId")}
-            for entry in plain(timeline.data)
+            for entry in plain(timeline)
         ],
-        "sessions": plain(sessions.data)[::-1],
-        "orders": [{field: order[field] for field in ORDER_FIELDS} for order in sorted(plain(orders.data), key=place)],
+        "sessions": plain(sessions)[::-1],
+        "orders": [{field: order[field] for field in ORDER_FIELDS} for order in sorted(plain(orders), key=place)],
     }
+
+
+def paged(account: Account, look: Callable[..., Page[Any]], *args: Any, limit: int) -> list[Any]:
+    """A list read page by page."""
+    page = account.read(look, *args, cursor=None, limit=limit)
+    entries = list(page.data)
+    while page.next is not None:
+        page = account.read(look, *args, cursor=page.next, limit=limit)
+        entries += page.data
+    return entries
 
 
 def customer(account: Account, uid: str) -> dict[str, Any]:

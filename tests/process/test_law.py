@@ -6,8 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from richpanel.store import parts, schema
 from richpanel.store.messages import trace
 from tests.process import reference
 from tests.process.account import Account, Arrived, copy_of
@@ -39,16 +41,8 @@ def process(account: Account, plan: Sequence[tuple[int, bool]]) -> None:
         turn += 1
 
 
-@settings(
-    max_examples=150,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # Explaining a failure takes minutes.
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(records=histories, plan=plans)
-def test_the_state_is_the_fold_of_the_set_of_messages(
-    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
-) -> None:
+def check(template: Path, records: list[Arrived], plan: list[tuple[int, bool]]) -> None:
+    """Apply the records as planned, and compare all that can be read with the reference."""
     with TemporaryDirectory() as folder:
         account = copy_of(template, Path(folder) / "data")
         try:
@@ -61,6 +55,37 @@ def test_the_state_is_the_fold_of_the_set_of_messages(
             assert_traced(account, arrived)
         finally:
             account.close()
+
+
+def law(examples: int) -> settings:
+    """How often to try; explaining a failure would take minutes."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+@law(200)
+@given(records=histories, plan=plans)
+def test_the_state_is_the_fold_of_the_set_of_messages(
+    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
+) -> None:
+    check(template, records, plan)
+
+
+@law(50)
+@given(records=histories, plan=plans)
+def test_it_is_so_where_a_history_spans_many_parts(
+    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
+) -> None:
+    """A part holds half a million messages; here it holds four."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (schema, parts):
+            patch.setattr(module, "PART", 4)
+        patch.setattr(parts, "_BITS", 1 << 9)
+        check(template, records, plan)
 
 
 def differences(found: dict[Who, dict[str, Any]], expected: dict[Who, dict[str, Any]]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def test_who_was_never_identified_stays_a_visitor(account: Account) -> None:
     assert isinstance(found, CustomerDetail)
     assert found.customer_since is None
     assert account.read(find_customer, account.settings, "u1") is None
-    assert account.read(find_visitor, account.settings, "a1") == Moved("u1")
+    assert account.read(find_visitor, account.settings, "a1") == Moved("u1", customer=False)
 
 
 def test_an_identify_without_a_uid_sets_a_visitors_traits(account: Account) -> None:

@@ -31,9 +31,10 @@ _ROW: Final = "p.id, i.kind, i.value, p.state"
 
 
 class Moved(msgspec.Struct):
-    """This person is a customer under another uid now: the answer is 308."""
+    """This person is known under another uid now, as a customer or still as a visitor: the answer is 308."""
 
     uid: str
+    customer: bool = True
 
 
 def _sort(given: str | None) -> tuple[str, bool]:
@@ -160,8 +161,10 @@ def _address_owner(connection: Connection, address: int) -> int | None:
 
 
 def _moved_to(connection: Connection, owner: int) -> Moved | None:
-    found = identities.by_number(connection, [owner]).get(owner)
-    return None if found is None else Moved(found[1])
+    rows = fetch(
+        connection, "SELECT i.value, p.customer FROM identities i JOIN profiles p ON p.id = i.id WHERE i.id = ?", owner
+    )
+    return Moved(rows[0][0], customer=bool(rows[0][1])) if rows else None
 
 
 def _detail(

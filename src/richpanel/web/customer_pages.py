@@ -105,7 +105,7 @@ def _visit(person: CustomerDetail) -> list[tuple[str, str]]:
 
 def _person(reading: Reading, kind: Kind, identifier: str, cursor: str | None) -> Context:
     """Read a person's page."""
-    person = find_person(reading, kind, identifier, "/customers/%s")
+    person = find_person(reading, kind, identifier, "/%s/%s")
     state, number = reading.state, person.profile
     timeline = answer_bad_values(
         lambda: list_timeline(

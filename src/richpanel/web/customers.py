@@ -23,7 +23,7 @@ Person = TypeVar("Person", bound=ProfileView)
 Kind = Literal["customers", "visitors"]
 Search = Annotated[str, Meta(description="Words of the name, the email, the phone or the uid, from their start.")]
 Sort = Literal["lastSeen", "-lastSeen", "createdAt", "-createdAt", "name", "-name", "ltv", "-ltv"]
-_API: Final = "/api/v1/customers/%s"
+_API: Final = "/api/v1/%s/%s"
 
 
 class CustomersQuery(Paged, kw_only=True):
@@ -46,14 +46,14 @@ class MovedTo(HTTPException):
 
 
 def find_person(reading: Reading, kind: Kind, identifier: str, moved: str) -> CustomerDetail:
-    """Find a customer or a visitor; raises NotFoundException, and MovedTo the path `moved` with their present uid."""
+    """Find a customer or a visitor; raises NotFoundException, and MovedTo `moved` with what and who they are now."""
     find = find_customer if kind == "customers" else find_visitor
     found = find(reading.state, reading.account, identifier)
     match found:
         case CustomerDetail():
             return found
         case Moved():
-            location = moved % segment(found.uid)
+            location = moved % ("customers" if found.customer else "visitors", segment(found.uid))
             raise MovedTo("This person is known under another id now.", headers={"Location": location})
         case None:
             raise NotFoundException(f"There is no {kind[:-1]} with this id.")
