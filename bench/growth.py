@@ -26,6 +26,9 @@ _ASKED: Final = 20.0
 _MILLION: Final = 1_000_000
 _RSS_MIB: Final = 600.0
 
+_TICK: Final = 0.01
+"""Seconds: the kernel counts a process's CPU in these, so a tiny run can seem to cost nothing."""
+
 
 class Sample(msgspec.Struct):
     """What the processing had done and used at some time: messages, CPU seconds, seconds."""
@@ -63,7 +66,9 @@ class Growth:
         counts = [sample.messages for sample in self.samples]
         cpu = np.interp((first, last), counts, [sample.cpu for sample in self.samples])
         at = np.interp((first, last), counts, [sample.at for sample in self.samples])
-        return float(cpu[1] - cpu[0]) / (last - first) * 1e6, float(at[1] - at[0]) / (last - first) * 1e6
+        spent = max(float(cpu[1] - cpu[0]), _TICK)
+        took = max(float(at[1] - at[0]), _TICK)
+        return spent / (last - first) * 1e6, took / (last - first) * 1e6
 
     def _recipe(self, name: str, events: int) -> Recipe:
         return Recipe(name, self._place.server.key, events, seed=7)
