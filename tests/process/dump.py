@@ -13,7 +13,8 @@ from richpanel.store.profiles import CustomerDetail
 from richpanel.store.sessions import list_sessions
 from richpanel.store.timeline import list_timeline
 from tests.process.account import Account
-from tests.process.reference import Who, place
+from tests.process.reference import Who
+from tests.process.reference_orders import place
 
 FIELDS = (
     *("uid", "anonymousId", "email", "firstName", "name", "phone", "phoneE164", "createdAt", "customerSince"),

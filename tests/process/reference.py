@@ -6,103 +6,20 @@ store. What is checked elsewhere against tables of cases (amounts, addresses, de
 
 from collections import defaultdict
 from collections.abc import Iterable
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from richpanel.core.device import device_type
-from richpanel.core.events import order_event
 from richpanel.core.ids import clean_id, email_address, phone_address
-from richpanel.core.money import amount, average, text, total
-from richpanel.core.order import TRACKING
-from richpanel.core.timestamps import iso, parse
-from richpanel.process.repeats import digest
+from richpanel.core.timestamps import iso
+from tests.process.reference_messages import Arrival, Message, Stamp, counting
+from tests.process.reference_orders import figures, orders_by_owner, place, shown
 
 GAP = 30 * 60 * 1000
 SHARED = 20
-VOID = {"cancelled", "canceled", "refunded", "voided"}
-DEFAULT_STATUS = {"completed", "refunded", "cancelled"}
 
-Stamp = tuple[int, str, str]
 Who = tuple[str, str]
 """("uid" | "anonymousId" | "email" | "phone", value): the identity by which a profile is known."""
-
-
-class Arrival(NamedTuple):
-    """One item as it arrived. `shop` stands for the connector under which its source's messages are kept."""
-
-    received: int
-    source: str
-    source_type: str
-    shop: str
-    item: dict[str, Any]
-    raw: bytes
-
-
-class Message(NamedTuple):
-    """A message that counts."""
-
-    stamp: Stamp
-    kind: str
-    item: dict[str, Any]
-    source_type: str
-    shop: str
-
-    @property
-    def t(self) -> int:
-        return self.stamp[0]
-
-    @property
-    def uid(self) -> str | None:
-        return clean_id(self.item.get("userId"))
-
-    @property
-    def anonymous(self) -> str | None:
-        return clean_id(self.item.get("anonymousId"))
-
-    @property
-    def traits(self) -> dict[str, Any]:
-        return self.item.get("traits") or {}
-
-    @property
-    def properties(self) -> dict[str, Any]:
-        return self.item.get("properties") or {}
-
-    @property
-    def context(self) -> dict[str, Any]:
-        return self.item.get("context") or {}
-
-    @property
-    def sender(self) -> dict[str, Any]:
-        return self.item.get("from") or {}
-
-
-# ------------------------------------------------------------------------------------------- 1 Messages, time, the law
-
-
-def counting(arrivals: Iterable[Arrival]) -> list[Message]:
-    """Of several with one id of one source the least (receivedAt, digest); those that are kept; in the order."""
-    first: dict[tuple[str, str], Arrival] = {}
-    for each in arrivals:
-        key = (each.source, each.item["messageId"])
-        if key not in first or (each.received, digest(each.raw)) < (first[key].received, digest(first[key].raw)):
-            first[key] = each
-    messages = []
-    for each in first.values():
-        given = parse(each.item.get("timestamp"))
-        t = each.received if given is None else min(given, each.received)
-        kind = "channel" if "from" in each.item else each.item["type"]
-        stamp = (t, each.item["messageId"], each.source)
-        messages.append(Message(stamp, kind, each.item, each.source_type, each.shop))
-    return sorted((each for each in messages if is_kept(each)), key=lambda message: message.stamp)
-
-
-def is_kept(message: Message) -> bool:
-    """7: by type, then by the integrations object (the generator knows `Richpanel` and `All` alone)."""
-    switches = message.item.get("integrations", {})
-    return message.kind in ("identify", "page", "track", "channel") and bool(
-        switches.get("Richpanel", switches.get("All", True))
-    )
 
 
 # ----------------------------------------------------------------------------------------------------------- 3 People
@@ -285,70 +202,6 @@ def timeline(history: list[Message], became: Message | None) -> list[dict[str, A
     ]
 
 
-# ----------------------------------------------------------------------------------------------------------- 6 Orders
-
-
-def order(order_id: str, events: list[Message]) -> dict[str, Any] | None:
-    """A fold over all its events, oldest first; None while none of the four order events is among them."""
-    fields: dict[str, tuple[Any, int]] = {}
-    refunds, given, default, updated = [], None, None, 0
-    kinds = [(each, order_event(each.item["event"])) for each in events]
-    for each, kind in kinds:
-        for key, value in each.properties.items():
-            if key in ("order_id", "richpanel_session_id", "order_status"):
-                continue
-            if kind in ("completed", "updated") or key in TRACKING:
-                fields[key] = (value, each.t)
-        status = each.properties.get("order_status")
-        given = (status, each.t) if status else given
-        default = (kind, each.t) if kind in DEFAULT_STATUS else default
-        if kind == "refunded":
-            refunded = amount(each.properties.get("total", each.properties.get("revenue")))
-            refunds.append({"amount": refunded, "items": each.properties.get("products"), "refundedAt": iso(each.t)})
-        updated = each.t if kind else updated
-    placing = [each for each, kind in kinds if kind == "completed"] or [each for each, kind in kinds if kind]
-    if not placing:
-        return None
-    status = default and default[0]
-    if given and (default is None or default[1] <= given[1]):
-        status = given[0]
-    return {
-        "order_id": order_id,
-        "status": status,
-        "fields": {key: value for key, (value, _) in fields.items()},
-        "refunds": refunds,
-        "placed": placing[0].t,
-        "updated": max([updated, *(t for _, t in fields.values()), given[1] if given else 0]),
-        "void": status is not None and status.lower().replace("_", " ").replace("-", " ") in VOID,
-        "events": [(iso(each.t), each.item["event"], each.stamp[1], each.stamp[2]) for each in events],
-    }
-
-
-def net(found: dict[str, Any]) -> Decimal:
-    """`total` (else `revenue`, else 0) less refund amounts."""
-    gross = amount(found["fields"].get("total", found["fields"].get("revenue", 0))) or Decimal(0)
-    return gross - total(refund["amount"] for refund in found["refunds"] if refund["amount"] is not None)
-
-
-def currency(found: dict[str, Any]) -> str:
-    return str(found["fields"].get("currency", "USD"))
-
-
-def figures(orders: list[dict[str, Any]]) -> dict[str, Any]:
-    """Over non-void orders per currency; `ordersCount` over all."""
-    nets: dict[str, list[Decimal]] = defaultdict(list)
-    for found in orders:
-        if not found["void"]:
-            nets[currency(found)].append(net(found))
-    own = nets.get("USD", [])
-    return {
-        "ordersCount": len(orders),
-        "ltv": text(total(own)),
-        "aov": text(average(total(own), len(own))) if own else None,
-        "ltvByCurrency": {code: text(total(each)) for code, each in sorted(nets.items())},
-    }
-
-
 # ---------------------------------------------------------------------------------------------------------- the whole
 
 
@@ -403,53 +256,6 @@ def fold(arrivals: Iterable[Arrival]) -> dict[Who, dict[str, Any]]:
 def makes_customer(message: Message) -> bool:
     """An identify with a userId, or channel activity."""
     return message.kind == "channel" or (message.kind == "identify" and message.uid is not None)
-
-
-def orders_by_owner(histories: dict[Who, list[Message]], customers: set[Who]) -> dict[Who, list[dict[str, Any]]]:
-    """Each order is of the profile of its newest event among customers, else of its newest event."""
-    events: dict[tuple[str, str], list[tuple[Stamp, Who, Message]]] = defaultdict(list)
-    for who, history in histories.items():
-        for message in history:
-            order_id = message.properties.get("order_id")
-            if message.kind == "track" and order_id:
-                events[(message.shop, order_id)].append((message.stamp, who, message))
-    owned: dict[Who, list[dict[str, Any]]] = defaultdict(list)
-    for (_, order_id), found in events.items():
-        found.sort(key=lambda event: event[0])
-        owner = next((who for _, who, _ in reversed(found) if who in customers), found[-1][1])
-        folded = order(order_id, [message for _, _, message in found])
-        if folded:
-            owned[owner].append(folded)
-    return owned
-
-
-def place(order: dict[str, Any]) -> tuple[str, str, str]:
-    """An order's place in a list that is to be compared."""
-    return order["placedAt"], order["orderId"], order["events"][0]["source"]
-
-
-def shown(found: dict[str, Any]) -> dict[str, Any]:
-    """An order as the REST API gives it."""
-    fields = found["fields"]
-    return {
-        "orderId": found["order_id"],
-        "status": found["status"],
-        "total": text(Decimal(str(fields["total"]))) if "total" in fields else None,
-        "currency": currency(found),
-        "items": fields.get("products", []),
-        "refunds": [
-            {**each, "amount": None if each["amount"] is None else text(each["amount"])} for each in found["refunds"]
-        ],
-        "fulfillment": {key: fields[key] for key in sorted(TRACKING & fields.keys())},
-        "placedAt": iso(found["placed"]),
-        "updatedAt": iso(found["updated"]),
-        "void": found["void"],
-        "net": text(net(found)),
-        "events": [
-            {"timestamp": at, "event": name, "messageId": message, "source": source}
-            for at, name, message, source in found["events"]
-        ],
-    }
 
 
 def identities(

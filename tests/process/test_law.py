@@ -15,7 +15,8 @@ from tests.process import reference
 from tests.process.account import Account, Arrived, copy_of
 from tests.process.dump import dump, people
 from tests.process.histories import EMAILS, NAMES, histories, plans
-from tests.process.reference import Arrival, Who
+from tests.process.reference import Who
+from tests.process.reference_messages import Arrival
 
 SHOPS = {"Outlet": "second"}
 

@@ -1,0 +1,84 @@
+"""Messages as the reference takes them: what counts, and in which order (semantics.md 1, 7)."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from richpanel.core.ids import clean_id
+from richpanel.core.timestamps import parse
+from richpanel.process.repeats import digest
+
+Stamp = tuple[int, str, str]
+
+
+class Arrival(NamedTuple):
+    """One item as it arrived. `shop` stands for the connector under which its source's messages are kept."""
+
+    received: int
+    source: str
+    source_type: str
+    shop: str
+    item: dict[str, Any]
+    raw: bytes
+
+
+class Message(NamedTuple):
+    """A message that counts."""
+
+    stamp: Stamp
+    kind: str
+    item: dict[str, Any]
+    source_type: str
+    shop: str
+
+    @property
+    def t(self) -> int:
+        return self.stamp[0]
+
+    @property
+    def uid(self) -> str | None:
+        return clean_id(self.item.get("userId"))
+
+    @property
+    def anonymous(self) -> str | None:
+        return clean_id(self.item.get("anonymousId"))
+
+    @property
+    def traits(self) -> dict[str, Any]:
+        return self.item.get("traits") or {}
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        return self.item.get("properties") or {}
+
+    @property
+    def context(self) -> dict[str, Any]:
+        return self.item.get("context") or {}
+
+    @property
+    def sender(self) -> dict[str, Any]:
+        return self.item.get("from") or {}
+
+
+def counting(arrivals: Iterable[Arrival]) -> list[Message]:
+    """Of several with one id of one source the least (receivedAt, digest); those that are kept; in the order."""
+    first: dict[tuple[str, str], Arrival] = {}
+    for each in arrivals:
+        key = (each.source, each.item["messageId"])
+        if key not in first or (each.received, digest(each.raw)) < (first[key].received, digest(first[key].raw)):
+            first[key] = each
+    messages = []
+    for each in first.values():
+        given = parse(each.item.get("timestamp"))
+        t = each.received if given is None else min(given, each.received)
+        kind = "channel" if "from" in each.item else each.item["type"]
+        stamp = (t, each.item["messageId"], each.source)
+        messages.append(Message(stamp, kind, each.item, each.source_type, each.shop))
+    return sorted((each for each in messages if is_kept(each)), key=lambda message: message.stamp)
+
+
+def is_kept(message: Message) -> bool:
+    """7: by type, then by the integrations object (the generator knows `Richpanel` and `All` alone)."""
+    switches = message.item.get("integrations", {})
+    return message.kind in ("identify", "page", "track", "channel") and bool(
+        switches.get("Richpanel", switches.get("All", True))
+    )
