@@ -55,21 +55,27 @@ class Connection:
     """One keep-alive connection; one call at a time."""
 
     def __init__(self, port: int, poller: select.epoll) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        self._socket.setblocking(False)
+        self._port = port
         self._poller = poller
         self._unsent = memoryview(b"")
         self._got = b""
-        self.fd = self._socket.fileno()
         self.number = 0
         self.events = 0
+        self.idle = True
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self._socket.setblocking(False)
+        self.fd = self._socket.fileno()
         self._waits = False
-        poller.register(self.fd, select.EPOLLIN)
+        self._poller.register(self.fd, select.EPOLLIN)
 
     def send(self, call: Call) -> None:
         """Begin to send a call."""
+        self.idle = False
         self.events = call.events
         self._unsent = memoryview(call.wire)
         self.go_on()
@@ -86,7 +92,11 @@ class Connection:
         """Read on; give the answer's status once it is whole, else 0. Raises ConnectionError."""
         data = self._socket.recv(1 << 18)
         if not data:
-            raise ConnectionError("the server closed a connection")
+            if not self.idle:
+                raise ConnectionError("the server closed a connection that waits for an answer")
+            self._socket.close()  # It gives none that nobody uses more than a few seconds: every client meets that.
+            self._connect()
+            return 0
         if self._got:
             data = self._got + data
         end = data.find(_HEAD_END)
@@ -95,6 +105,7 @@ class Connection:
             self._got = data
             return 0
         self._got = b""
+        self.idle = True
         return int(data[9:12])
 
     def close(self) -> None:
@@ -174,3 +185,5 @@ class Client:
                 connection.go_on()
             if news & ~select.EPOLLOUT and (status := connection.receive()):
                 yield connection, status
+            if connection.fd != fd:
+                self._by_fd[connection.fd] = connection
