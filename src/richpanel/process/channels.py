@@ -52,11 +52,12 @@ class Addresses:
         """Store the rows; give the numbers of the addresses whose owner they may change."""
         if not self.rows:
             return set()
-        memory.know(connection, {key for key, _, _ in self.rows if key is not None})
+        for kind in (EMAIL, PHONE):
+            memory.know(connection, kind, {key[1] for key, _, _ in self.rows if key is not None and key[0] == kind})
         memory.write_identities(connection)
         rows = []
         for key, message, kind in self.rows:
-            number = 0 if key is None else memory.identities[key].number
+            number = 0 if key is None else memory.identities[key[0]][key[1]].number
             rows.append(AddressRow(number, *message.stamp, message.identity, kind))
         addresses.add(connection, rows)
         return {row.address for row in rows} - {0}
@@ -81,15 +82,16 @@ class Resolver:
             if message.activity is None:
                 continue
             keys = named(message.activity, self._account)
-            self._memory.know(self._connection, [key for key in keys if key is not None])
-            uid, email, phone, anonymous = (
-                None if key is None else self._memory.identities[key].number for key in keys
-            )
+            uid, email, phone, anonymous = (None if key is None else self._number(key) for key in keys)
             row = ActivityRow(message.n, uid, email, phone, anonymous, 0)
             message.identity = row.identity = self.resolve(row, message.t)
             rows.append(row)
         self._memory.write_identities(self._connection)
         return rows
+
+    def _number(self, key: Key) -> int:
+        kind, value = key
+        return self._memory.know(self._connection, kind, {value})[value].number
 
     def resolve(self, row: ActivityRow, t: int) -> int:
         """Give the identity in whose history a channel message stands."""

@@ -17,7 +17,7 @@ from richpanel.process.memory import Memory
 from richpanel.store import profile_rows as profiles
 from richpanel.store import session_rows as sessions
 from richpanel.store.account import AccountSettings
-from richpanel.store.profile_rows import Written
+from richpanel.store.profile_rows import Keys, Written
 
 IDENTIFY: Final = 0
 CHANNEL: Final = 6
@@ -25,13 +25,18 @@ _HUNDREDTHS_LIMIT: Final = 1 << 62
 
 
 class Open:
-    """A profile taken up for a batch: its state, its loaded sessions, and which rows those came from."""
+    """A profile taken up for a batch: its state, its loaded sessions, which rows those came from, its own row's keys.
 
-    __slots__ = ("book", "number", "profile", "renamed", "rows")
+    `stored` is None where the profile has no row yet.
+    """
 
-    def __init__(self, number: int, profile: Profile, loaded: list[Session], gap: int) -> None:
+    __slots__ = ("book", "number", "profile", "renamed", "rows", "seen", "stored")
+
+    def __init__(self, number: int, profile: Profile, loaded: list[Session], gap: int, stored: Keys | None) -> None:
         self.number = number
         self.profile = profile
+        self.stored = stored
+        self.seen = profile.seen
         self.renamed = False
         self.rows = {sessions.place_of(session): session.events for session in loaded}
         self.book = Book([*profile.open, *loaded], gap)
@@ -72,13 +77,16 @@ class Folding:
         if known is not None:
             return known
         profile = self.memory.profiles.get(number)
+        stored: Keys | None = None
         if profile is None:
             profile = Profile(created=t, seen=t)
             self.memory.profiles[number] = profile
+        else:
+            stored = self._keys(profile)
         loaded: list[Session] = []
         if profile.closed:
             loaded = self._closed_sessions(number, profile, from_t, keys, whole=whole)
-        opened = Open(number, profile, loaded, self.account.session_gap)
+        opened = Open(number, profile, loaded, self.account.session_gap, stored)
         self.open[number] = opened
         return opened
 
@@ -136,7 +144,7 @@ class Folding:
     def drop(self, number: int) -> None:
         """Forget a profile: its messages are somebody else's, or it is folded afresh."""
         self.open.pop(number, None)
-        self.memory.profiles.pop(number, None)
+        self.memory.forget_profile(number)
         self.gone.add(number)
 
     def keep_figures(self, before: Mapping[int, Profile]) -> None:
@@ -146,6 +154,11 @@ class Folding:
             if opened is not None:
                 opened.profile.orders, opened.profile.currencies = old.orders, old.currencies
                 opened.renamed = True
+
+    def _keys(self, profile: Profile) -> Keys:
+        figure = profile.currencies.get(self.account.currency)
+        ltv = 0 if figure is None else _hundredths(figure.total)
+        return Keys(int(profile.customer is not None), profile.created, ltv)
 
     def write(self, uids: dict[int, str]) -> None:
         """Write every profile taken up, once. `uids` names those that the search must find by uid."""
@@ -158,7 +171,8 @@ class Folding:
             _close_sessions(opened, closed, deleted)
             renamed = opened.renamed and opened.profile.customer is not None
             shown = shown_as(opened.profile, self.account.phone_country) if renamed else None
-            written.append(Written(number, opened.profile, shown, _hundredths(opened.profile, self.account.currency)))
+            keys = self._keys(opened.profile)
+            written.append(Written(number, opened.profile, shown, keys, opened.stored, opened.seen))
         sessions.remove(self.connection, deleted)
         sessions.save(self.connection, closed)
         profiles.save(self.connection, written, uids)
@@ -206,8 +220,5 @@ def _close_sessions(opened: Open, closed: list[tuple[int, Session]], deleted: li
     profile.closed += len(rows) - len(opened.rows)
 
 
-def _hundredths(profile: Profile, currency: str) -> int:
-    figure = profile.currencies.get(currency)
-    if figure is None:
-        return 0
-    return int(max(min(figure.total * Decimal(100), Decimal(_HUNDREDTHS_LIMIT)), Decimal(-_HUNDREDTHS_LIMIT)))
+def _hundredths(total: Decimal) -> int:
+    return int(max(min(total * Decimal(100), Decimal(_HUNDREDTHS_LIMIT)), Decimal(-_HUNDREDTHS_LIMIT)))

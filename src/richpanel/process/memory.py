@@ -4,11 +4,11 @@ Everything here can be read again from the state; after a failed transaction it 
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import Runs, unpack
+from richpanel.core.identity import KINDS, Runs, unpack
 from richpanel.core.profile import Profile
 from richpanel.store import identities, names
 from richpanel.store import profile_rows as profiles
@@ -18,15 +18,7 @@ from richpanel.store.parts import MessageIds
 MAX_IDENTITIES: Final = 250_000
 MAX_PROFILES: Final = 16_000
 MAX_NAMES: Final = 50_000
-"""How many are remembered at the most: some 80 MB for identities, 40 MB for profiles."""
-
-K = TypeVar("K")
-
-
-def _halve(remembered: dict[K, Any], limit: int) -> None:
-    if len(remembered) > limit:
-        for key in list(remembered)[: len(remembered) // 2]:
-            del remembered[key]
+"""How many are remembered at the most: some 80 MB for identities, 30 MB for profiles."""
 
 
 class Known:
@@ -41,55 +33,89 @@ class Known:
 
 
 class Memory:
-    """The processor's memory of the state, as of its last transaction."""
+    """The processor's memory of the state, as of its last transaction.
+
+    Identities and profiles are remembered in two generations: what a batch asks for is in the younger, of identities by
+    kind; when that has grown to half of what may be remembered it becomes the older one, and what nobody asked for
+    meanwhile is forgotten.
+    """
 
     def __init__(self, connection: Connection, secret: bytes) -> None:
         self.secret = secret
         self.message_ids = MessageIds(connection)
         self.last_message = names.last_message(connection)
         self.last_identity = identities.last_number(connection)
-        self.identities: dict[Key, Known] = {}
-        self.names: dict[str, int] = {}
+        self.identities: tuple[dict[str, Known], ...] = _by_kind()
         self.profiles: dict[int, Profile] = {}
-        self.added: list[tuple[int, Key]] = []
+        self._older_identities = _by_kind()
+        self._older_profiles: dict[int, Profile] = {}
+        self._names: dict[str, int] = {}
+        self._added: list[tuple[int, Key]] = []
 
     def trim(self) -> None:
-        """Forget the oldest half of what has grown too large; called between batches."""
-        _halve(self.identities, MAX_IDENTITIES)
-        _halve(self.profiles, MAX_PROFILES)
-        _halve(self.names, MAX_NAMES)
+        """Forget what was not asked for lately; called between batches."""
+        if sum(map(len, self.identities)) > MAX_IDENTITIES // 2:
+            self._older_identities, self.identities = self.identities, _by_kind()
+        if len(self.profiles) > MAX_PROFILES // 2:
+            self._older_profiles, self.profiles = self.profiles, {}
+        if len(self._names) > MAX_NAMES:
+            self._names = {}
 
-    def know(self, connection: Connection, keys: Iterable[Key]) -> None:
-        """Make sure that every key is known, numbering those that are new; `write_identities` stores them."""
-        unknown = {key for key in keys if key not in self.identities}
+    def know(self, connection: Connection, kind: int, values: set[str]) -> dict[str, Known]:
+        """Make sure that these identities of one kind are known, and give all that are, by value.
+
+        New ones are numbered; `write_identities` stores them.
+        """
+        known = self.identities[kind]
+        unknown = values - known.keys()
         if not unknown:
-            return
-        for key, (number, runs) in identities.find(connection, self.secret, unknown).items():
-            if key in unknown:
-                self.identities[key] = Known(number, unpack(runs))
-        for key in unknown:
-            if key not in self.identities:
+            return known
+        older = self._older_identities[kind]
+        for value in unknown & older.keys():
+            known[value] = older[value]
+            unknown.discard(value)
+        found = identities.find(connection, self.secret, kind, unknown) if unknown else {}
+        for value in sorted(unknown):
+            if value in found:
+                number, runs = found[value]
+                known[value] = Known(number, unpack(runs))
+            else:
                 self.last_identity += 1
-                self.identities[key] = Known(self.last_identity, (), fresh=True)
-                self.added.append((self.last_identity, key))
+                known[value] = Known(self.last_identity, (), fresh=True)
+                self._added.append((self.last_identity, (kind, value)))
+        return known
 
     def write_identities(self, connection: Connection) -> None:
         """Store the identities that are new since the last call."""
-        identities.add(connection, self.secret, self.added)
-        for _, key in self.added:
-            self.identities[key].fresh = False
-        self.added = []
+        identities.add(connection, self.secret, self._added)
+        for _, (kind, value) in self._added:
+            self.identities[kind][value].fresh = False
+        self._added = []
 
     def name(self, connection: Connection, values: Iterable[str]) -> dict[str, int]:
         """Give the numbers of names, adding those that are new."""
         wanted = set(values)
-        missing = wanted - self.names.keys()
+        missing = wanted - self._names.keys()
         if missing:
-            self.names.update(names.ensure(connection, missing))
-        return {value: self.names[value] for value in wanted}
+            self._names.update(names.ensure(connection, missing))
+        return {value: self._names[value] for value in wanted}
 
     def load_profiles(self, connection: Connection, numbers: Iterable[int]) -> None:
-        """Make sure that the profiles that exist among `numbers` are in memory."""
+        """Make sure that the profiles that exist among `numbers` are in `profiles`."""
         missing = [number for number in numbers if number not in self.profiles]
+        if not missing:
+            return
+        older = self._older_profiles
+        self.profiles.update({number: older[number] for number in missing if number in older})
+        missing = [number for number in missing if number not in older]
         if missing:
             self.profiles.update(profiles.load(connection, missing))
+
+    def forget_profile(self, number: int) -> None:
+        """Forget a profile that is no more, or is folded afresh."""
+        self.profiles.pop(number, None)
+        self._older_profiles.pop(number, None)
+
+
+def _by_kind() -> tuple[dict[str, Known], ...]:
+    return tuple({} for _ in KINDS)

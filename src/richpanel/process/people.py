@@ -1,6 +1,5 @@
 """People: number the ids that messages carry, link aliases, and find whose each message is (`semantics.md` 3)."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -29,39 +28,39 @@ class Moved(NamedTuple):
 
 def number_ids(connection: Connection, memory: Memory, messages: Sequence[Incoming]) -> None:
     """Give each message the numbers of its identity and of the alias beside it."""
-    known = memory.identities
-    for kind, field in ((UID, "uid"), (ANONYMOUS, "anonymous")):
-        values = {getattr(message, field) for message in messages}
-        values.discard(None)
-        memory.know(connection, [(kind, value) for value in values])
+    uids = memory.know(connection, UID, {message.uid for message in messages if message.uid is not None})
+    aliases = memory.know(
+        connection, ANONYMOUS, {message.anonymous for message in messages if message.anonymous is not None}
+    )
     for message in messages:
-        alias = 0 if message.anonymous is None else known[(ANONYMOUS, message.anonymous)].number
-        if message.uid is not None:
-            message.identity = known[(UID, message.uid)].number
-            message.alias = alias
+        if message.uid is None:
+            message.identity = 0 if message.anonymous is None else aliases[message.anonymous].number
         else:
-            message.identity = alias
+            message.identity = uids[message.uid].number
+            message.alias = 0 if message.anonymous is None else aliases[message.anonymous].number
 
 
 def link_aliases(connection: Connection, memory: Memory, kept: list[Incoming], stamp_of: StampOf) -> Moved:
     """Follow the links that messages with both ids make; tell which stored messages they move."""
-    links: defaultdict[str, list[Incoming]] = defaultdict(list)
-    changing: set[str] = set()
+    aliases = memory.identities[ANONYMOUS]
+    links: dict[str, list[Incoming]] = {}
     for message in kept:
         if message.uid is None or message.anonymous is None:
             continue
-        links[message.anonymous].append(message)
-        runs = memory.identities[(ANONYMOUS, message.anonymous)].runs
+        runs = aliases[message.anonymous].runs
         if not runs or runs[-1].uid != message.identity or runs[-1].stamp > message.stamp:
-            changing.add(message.anonymous)
+            links[message.anonymous] = []
+    for message in kept if links else ():
+        if message.uid is not None and message.anonymous in links:
+            links[message.anonymous].append(message)
     moved = Moved({}, set())
     stored: list[tuple[int, Runs]] = []
-    unlinked = [memory.identities[(ANONYMOUS, value)] for value in changing]
+    unlinked = [aliases[value] for value in links]
     memory.load_profiles(connection, [alias.number for alias in unlinked if not alias.fresh and not alias.runs])
-    for value in changing:
-        alias = memory.identities[(ANONYMOUS, value)]
+    for value, messages in links.items():
+        alias = aliases[value]
         runs = alias.runs
-        for message in sorted(links[value], key=lambda found: found.stamp):
+        for message in sorted(messages, key=lambda found: found.stamp):
             runs = _add_link(connection, alias, runs, message, stamp_of)
         if runs != alias.runs:
             if not alias.fresh:
@@ -114,10 +113,11 @@ def _follow(connection: Connection, memory: Memory, alias: Known, runs: Runs, mo
 
 def find_owners(memory: Memory, kept: Iterable[Incoming]) -> None:
     """Give each message the number of the profile it belongs to, by the links known now."""
+    aliases = memory.identities[ANONYMOUS]
     for message in kept:
         if message.uid is not None or message.anonymous is None:
             message.owner = message.identity
             continue
-        runs = memory.identities[(ANONYMOUS, message.anonymous)].runs
+        runs = aliases[message.anonymous].runs
         uid = owner(runs, message.t) if runs else None
         message.owner = message.identity if uid is None else uid

@@ -18,13 +18,15 @@ def hash_key(secret: bytes, key: Key) -> int:
     return hash64(secret, str(key[0]), key[1])
 
 
-def find(connection: Connection, secret: bytes, keys: Iterable[Key]) -> dict[Key, tuple[int, bytes | None]]:
-    """Find identities: key -> (number, packed runs). Unknown ones are left out."""
-    wanted = {hash_key(secret, key) for key in keys}
+def find(
+    connection: Connection, secret: bytes, kind: int, values: Iterable[str]
+) -> dict[str, tuple[int, bytes | None]]:
+    """Find identities of one kind: value -> (number, packed runs). Unknown ones are left out."""
+    wanted = {hash_key(secret, (kind, value)) for value in values}
     if not wanted:
         return {}
     rows = fetch(connection, f"SELECT id, kind, value, runs FROM identities WHERE hash IN {LISTED}", listed(wanted))
-    return {(kind, value): (number, runs) for number, kind, value, runs in rows}
+    return {value: (number, runs) for number, stored, value, runs in rows if stored == kind}
 
 
 def last_number(connection: Connection) -> int:

@@ -123,7 +123,7 @@ def _rows(
 
 def _numbers_of(connection: Connection, account: AccountSettings, uid: str, before: int) -> list[int]:
     """Give the numbers of a person's kept messages, the newest ones."""
-    known = identities.find(connection, account.hash_key, [(UID, uid)]).get((UID, uid))
+    known = identities.find(connection, account.hash_key, UID, [uid]).get(uid)
     if known is None:
         return []
     numbers: list[int] = []

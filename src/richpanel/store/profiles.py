@@ -140,7 +140,7 @@ def find_visitor(connection: Connection, account: AccountSettings, visitor_id: s
 def _find(
     connection: Connection, account: AccountSettings, key: identities.Key, *, customer: bool
 ) -> CustomerDetail | Moved | None:
-    known = identities.find(connection, account.hash_key, [key]).get(key)
+    known = identities.find(connection, account.hash_key, key[0], [key[1]]).get(key[1])
     if known is None:
         return None
     number, runs = known
