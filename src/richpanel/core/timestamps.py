@@ -7,7 +7,6 @@ from richpanel.core.codes import Code
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_BELOW = 100_000_000_000  # A smaller number counts seconds, a larger one milliseconds.
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class EventTime(NamedTuple):
@@ -22,9 +21,8 @@ def parse(value: object) -> int | None:
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip())
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            ms = (moment - EPOCH) // _MILLISECOND
+            since = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - EPOCH
+            ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
         except (ValueError, OverflowError):
             return None
     elif isinstance(value, int | float) and not isinstance(value, bool):

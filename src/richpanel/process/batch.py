@@ -5,14 +5,12 @@ from collections import Counter, defaultdict
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.core.codes import Code
-from richpanel.core.pipeline import look_inside
-from richpanel.log.contract import Entry
-from richpanel.process.channels import Addresses, Resolver, is_of_somebody, owner_of
+from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.process.channels import Addresses, Resolver, owner_of
 from richpanel.process.deciding import KEPT, OUTCOMES, decide_all
 from richpanel.process.definitions import Definitions
-from richpanel.process.folding import CHANNEL, IDENTIFY, Folding
-from richpanel.process.incoming import Incoming, Refused, open_entries, refuse
+from richpanel.process.folding import Folding
+from richpanel.process.incoming import Incoming, Opened, Refused
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
@@ -36,26 +34,24 @@ class Applied(msgspec.Struct):
     received_at: int
 
 
-def apply(
-    connection: Connection, memory: Memory, definitions: Definitions, entries: list[Entry], bodies: Bodies
-) -> Applied:
+def apply(connection: Connection, memory: Memory, definitions: Definitions, opened: Opened, bodies: Bodies) -> Applied:
     """Apply records to the state. The caller commits; after a failure `memory` must be thrown away."""
-    arrived, refused = _open(memory, definitions, entries)
-    settled = settle(connection, memory, arrived, bodies)
+    refused = opened.refused
+    settled = settle(connection, memory, opened.arrived, bodies)
     number_ids(connection, memory, settled.messages)
     connectors = decide_all(connection, memory, definitions, settled.messages)
     kept = [message for message in settled.messages if message.outcome == KEPT]
-    people = [message for message in kept if message.kind != CHANNEL]
+    people = [message for message in kept if message.kind != CHANNEL_TYPE]
 
     reader = Reader(connection, definitions, bodies)
-    carried = _look_inside(people, definitions).write(connection, memory)
+    carried = _addresses(people, definitions).write(connection, memory)
     moved = link_aliases(connection, memory, people, reader.stamp)
     resolver = Resolver(connection, memory, definitions.account)
-    activity = resolver.number([message for message in kept if message.kind == CHANNEL])
+    activity = resolver.number([message for message in kept if message.kind == CHANNEL_TYPE])
     memory.write_identities(connection)
     find_owners(memory, people)
     for message in kept:
-        if message.kind == CHANNEL:
+        if message.kind == CHANNEL_TYPE:
             message.owner = owner_of(connection, message.identity, message.t)
 
     _write_messages(connection, memory, settled, kept)
@@ -71,33 +67,15 @@ def apply(
     folding.write(_uids(connection, folding))
 
     _write_traces(connection, folding, settled, refused)
-    position = entries[-1].end
-    received_at = max((*(m.received for m in arrived), *(r.at for r in refused)), default=0)
-    progress.advance(connection, position, memory.last_message, received_at)
+    progress.advance(connection, opened.end, memory.last_message, opened.received_at)
     memory.message_ids.seal(connection, memory.last_message)
-    return Applied(position, len(settled.messages), len(settled.repeats), len(refused), received_at)
+    return Applied(opened.end, len(settled.messages), len(settled.repeats), len(refused), opened.received_at)
 
 
-def _open(memory: Memory, definitions: Definitions, entries: list[Entry]) -> tuple[list[Incoming], list[Refused]]:
-    arrived: list[Incoming] = []
-    refused: list[Refused] = []
-    for found in open_entries(entries, definitions.sources, memory.secret, definitions.account.blocked_ids):
-        if isinstance(found, Refused):
-            refused.append(found)
-        elif is_of_somebody(found, definitions.account):
-            arrived.append(found)
-        else:  # The account has blocked an id since, or reads phone numbers as another country's.
-            refused.append(refuse(found, Code.NO_USER_ANON_ID))
-    return arrived, refused
-
-
-def _look_inside(people: list[Incoming], definitions: Definitions) -> Addresses:
-    """Look inside page and track calls, and note the addresses that messages carry."""
+def _addresses(people: list[Incoming], definitions: Definitions) -> Addresses:
+    """Note the addresses that messages carry."""
     found = Addresses(definitions.account)
-    blocked = definitions.account.blocked_ids
     for message in people:
-        if message.kind != IDENTIFY:
-            message.inside = look_inside(message.message, message.meta.context, blocked)
         found.note(message)
     return found
 
@@ -141,8 +119,8 @@ def _follow_channels(
     """Move channel activity whose sender became known; where it is of an earlier batch both sides are folded afresh."""
     if not channels.any_at_all(connection):
         return
-    arrived = {message.n: message for message in kept if message.kind == CHANNEL}
-    people = [message for message in kept if message.kind != CHANNEL]
+    arrived = {message.n: message for message in kept if message.kind == CHANNEL_TYPE}
+    people = [message for message in kept if message.kind != CHANNEL_TYPE]
     uids = {message.owner for message in people} | moved.refolds | set(moved.joins.values())
     aliases = {message.alias or message.identity for message in people if message.anonymous is not None}
     for row, t, old in resolver.follow(carried | addresses.of_uids(connection, uids), aliases):

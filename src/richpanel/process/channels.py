@@ -5,12 +5,11 @@ from collections.abc import Iterable
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.core.channel import Activity
-from richpanel.core.identity import ANONYMOUS, EMAIL, PHONE, UID, owner
-from richpanel.core.ids import clean_id, email_address, phone_address
+from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.core.identity import ANONYMOUS, EMAIL, PHONE, owner
+from richpanel.core.ids import email_address, phone_address
 from richpanel.core.traits import read
-from richpanel.process.folding import CHANNEL, IDENTIFY
-from richpanel.process.incoming import Incoming
+from richpanel.process.incoming import IDENTIFY, Incoming, named
 from richpanel.process.memory import Memory
 from richpanel.store import addresses, channels, history, identities
 from richpanel.store.account import AccountSettings
@@ -118,31 +117,9 @@ class Resolver:
                 moved.append((row, t, old))
         for row, t, old in moved:
             history.remove(self._connection, [(old, t, row.n)])
-            history.add(self._connection, [(row.identity, t, row.n, CHANNEL)])
+            history.add(self._connection, [(row.identity, t, row.n, CHANNEL_TYPE)])
         channels.move(self._connection, [row for row, _, _ in moved])
         return moved
-
-
-def named(activity: Activity, account: AccountSettings) -> list[Key | None]:
-    """Give the uid, email, phone and anonymousId by which an activity's sender can be known."""
-    sender = activity.sender
-    return [
-        _key(UID, clean_id(sender.uid, account.blocked_ids)),
-        _key(EMAIL, email_address(sender.email)),
-        _key(PHONE, phone_address(sender.phone, account.phone_country)),
-        _key(ANONYMOUS, clean_id(sender.anonymousId, account.blocked_ids)),
-    ]
-
-
-def is_of_somebody(message: Incoming, account: AccountSettings) -> bool:
-    """Tell whether a message carries any id or address by which a person can be known."""
-    if message.activity is None:
-        return message.uid is not None or message.anonymous is not None
-    return any(key is not None for key in named(message.activity, account))
-
-
-def _key(kind: int, value: str | None) -> Key | None:
-    return None if value is None else (kind, value)
 
 
 def owner_of(connection: Connection, identity: int, t: int) -> int:

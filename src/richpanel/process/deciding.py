@@ -6,12 +6,12 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
+from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.core.codes import Code
 from richpanel.core.inside import merged
 from richpanel.core.message import TYPES
 from richpanel.core.routing import decide, decision
 from richpanel.process.definitions import Definitions, Route
-from richpanel.process.folding import CHANNEL
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Memory
 
@@ -33,7 +33,7 @@ def decide_all(
     chosen: list[tuple[Incoming, str]] = []
     connectors: dict[int, int] = {}
     for message in messages:
-        if message.kind == CHANNEL:
+        if message.kind == CHANNEL_TYPE:
             message.outcome = KEPT
             continue
         routes = definitions.routes.get(message.source.id, ())

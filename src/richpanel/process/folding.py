@@ -12,15 +12,13 @@ from richpanel.core.ids import phone_address
 from richpanel.core.pipeline import Change
 from richpanel.core.profile import Profile
 from richpanel.core.session import Book, Session
-from richpanel.process.incoming import Incoming
+from richpanel.process.incoming import IDENTIFY, Incoming
 from richpanel.process.memory import Memory
 from richpanel.store import profile_rows as profiles
 from richpanel.store import session_rows as sessions
 from richpanel.store.account import AccountSettings
 from richpanel.store.profile_rows import Keys, Written
 
-IDENTIFY: Final = 0
-CHANNEL: Final = 6
 _HUNDREDTHS_LIMIT: Final = 1 << 62
 
 

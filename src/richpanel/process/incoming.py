@@ -1,23 +1,30 @@
 """Incoming messages: what a batch of log records holds, decoded once, with all that is known before the state."""
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from richpanel.core import record
 from richpanel.core.channel import CHANNEL_TYPE, Activity, decode_activity
 from richpanel.core.codes import Code
-from richpanel.core.ids import BLOCKED_IDS, clean_id, hash64
+from richpanel.core.identity import ANONYMOUS, EMAIL, PHONE, UID
+from richpanel.core.ids import BLOCKED_IDS, clean_id, email_address, hash64, phone_address
 from richpanel.core.inside import Inside
 from richpanel.core.message import TYPES, Message, decode_message, reason_of_decode_error
+from richpanel.core.pipeline import look_inside
 from richpanel.core.record import Discard, Meta
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import event_time, parse
 from richpanel.log.contract import HEADER_SIZE, Entry
+from richpanel.process.definitions import Definitions
+from richpanel.store.account import AccountSettings
+from richpanel.store.identities import Key
 from richpanel.store.sources import SourceRow
 
 TYPE_NUMBERS: Final = {name: number for number, name in enumerate(TYPES)}
+IDENTIFY: Final = TYPE_NUMBERS["identify"]
+_EVENTS: Final = (TYPE_NUMBERS["track"], TYPE_NUMBERS["page"])
 _NO_SENT_AT: Final = frozenset({"segment", "import"})
 
 
@@ -100,6 +107,53 @@ class Refused:
         self.hash: int | None = None
 
 
+class Opened(NamedTuple):
+    """A batch's records, decoded: what they hold, and the position and arrival (ms UTC) of the last of them.
+
+    `version` is that of the definitions that they were opened with.
+    """
+
+    version: int
+    end: int
+    arrived: list[Incoming]
+    refused: list[Refused]
+    received_at: int
+
+
+def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
+    """Decode records, at least one. It needs nothing of the state, so it can be done ahead of the batch's turn."""
+    account = definitions.account
+    arrived: list[Incoming] = []
+    refused: list[Refused] = []
+    received_at = 0
+    for entry in entries:
+        meta, items, discarded = record.decode(entry.payload)
+        received_at = max(received_at, meta.at)
+        source = definitions.sources[meta.source]
+        base = entry.start + HEADER_SIZE
+        meta.sentAt = parse(meta.sentAt)  # Once for all its items.
+        for number, (offset, body) in enumerate(items):
+            spot = (base + offset, offset, number)
+            try:
+                found = open_item(meta, source, spot, body, account.blocked_ids)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                # It passed an older door, or the log was written by hand: a discard, so that it is seen.
+                refused.append(Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot))
+                continue
+            found.hash = hash64(account.hash_key, source.id, found.message_id)
+            if is_of_somebody(found, account):
+                arrived.append(found)
+            else:  # The account has blocked an id since, or reads phone numbers as another country's.
+                refused.append(refuse(found, Code.NO_USER_ANON_ID))
+        for discard, (offset, body) in discarded:
+            letgo = Refused(discard, meta, source, (base + offset, offset, 0))
+            letgo.size = len(body)
+            if discard.messageId:
+                letgo.hash = hash64(account.hash_key, source.id, discard.messageId)
+            refused.append(letgo)
+    return Opened(definitions.version, entries[-1].end, arrived, refused, received_at)
+
+
 def refuse(message: Incoming, code: Code) -> Refused:
     """Make a discard of a message that was accepted."""
     discard = Discard(code, message.size, message.message_id)
@@ -111,7 +165,7 @@ def refuse(message: Incoming, code: Code) -> Refused:
 def open_item(
     meta: Meta, source: SourceRow, spot: Spot, body: bytes, blocked: frozenset[str] = BLOCKED_IDS
 ) -> Incoming:
-    """Decode one kept item of a record: a Segment call, or channel activity."""
+    """Decode one kept item of a record: channel activity, or a Segment call, with what is inside a page or track."""
     found = Incoming(meta, source, spot, body)
     if meta.door == "channel":
         _open_activity(found)
@@ -133,6 +187,8 @@ def open_item(
         sent_at = meta.sentAt if meta.sentAt is not None else message.sentAt
         found.t = event_time(meta.at, message.timestamp, sent_at).t
     found.stamp = (found.t, found.message_id, source.id)
+    if found.kind in _EVENTS:
+        found.inside = look_inside(message, meta.context, blocked)
     return found
 
 
@@ -148,29 +204,23 @@ def _open_activity(found: Incoming) -> None:
     found.stamp = (found.t, found.message_id, found.source.id)
 
 
-def open_entries(
-    entries: list[Entry], sources: Mapping[str, SourceRow], secret: bytes, blocked: frozenset[str]
-) -> Iterator[Incoming | Refused]:
-    """Decode every item of every record, in log order. A message's hash is that of (source, messageId)."""
-    for entry in entries:
-        meta, items, discarded = record.decode(entry.payload)
-        source = sources[meta.source]
-        base = entry.start + HEADER_SIZE
-        scope = source.id
-        meta.sentAt = parse(meta.sentAt)  # Once for all its items.
-        for number, (offset, body) in enumerate(items):
-            spot = (base + offset, offset, number)
-            try:
-                found = open_item(meta, source, spot, body, blocked)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                # It passed an older door, or the log was written by hand: a discard, so that it is seen.
-                yield Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot)
-                continue
-            found.hash = hash64(secret, scope, found.message_id)
-            yield found
-        for discard, (offset, body) in discarded:
-            refused = Refused(discard, meta, source, (base + offset, offset, 0))
-            refused.size = len(body)
-            if discard.messageId:
-                refused.hash = hash64(secret, scope, discard.messageId)
-            yield refused
+def named(activity: Activity, account: AccountSettings) -> list[Key | None]:
+    """Give the uid, email, phone and anonymousId by which an activity's sender can be known."""
+    sender = activity.sender
+    return [
+        _key(UID, clean_id(sender.uid, account.blocked_ids)),
+        _key(EMAIL, email_address(sender.email)),
+        _key(PHONE, phone_address(sender.phone, account.phone_country)),
+        _key(ANONYMOUS, clean_id(sender.anonymousId, account.blocked_ids)),
+    ]
+
+
+def _key(kind: int, value: str | None) -> Key | None:
+    return None if value is None else (kind, value)
+
+
+def is_of_somebody(message: Incoming, account: AccountSettings) -> bool:
+    """Tell whether a message carries any id or address by which a person can be known."""
+    if message.activity is None:
+        return message.uid is not None or message.anonymous is not None
+    return any(key is not None for key in named(message.activity, account))

@@ -9,11 +9,10 @@ from collections import defaultdict
 from sqlalchemy import Connection
 
 from richpanel.core.identity import MAX_UIDS
-from richpanel.core.pipeline import look_inside
 from richpanel.core.profile import Profile
 from richpanel.core.stamps import Stamp
 from richpanel.process.definitions import Definitions
-from richpanel.process.folding import CHANNEL, IDENTIFY, Folding
+from richpanel.process.folding import Folding
 from richpanel.process.incoming import Incoming, open_item
 from richpanel.process.orders import Orders, of_message
 from richpanel.store import history
@@ -48,8 +47,6 @@ class Reader:
         found = open_item(meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
         found.n = row.n
         found.identity = row.identity
-        if found.kind not in (IDENTIFY, CHANNEL):
-            found.inside = look_inside(found.message, meta.context, self._blocked)
         return found
 
 

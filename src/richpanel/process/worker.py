@@ -8,15 +8,17 @@ import gc
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Transaction
 from sqlalchemy.exc import OperationalError
 
 from richpanel.log.contract import LogReader
 from richpanel.process.batch import Applied, apply
-from richpanel.process.definitions import Watch
+from richpanel.process.definitions import Definitions, Watch
+from richpanel.process.incoming import Opened, open_batch
 from richpanel.process.memory import Memory
 from richpanel.store import progress
 from richpanel.store.checkpoints import Checkpoints
@@ -35,7 +37,7 @@ OnBatch = Callable[[Applied, float], None]
 
 
 class Worker:
-    """Applies the log to the state, batch by batch."""
+    """Applies the log to the state, batch by batch. While the disk takes one, the next is opened."""
 
     def __init__(self, reader: LogReader, state: Engine, definitions: Watch, on_batch: OnBatch | None = None) -> None:
         self._reader = reader
@@ -43,38 +45,62 @@ class Worker:
         self._definitions = definitions
         self._on_batch = on_batch
         self._checkpoints = Checkpoints(state)
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._batches = 0
         self._memory: Memory | None = None
         self._position: int | None = None
+        self._ahead: Opened | None = None
 
     def step(self, max_bytes: int = MAX_BATCH_BYTES) -> Applied | None:
         """Apply one batch; None where nothing waits. After an error nothing of it is applied."""
-        if self._position is None:
-            with self._state.connect() as connection:
-                self._position = progress.read(connection).position
-        entries = self._reader.read(self._position, max_bytes)
-        if not entries:
-            return None
-        definitions = self._definitions.current()
         started = time.perf_counter()
+        definitions = self._definitions.current()
+        opened, self._ahead = self._ahead, None
+        if opened is None or opened.version != definitions.version:
+            opened = self._open(definitions, self._where(), max_bytes)
+        if opened is None:
+            return None
         gc.disable()  # A batch makes a million objects and no cycles worth looking for meanwhile.
         try:
-            with self._state.begin() as connection:
+            with self._state.connect() as connection:
+                transaction = connection.begin()
                 if self._memory is None:
                     self._memory = Memory(connection, definitions.account.hash_key)
-                applied = apply(connection, self._memory, definitions, entries, self._reader.slice)
+                applied = apply(connection, self._memory, definitions, opened, self._reader.slice)
+                committing = self._disk.submit(self._commit, transaction)
+                try:
+                    self._memory.trim()
+                    self._ahead = self._open(definitions, applied.position, max_bytes)
+                finally:
+                    committing.result()
         except BaseException:
-            self._memory = None
-            self._position = None
+            self._memory = self._position = self._ahead = None
             raise
         finally:
             self._collect()
         self._position = applied.position
-        self._memory.trim()
-        self._checkpoints.after_batch()
         if self._on_batch is not None:
             self._on_batch(applied, time.perf_counter() - started)
         return applied
+
+    def close(self) -> None:
+        """Let the thread end that commits."""
+        self._disk.shutdown()
+
+    def _where(self) -> int:
+        if self._position is None:
+            with self._state.connect() as connection:
+                self._position = progress.read(connection).position
+        return self._position
+
+    def _open(self, definitions: Definitions, position: int, max_bytes: int) -> Opened | None:
+        entries = self._reader.read(position, max_bytes)
+        return open_batch(entries, definitions) if entries else None
+
+    def _commit(self, transaction: Transaction) -> None:
+        """Wait for the disk, on a thread of its own: SQLite lets the interpreter go meanwhile."""
+        transaction.commit()
+        self._checkpoints.after_batch()
 
     def _collect(self) -> None:
         """Look for cycles now and then, among young objects: what is remembered between batches is old and has none."""

@@ -37,6 +37,7 @@ def run(settings: Settings, parent: Parent) -> None:
         worker = Worker(reader, state, Watch(account), _Report(parent).on_batch)
         parent.say(ready=True)
         worker.run(stop)
+        worker.close()
         reader.close()
         for engine in (account, state):
             engine.dispose()
