@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from richpanel.roles.process import CACHE_MIB
 from richpanel.store import schema
 from richpanel.store.database import migrate, open_engine, sqlite_url
 
@@ -23,7 +24,6 @@ _CREATED: Final = {  # What a table's rows are numbered by as they come; else th
     "sessions": "end",
     "order_profiles": '"order"',
 }
-_CACHE_MIB: Final = 64
 
 
 def bulk_insert(data: Path, batches: int, progress: Callable[[float], object]) -> float:
@@ -33,7 +33,7 @@ def bulk_insert(data: Path, batches: int, progress: Callable[[float], object]) -
     migrate(sqlite_url(target, "state"), "state")
     engines = (
         open_engine(sqlite_url(data, "state"), read_only=True),
-        open_engine(sqlite_url(target, "state"), cache_mib=_CACHE_MIB),
+        open_engine(sqlite_url(target, "state"), cache_mib=CACHE_MIB),
     )
     seconds = 0.0
     try:

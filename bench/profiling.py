@@ -19,6 +19,7 @@ from richpanel.core import record
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
+from richpanel.roles.process import CACHE_MIB
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory, prepare
 from richpanel.store.sources import list_sources
@@ -32,7 +33,7 @@ def profile(bench: Bench, events: int, lines: int, *, mixed: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="profile-", dir=bench.where) as name:
         directory = DataDirectory(Path(name))
         prepare(directory)
-        account, state = open_engine(directory.account_url), open_engine(directory.state_url, cache_mib=64)
+        account, state = open_engine(directory.account_url), open_engine(directory.state_url, cache_mib=CACHE_MIB)
         with bench.task(f"making {2 * events:,} events", 1):
             asyncio.run(_fill(directory.log, _source(account), 2 * events, mixed=mixed))
         reader = SegmentReader(directory.log)

@@ -34,7 +34,7 @@ def email_address(value: object) -> str | None:
     return value.strip().lower() or None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
 def _e164(text: str, country: str) -> str | None:
     try:
         number = phonenumbers.parse(text, country)

@@ -15,10 +15,10 @@ from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
 from richpanel.store.parts import MessageIds
 
-MAX_IDENTITIES: Final = 250_000
+MAX_IDENTITIES: Final = 128_000
 MAX_PROFILES: Final = 16_000
 MAX_NAMES: Final = 50_000
-"""How many are remembered at the most: some 80 MB for identities, 30 MB for profiles."""
+"""How many are remembered at the most: some 50 MB for identities, 30 MB for profiles."""
 
 
 class Known:

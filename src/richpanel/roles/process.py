@@ -20,7 +20,8 @@ from richpanel.store.directory import DataDirectory, prepare
 LOCK_SECONDS: Final = 5.0
 """How long a start waits for the process of a server that is just ending."""
 _REPORT_SECONDS: Final = 1.0
-_CACHE_MIB: Final = 64
+CACHE_MIB: Final = 24
+"""More holds no pages that count: what a batch touches is all over the place, and the system keeps the files anyway."""
 
 
 def run(settings: Settings, parent: Parent) -> None:
@@ -32,7 +33,7 @@ def run(settings: Settings, parent: Parent) -> None:
     prepare(directory, secret_key=settings.secret_key)
     with _alone(directory.path / "process.lock"):
         account = open_engine(directory.account_url, read_only=True, cache_mib=1)
-        state = open_engine(directory.state_url, cache_mib=_CACHE_MIB)
+        state = open_engine(directory.state_url, cache_mib=CACHE_MIB)
         reader = SegmentReader(directory.log)
         worker = Worker(reader, state, Watch(account), _Report(parent).on_batch)
         parent.say(ready=True)

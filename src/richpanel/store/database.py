@@ -41,6 +41,7 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
         module=sqlite3,
         poolclass=QueuePool,
         pool_size=4,
+        pool_use_lifo=True,  # A connection has a page cache of its own: few of them, and warm.
         max_overflow=12,
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
     )
