@@ -79,6 +79,18 @@ def test_a_message_of_nobody_is_a_discard(account: Account) -> None:
     assert traced(account, "identify-0-house")[0]["outcome"] == "discarded"
 
 
+def test_a_batch_opened_ahead_is_opened_again_where_a_setting_has_changed(account: Account) -> None:
+    account.write([Arrived([page(0, "house", "a1")]), Arrived([page(1, "house")])])
+    assert account.step(max_bytes=1) is not None  # While the disk took it, the second record was opened.
+    with account.account_engine.begin() as connection:
+        settings = account.settings
+        write_account(connection, type(settings)(hash_key=settings.hash_key, blocked_ids=frozenset({"house"})))
+    account.process()
+    assert {row.message_id: row.code for row in listed(account, outcome="discarded")} == {
+        "page-1-house": "no_user_anon_id"
+    }
+
+
 def test_discards_are_counted_by_source_and_code(account: Account) -> None:
     discards = [(Discard(code, 1), b"x") for code in (Code.INVALID_JSON, Code.INVALID_JSON, Code.TYPE_UNKNOWN)]
     account.write([Arrived([page(0, "u1")], discards=discards), Arrived([], "App", discards=discards[:1])])
