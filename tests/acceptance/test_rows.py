@@ -182,6 +182,37 @@ def test_S7_channel_activity_makes_a_customer(shop: Shop) -> None:
     assert device in uids(server)
 
 
+@pytest.mark.parametrize(
+    ("channel", "sender", "uid"),
+    [
+        ("email", {"email": "S7-mail@X.example"}, "s7-mail@x.example"),
+        ("chat", {"anonymousId": "s7-chat-device"}, "s7-chat-device"),
+        ("sms", {"phone": "+1 415 555 0171"}, "+14155550171"),
+        ("phone", {"phone": "(415) 555-0172"}, "+14155550172"),
+        ("whatsapp", {"phone": "4915112345673"}, "+4915112345673"),
+        ("facebook", {"handle": "70000000000007"}, "facebook:70000000000007"),
+        ("instagram", {"handle": "@S7.ada"}, "instagram:s7.ada"),
+    ],
+)
+def test_S7_each_channel_makes_a_customer(shop: Shop, channel: str, sender: dict[str, str], uid: str) -> None:
+    """Who is not known is a customer by what the channel knows of them, until an identify carries it with a userId."""
+    server, known = shop.server, f"s7-{channel}"
+    letter = {"from": sender, "body": "Hello", "timestamp": at(5), "id": f"s7-by-{channel}"}
+    assert server.api("POST", f"/channels/{channel}/messages", letter).status == 202
+    server.wait_processed()
+    assert server.customer(uid)["uid"] == uid
+    assert uid in uids(server)
+
+    ids = {key: value for key, value in (("anonymousId", uid),) if "phone" not in sender and "email" not in sender}
+    traits = {key: value for key, value in sender.items() if key in ("phone", "email")}
+    if channel == "whatsapp":
+        traits = {"phone": uid}
+    shop.send(call("identify", 9, userId=known, traits=traits, **ids))
+    moved = server.api("GET", f"/customers/{segment(uid)}")
+    assert (moved.status, moved.headers["location"]) == (308, f"/api/v1/customers/{known}")
+    assert ("channel", channel) in entries(server.timeline(known))
+
+
 def test_S7_a_letter_from_a_stranger_is_a_provisional_customer_until_known(shop: Shop) -> None:
     server = shop.server
     letter = {"from": {"email": "S7-stranger@X.example"}, "body": "Hello", "timestamp": at(5)}

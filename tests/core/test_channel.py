@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from richpanel.core.channel import CHANNEL_TYPE, CHANNELS, Activity, Sender, decode_activity, encode_activity
+from richpanel.core.channel import (
+    CHANNEL_TYPE,
+    CHANNELS,
+    HANDLED,
+    Activity,
+    Attachment,
+    Sender,
+    decode_activity,
+    encode_activity,
+    handle_id,
+    wa_number,
+)
 from richpanel.core.message import TYPES
 
 TEXTS = st.none() | st.text(max_size=20)
@@ -19,6 +30,10 @@ TEXTS = st.none() | st.text(max_size=20)
         subject=TEXTS,
         body=TEXTS,
         timestamp=st.none() | st.text(max_size=20) | st.integers(0, 2**53) | st.floats(0, 2**40),
+        attachments=st.lists(
+            st.builds(Attachment, name=TEXTS, content_type=TEXTS, size=st.none() | st.integers(0, 2**53)), max_size=3
+        ),
+        truncated=st.booleans(),
     )
 )
 def test_what_is_written_is_read(activity: Activity) -> None:
@@ -33,9 +48,33 @@ def test_it_reads_as_people_write_it() -> None:
     )
 
 
-@pytest.mark.parametrize("channel", ["email", "chat", "sms", "phone"])
-def test_the_channels_that_people_expect(channel: str) -> None:
-    assert channel in CHANNELS
+def test_an_attachment_reads_as_in_the_api() -> None:
+    activity = Activity("1", "email", Sender(email="a@x"), attachments=[Attachment("a.png", "image/png", 5)])
+    assert b'"attachments":[{"name":"a.png","contentType":"image/png","size":5}]' in encode_activity(activity)
+
+
+def test_the_seven_channels() -> None:
+    assert CHANNELS == ("email", "chat", "sms", "phone", "facebook", "instagram", "whatsapp")
+    assert set(HANDLED) < set(CHANNELS)
+
+
+def test_a_handle_is_a_persons_on_its_channel() -> None:
+    assert handle_id("instagram", "Ada.L") == "instagram:ada.l" != handle_id("facebook", "Ada.L")
+
+
+@pytest.mark.parametrize(
+    ("phone", "number"),
+    [
+        ("14155550101", "+14155550101"),
+        ("4915112345678", "+4915112345678"),
+        ("+14155550101", "+14155550101"),
+        ("(415) 555-0101", "(415) 555-0101"),
+        ("0151 12345678", "0151 12345678"),
+        ("015112345678", "015112345678"),
+    ],
+)
+def test_whatsapp_writes_numbers_without_their_plus(phone: str, number: str) -> None:
+    assert wa_number(phone) == number
 
 
 def test_its_number_is_no_call_types() -> None:

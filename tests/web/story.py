@@ -32,7 +32,16 @@ ORDER = {
 }
 REFUND = {"order_id": "1001", "total": 5.5, "order_status": "partly refunded"}
 TRAITS = {"email": "ada@example.com", "name": "Ada Lovelace", "points": 12.50, "plan": None}
-LETTER = {"from": {"email": "ada@example.com"}, "subject": "Where is my order?", "body": "Hello", "id": "letter-1"}
+LETTER = {
+    "from": {"email": "ada@example.com"},
+    "subject": "Where is my order?",
+    "body": f"Hello,\n\nmy mug has not come:\nhttps://track.example/{'0123456789' * 20}",
+    "id": "letter-1",
+    "attachments": [
+        {"name": f"{'a-long-name-' * 9}.png", "contentType": "image/png", "size": 482_113},
+        {"contentType": "application/pdf", "size": 18_234_567},
+    ],
+}
 
 
 def call(kind: str, number: str, minutes: int, **fields: Any) -> dict[str, Any]:
@@ -86,6 +95,7 @@ def tell_hostile(site: Site) -> None:
         ],
         discards=[(Discard(Code.INVALID_JSON, 60, "h-bad"), HOSTILE.encode())],
     )
-    letter = {"from": {"uid": HOSTILE, "name": HOSTILE}, "subject": HOSTILE, "body": HOSTILE}
+    letter: dict[str, Any] = {"from": {"uid": HOSTILE, "name": HOSTILE}, "subject": HOSTILE, "body": HOSTILE}
+    letter["attachments"] = [{"name": HOSTILE, "contentType": HOSTILE}]
     assert site.api("POST", "/channels/chat/messages", letter).status == 202
     site.process()

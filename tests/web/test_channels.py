@@ -24,6 +24,35 @@ def test_every_channel_makes_a_customer(site: Site, channel: str) -> None:
     assert (item["id"], item["channel"]) == (accepted["messageId"], channel)
 
 
+@pytest.mark.parametrize(
+    ("channel", "sender", "uid"),
+    [
+        ("chat", {"anonymousId": "device-1"}, "device-1"),
+        ("sms", {"phone": "(415) 555-0101"}, "+14155550101"),
+        ("phone", {"phone": 14155550101}, "+14155550101"),
+        ("whatsapp", {"phone": "4915112345678"}, "+4915112345678"),
+        ("whatsapp", {"phone": "+4915112345678"}, "+4915112345678"),
+        ("facebook", {"handle": 1234567890123456}, "facebook:1234567890123456"),
+        ("instagram", {"handle": " @Ada.Lovelace"}, "instagram:ada.lovelace"),
+        ("instagram", {"handle": "ada", "email": "Ada@X.example"}, "ada@x.example"),
+    ],
+)
+def test_by_what_a_channel_knows_people(site: Site, channel: str, sender: dict[str, object], uid: str) -> None:
+    assert site.api("POST", f"/channels/{channel}/messages", {"from": sender, "body": "Hello"}).status == 202
+    site.process()
+    assert [customer["uid"] for customer in site.get("/customers")["data"]] == [uid]
+    (item,) = [i for i in site.get(f"/customers/{segment(uid)}/timeline")["data"] if i["type"] == "channel"]
+    assert (item["channel"], item["properties"]) == (channel, {"body": "Hello"})
+
+
+def test_attachments_are_listed(site: Site) -> None:
+    files = [{"name": "a.png", "contentType": "image/png", "size": 5}, {"contentType": "text/x"}, {}]
+    assert site.api("POST", "/channels/email/messages", {**LETTER, "attachments": files}).status == 202
+    site.process()
+    (item,) = [i for i in site.get("/customers/grace%40example.com/timeline")["data"] if i["type"] == "channel"]
+    assert item["properties"] == {"subject": "Hello", "body": "Where is it?", "attachments": files}
+
+
 def test_it_is_answered_only_once_it_is_safe(site: Site) -> None:
     before = site.get("/status")["log"]["last"]
     site.api("POST", "/channels/email/messages", LETTER)
@@ -57,6 +86,10 @@ def test_a_uid_may_be_a_number_and_a_timestamp_may_be_given(site: Site) -> None:
         ({"from": {"uid": "1"}, "body": 7}, "body"),
         ({"from": {"uid": True}, "body": "x"}, "from.uid"),
         ({"from": {"uid": "1"}, "body": "x", "id": "i" * 101}, "id"),
+        ({"from": {"handle": "ada"}, "body": "x"}, "from.handle"),
+        ({"from": {"uid": "1"}, "body": "x", "attachments": [{"size": -1}]}, "attachments[0].size"),
+        ({"from": {"uid": "1"}, "body": "x", "attachments": [{"url": "x"}]}, "attachments[0]"),
+        ({"from": {"uid": "1"}, "body": "x", "attachments": [{}] * 101}, "attachments"),
         ({"from": {"uid": "1"}, "body": "x", "unknown": 1}, None),
         ([], None),
     ],
@@ -69,6 +102,15 @@ def test_a_bad_message_is_refused_with_the_reason(shop: Site, body: object, fiel
     assert problem["detail"]
     assert problem["errors"][0].get("field") == field
     assert shop.writer.durable == before
+
+
+@pytest.mark.parametrize(
+    ("sender", "field"),
+    [({"handle": "@"}, "from"), ({"handle": "null"}, "from"), ({"handle": "a", "anonymousId": "b"}, "from.handle")],
+)
+def test_a_handle_that_cannot_be_used(shop: Site, sender: dict[str, str], field: str) -> None:
+    answer = shop.api("POST", "/channels/instagram/messages", {"from": sender, "body": "x"})
+    assert (answer.status, answer.json()["errors"][0]["field"]) == (400, field)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 30_000, b'{"a":' * 5_000])

@@ -78,6 +78,20 @@ def test_an_agent_finds_a_customer_and_reads_the_story(shopper: Reader) -> None:
     expect(page.get_by_role("heading", name="Order Completed")).to_be_visible()
 
 
+def test_a_letter_reads_as_it_was_written(shopper: Reader) -> None:
+    page = shopper.go(f"/customers/{segment(UID)}")
+    entry = page.locator(".entry", has_text="Email message")
+    expect(entry.locator(".entry-detail")).to_have_text("Where is my order?")
+    entry.locator("summary").click()
+    expect(entry.get_by_role("heading", name="Where is my order?")).to_be_visible()
+    assert entry.locator(".letter-body").inner_text().startswith("Hello,\n\nmy mug has not come:\nhttps://")
+    files = entry.get_by_role("list", name="Attachments").get_by_role("listitem")
+    expect(files).to_have_count(2)
+    expect(files.first).to_contain_text("a-long-name-")
+    expect(files.first).to_contain_text("image/png · 470.8 KB")
+    expect(files.last).to_contain_text("Unnamed application/pdf · 17.4 MB")
+
+
 def test_times_are_in_the_readers_zone(shopper: Reader) -> None:
     page = shopper.go(f"/customers/{segment(UID)}")
     time = page.locator(".entry", has_text="Viewed Mugs").locator("time")
@@ -139,6 +153,7 @@ def test_every_page_fits_and_is_accessible(shop: Site, width: int, height: int, 
         each.sign_in()
         for path in pages_of(shop, UID, LURKER, ["m-order", "m-bad", "m-screen", "letter-1"]):
             page = each.go(path)
+            page.evaluate("document.querySelectorAll('.entry details').forEach((each) => { each.open = true })")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} is too wide"
             violations += [f"{path}: {found}" for found in axe(page)]
         assert not violations

@@ -160,14 +160,18 @@ def _split_session(raw: msgspec.Raw, blocked: frozenset[str]) -> tuple[str | Non
 
 def _channel_entry(row: StoredMessage, body: bytes, source: SourceRow) -> _Entry:
     activity = decode_activity(body)
-    texts = {"subject": activity.subject, "body": activity.body}
+    properties: dict[str, object] = {"subject": activity.subject, "body": activity.body}
+    properties["attachments"] = activity.attachments or None
+    properties["truncated"] = activity.truncated or None
     item = TimelineItem(
         id=activity.messageId,
         type="channel",
         event=activity.channel,
         timestamp=iso(row.t),
         session_id=None,
-        properties=msgspec.Raw(msgspec.json.encode({key: text for key, text in texts.items() if text is not None})),
+        properties=msgspec.Raw(
+            msgspec.json.encode({key: each for key, each in properties.items() if each is not None})
+        ),
         source=source.id,
         channel=activity.channel,
     )

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from richpanel.core.channel import Attachment
 from richpanel.store.sessions import SessionView
 from richpanel.store.timeline import TimelineItem
 from richpanel.web.rendering import money, short_url
@@ -27,12 +28,25 @@ _WORDS: Final = (
     (("product", "wishlist", "promotion"), "tag"),
 )
 _CHANNELS: Final = {"email": "mail", "phone": "phone", "sms": "mobile"}
+_CHANNEL_NAMES: Final = {"sms": "SMS message", "whatsapp": "WhatsApp message", "phone": "Phone call"}
 _OUTSIDE: Final = {"channel": "Conversation", "became_customer": "Profile"}
 _SHOWN_FIRST: Final = ("order_id", "orderId", "name", "title", "query", "coupon", "subject", "path", "url", "label")
 
 
+class Letter(msgspec.Struct):
+    """A message of a channel, as a person reads it."""
+
+    subject: str | None = None
+    body: str | None = None
+    attachments: list[Attachment] = []
+    truncated: bool = False
+
+
+_read_letter: Final = msgspec.json.Decoder(Letter).decode
+
+
 class Entry(NamedTuple):
-    """One line of the timeline. `fields` are its properties as (key, text)."""
+    """One line of the timeline. `fields` are its properties as (key, text); a channel's message is a `letter`."""
 
     id: str
     timestamp: str
@@ -41,6 +55,7 @@ class Entry(NamedTuple):
     name: str
     detail: str
     fields: list[tuple[str, str]]
+    letter: Letter | None = None
 
 
 class Group(NamedTuple):
@@ -97,30 +112,44 @@ def _name(kind: str, event: str | None, channel: str | None) -> str:
     if kind == "page":
         return f"Viewed {event}" if event else "Viewed a page"
     if kind == "channel":
-        return f"{(channel or 'channel').capitalize()} message"
+        return _CHANNEL_NAMES.get(channel or "") or f"{(channel or 'channel').capitalize()} message"
     return event or "Event"
 
 
 def _detail(kind: str, fields: list[tuple[str, str]], event: str | None) -> str:
     """Choose what of the properties says most."""
     known = dict(fields)
-    order = ("path", "url", "title") if kind == "page" else ("subject", "body") if kind == "channel" else _SHOWN_FIRST
+    order = ("path", "url", "title") if kind == "page" else _SHOWN_FIRST
     first = next((known[key] for key in order if known.get(key) and known[key] != event), "")
     total = known.get("total") or known.get("revenue") or known.get("price")
     if kind == "track" and total:
         currency = known.get("currency")
         amount = money(total, currency) if currency else total
         return f"{first} · {amount}" if first else amount
-    return first if len(first) <= 120 else first[:119] + "…"
+    return _short(first)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 120 else text[:119] + "…"
 
 
 def entry(item: TimelineItem) -> Entry:
     """Show one item of a timeline."""
     channel = item.channel
+    if item.type == "channel":
+        return _letter(item)
     fields = fields_of(item.properties) if item.properties else []
     icon, tone = _symbol(item.type, item.event or "", channel)
     name = _name(item.type, item.event, channel)
     return Entry(item.id, item.timestamp, icon, tone, name, _detail(item.type, fields, item.event), fields)
+
+
+def _letter(item: TimelineItem) -> Entry:
+    """Show a channel's message: its subject, or the beginning of its text, on the line."""
+    letter = _read_letter(bytes(item.properties))
+    icon, tone = _symbol("channel", "", item.channel)
+    detail = letter.subject or " ".join((letter.body or "")[:500].split())
+    return Entry(item.id, item.timestamp, icon, tone, _name("channel", None, item.channel), _short(detail), [], letter)
 
 
 def grouped(items: Iterable[TimelineItem], sessions: Mapping[str, SessionView]) -> list[Group]:

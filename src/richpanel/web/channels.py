@@ -10,7 +10,18 @@ from litestar.exceptions import NotFoundException, PermissionDeniedException, Se
 from litestar.params import JSONBody, SkipValidation
 from msgspec import Meta
 
-from richpanel.core.channel import CHANNELS, Activity, Sender, encode_activity
+from richpanel.core.channel import (
+    CHANNELS,
+    HANDLED,
+    MAX_ATTACHMENTS,
+    MAX_TEXT_BYTES,
+    Activity,
+    Attachment,
+    Sender,
+    encode_activity,
+    handle_id,
+    wa_number,
+)
 from richpanel.core.ids import clean_id, email_address, phone_address
 from richpanel.core.message import MAX_MESSAGE_ID
 from richpanel.core.record import Meta as RecordMeta
@@ -21,19 +32,28 @@ from richpanel.web.paging import Identifier, bad_field
 from richpanel.web.paths import decode_id
 from richpanel.web.stores import Stores
 
-MAX_BODY: Final = 32_768
+MAX_BODY: Final = MAX_TEXT_BYTES
 Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Identity = Text | int
 
 
 class From(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """Who wrote or called: at least one of uid, email, phone and anonymousId."""
+    """Who wrote or called: at least one of uid, email, phone, anonymousId and, on facebook and instagram, handle."""
 
     uid: Identity | None = None
     email: Text | None = None
     phone: Identity | None = None
     anonymous_id: Identity | None = None
+    handle: Identity | None = None
     name: Text | None = None
+
+
+class AttachedFile(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A file that came with a message: it is listed, never stored. `size` is in bytes."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    content_type: Annotated[str, Meta(max_length=127)] | None = None
+    size: Annotated[int, Meta(ge=0, le=1 << 53)] | None = None
 
 
 class ChannelMessage(msgspec.Struct, rename={"sender": "from"}, forbid_unknown_fields=True):
@@ -44,6 +64,7 @@ class ChannelMessage(msgspec.Struct, rename={"sender": "from"}, forbid_unknown_f
     subject: str | None = None
     timestamp: str | int | float | None = None
     id: Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_ID)] | int | None = None
+    attachments: Annotated[list[AttachedFile], Meta(max_length=MAX_ATTACHMENTS)] = []
 
 
 class Accepted(msgspec.Struct, rename="camel"):
@@ -63,14 +84,29 @@ class TooBusy(ServiceUnavailableException):
     status_code = 429
 
 
-def _sender(given: From, account: AccountSettings) -> Sender:
+def _sender(channel: str, given: From, account: AccountSettings) -> Sender:
     """Keep what can tell a person; a request that names nobody is refused."""
     uid, anonymous = (clean_id(value, account.blocked_ids) for value in (given.uid, given.anonymous_id))
+    if given.handle is not None:
+        anonymous = _by_handle(channel, given, account)
     email = email_address(given.email)
     phone = None if given.phone is None else str(given.phone)
+    if phone is not None and channel == "whatsapp":
+        phone = wa_number(phone)
     if uid is None and anonymous is None and email is None and phone_address(phone, account.phone_country) is None:
-        raise bad_field("from", "`from` needs a uid, an email, a phone number or an anonymousId that can be used.")
+        least = "a uid, an email, a phone number, " + ("a handle or" if channel in HANDLED else "or")
+        raise bad_field("from", f"`from` needs {least} an anonymousId that can be used.")
     return Sender(uid=uid, email=given.email if email else None, phone=phone, anonymousId=anonymous, name=given.name)
+
+
+def _by_handle(channel: str, given: From, account: AccountSettings) -> str | None:
+    """Give the anonymousId that a handle stands for."""
+    if channel not in HANDLED:
+        raise bad_field("from.handle", f"Handles are for {' and '.join(HANDLED)}; {channel} knows people otherwise.")
+    if given.anonymous_id is not None:
+        raise bad_field("from.handle", "A handle counts as an anonymousId: give one of the two.")
+    handle = clean_id(str(given.handle).strip().removeprefix("@"), account.blocked_ids)
+    return None if handle is None else handle_id(channel, handle)
 
 
 @post(
@@ -89,7 +125,8 @@ async def add_channel_message(
 ) -> Accepted:
     """Take in a message that came by email, chat, sms, phone, facebook, instagram or whatsapp.
 
-    It makes its sender a customer, and is answered once it is safe in the log.
+    It makes its sender a customer, and is answered once it is safe in the log. On sms, phone and whatsapp (there
+    without its plus, too) a phone number tells who that is, on facebook and instagram a `handle`.
     """
     name = decode_id(channel)
     if name not in CHANNELS:
@@ -101,8 +138,15 @@ async def add_channel_message(
     if source is None or not source.enabled:
         raise PermissionDeniedException("The source for channel messages is disabled.")
     message_id = str(uuid4()) if data.id is None else str(data.id)
-    sender = _sender(data.sender, known.account)
-    activity = Activity(message_id, name, sender, data.subject, data.body, data.timestamp)
+    activity = Activity(
+        message_id,
+        name,
+        _sender(name, data.sender, known.account),
+        data.subject,
+        data.body,
+        data.timestamp,
+        [Attachment(each.name, each.content_type, each.size) for each in data.attachments],
+    )
     record = RecordMeta(at=stores.now(), source=source.id, sizes=[], door="channel", channel=name)
     try:
         await log_writer.append(encode(record, [encode_activity(activity)]))

@@ -81,7 +81,9 @@ def duration(seconds: float | None) -> str:
 
 def size(count_of_bytes: int) -> str:
     """Write a number of bytes."""
-    return f"{count_of_bytes:,} B" if count_of_bytes < 10_000 else f"{count_of_bytes / 1024:,.1f} KB"
+    if count_of_bytes < 10_000:
+        return f"{count_of_bytes:,} B"
+    return f"{count_of_bytes / 1024:,.1f} KB" if count_of_bytes < 10_000_000 else f"{count_of_bytes / 1048576:,.1f} MB"
 
 
 def pretty(value: object) -> str:
