@@ -63,6 +63,14 @@ class Code(StrEnum):
     INTEGRATIONS_NOT_OBJECT = "integrations_not_object", 400, "`integrations` must be an object."
     IDENTITY_UNVERIFIED = "identity_unverified", 400, "This source needs context.userHash with every userId."
 
+    # A mail that is nobody's message: a discard. The mail server was told 250 where the status is 200, else 5xx.
+    BOUNCE = "bounce", 200, "The mail is a bounce, or another report on a mail."
+    AUTOMATIC_MAIL = "automatic_mail", 200, "A machine says that it wrote this mail (Auto-Submitted, no return path)."
+    BULK_MAIL = "bulk_mail", 200, "The mail went to many: a newsletter or a mailing list (Precedence, List-Id)."
+    NO_SENDER = "no_sender", 400, "A mail needs an address in From."
+    MAIL_UNREADABLE = "mail_unreadable", 400, "The mail's headers are larger than any reader would take."
+    MAIL_TOO_LARGE = "mail_too_large", 400, "A mail may hold 33,554,432 bytes at the most."
+
     # A decision: kept in the log, but no part of the account's state, or not delivered.
     UNSUPPORTED_EVENT_TYPE = "unsupported_event_type", 200, "Screen, group and alias calls are kept, not delivered."
     FILTERED_BY_INTEGRATIONS_OBJECT = (
