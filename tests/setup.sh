@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the suite needs beside .venv: Debian's browser, web server and load generator, Node, and the packages of package.json.
+# What the suite needs beside .venv: Debian's browser, web server, mail server and load generator, Node, and the packages of
+# package.json.
 # `make test` runs it. Root on Debian: whatever is missing is installed. Anyone else: it says what is missing, and fails.
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,6 +18,8 @@ need wrk wrk
 need openssl openssl
 need node nodejs
 need npm npm
+# A mail server with a queue. Root alone can start one, so nobody else needs it.
+[ "$(id -u)" != 0 ] || need smtpd opensmtpd
 
 if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ] || ! has apt-get; then
@@ -24,11 +27,12 @@ if [ -n "$missing" ]; then
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
-    # RUNLEVEL=1: the nginx package does not start its service; the tests start nginx themselves, on a port of their own.
+    # RUNLEVEL=1: packages do not start their services; the tests start nginx and OpenSMTPD themselves, on their own ports.
     export RUNLEVEL=1
     apt-get update -qq
+    # --no-remove: a machine that has another mail server keeps it, and apt says that the two do not go together.
     # shellcheck disable=SC2086 # a list of words on purpose
-    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    apt-get install -y -qq --no-install-recommends --no-remove $missing >/dev/null
 fi
 
 if [ -f package-lock.json ]; then

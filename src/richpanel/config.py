@@ -78,6 +78,42 @@ def _networks(value: object) -> tuple[Network, ...]:
     return tuple(ip_network(str(part).strip()) for part in parts if str(part).strip())
 
 
+_LMTP: Final = "must be HOST:PORT, such as 127.0.0.1:2424, or unix:PATH"
+
+
+def _lmtp(value: object) -> str:
+    text = _text(value)
+    if text.startswith("unix:"):
+        path = Path(text.removeprefix("unix:")).expanduser().absolute()
+        if path.is_dir() or len(str(path).encode()) > 100:  # The system's own limit is 107.
+            raise ValueError(f"{_LMTP}, the path of a socket, of 100 bytes at the most")
+        return f"unix:{path}"
+    host, _, port = text.rpartition(":")
+    if not host.strip("[]") or not port.isdecimal() or not 0 < int(port) <= 65535:
+        raise ValueError(_LMTP)
+    if int(port) == 25:
+        raise ValueError("port 25 is SMTP's: a mail server would be taken in (RFC 2033, 5)")
+    return text
+
+
+def lmtp_place(text: str) -> tuple[str, int] | Path:
+    """Take the setting `lmtp` apart: (host, port), or the path of a Unix socket."""
+    if text.startswith("unix:"):
+        return Path(text.removeprefix("unix:"))
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("must be e-mail addresses, with commas between them")
+    found = tuple(str(part).strip().lower() for part in parts if str(part).strip())
+    if wrong := next((address for address in found if not 0 < address.find("@") < len(address) - 1), None):
+        raise ValueError(f"{wrong} is no e-mail address")
+    return found
+
+
 def _only(what: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         _text(value)
@@ -113,6 +149,16 @@ class Settings:
     ] = ()
     tls_cert: Annotated[Path | None, Rule(_path, "Certificate chain (PEM) to serve https with; needs tls_key.")] = None
     tls_key: Annotated[Path | None, Rule(_path, "Private key (PEM) of the certificate.")] = None
+    lmtp: Annotated[
+        str | None,
+        Rule(
+            _lmtp, "HOST:PORT or unix:PATH on which a mail server hands over customers' mail; unset: no mail is taken."
+        ),
+    ] = None
+    contact_forms: Annotated[
+        tuple[str, ...],
+        Rule(_addresses, "Addresses that contact forms send from, with commas: their mail is of its Reply-To."),
+    ] = ()
     database_url: Annotated[
         str | None, Rule(_only("its databases"), "Database; unset: SQLite in the data directory.")
     ] = None

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from richpanel.config import HIDDEN, SettingError, Settings, as_options, browser_package, read_settings, table, variable
+from richpanel.config import (
+    HIDDEN,
+    SettingError,
+    Settings,
+    as_options,
+    browser_package,
+    lmtp_place,
+    read_settings,
+    table,
+    variable,
+)
 
 
 def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
@@ -54,6 +64,15 @@ def test_secrets_are_never_shown() -> None:
         ("log_segment_bytes", "1", "whole number"),
         ("database_url", "postgresql://user:sesame@db/x", "leave it unset"),
         ("log_url", "nats://x", "leave it unset"),
+        ("lmtp", "2424", "HOST:PORT"),
+        ("lmtp", ":2424", "HOST:PORT"),
+        ("lmtp", "127.0.0.1:0", "HOST:PORT"),
+        ("lmtp", "127.0.0.1:x", "HOST:PORT"),
+        ("lmtp", "127.0.0.1:25", "port 25"),
+        ("lmtp", "unix:", "unix:PATH"),
+        ("lmtp", "unix:/" + "x" * 100, "100 bytes"),
+        ("contact_forms", "shop.example", "shop.example is no e-mail address"),
+        ("contact_forms", 7, "addresses"),
     ],
 )
 def test_a_value_that_cannot_be_names_its_setting_and_not_a_secret(name: str, value: object, reason: str) -> None:
@@ -96,3 +115,21 @@ def test_every_setting_has_help_and_a_default_that_reads_as_itself() -> None:
 
 def test_the_browser_sdk_is_where_it_is_said_to_be(tmp_path: Path) -> None:
     assert browser_package(Settings(analytics_js=tmp_path)) == tmp_path
+
+
+def test_where_mail_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, place in [
+        ("127.0.0.1:2424", ("127.0.0.1", 2424)),
+        ("[::1]:24", ("::1", 24)),
+        ("mail.shop.example:2424", ("mail.shop.example", 2424)),
+        ("unix:/run/lmtp", Path("/run/lmtp")),
+        ("unix:run/lmtp", tmp_path / "run" / "lmtp"),
+    ]:
+        settings = read_settings({"lmtp": given}, {}).settings
+        assert settings.lmtp is not None
+        assert lmtp_place(settings.lmtp) == place
+        assert read_settings(as_options(settings), {}).settings == settings
+    forms = read_settings({"contact_forms": " A@x.example, b@x.example,"}, {}).settings
+    assert forms.contact_forms == ("a@x.example", "b@x.example")
+    assert read_settings(as_options(forms), {}).settings == forms

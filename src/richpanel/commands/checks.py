@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from richpanel.commands.running import log_owner, running_server
-from richpanel.config import PREFIX, Settings, browser_package, table, variable
+from richpanel.config import PREFIX, Settings, browser_package, lmtp_place, table, variable
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.files import segment_bases
 from richpanel.log.segments import SegmentReader
@@ -26,6 +27,7 @@ from richpanel.store.status import processed
 State = Literal["ok", "note", "problem"]
 _LITTLE_SPACE: Final = 1 << 30
 _NO_SPACE: Final = 100 << 20
+_GREETING_SECONDS: Final = 3.0
 _BRANCHES: Final[tuple[Branch, ...]] = ("account", "state")
 _MIGRATIONS: Final = Path(__file__).parents[1] / "store" / "migrations"
 
@@ -149,6 +151,39 @@ def log(directory: DataDirectory, *, deep: bool, show: Callable[[int, int], None
     if deep:
         yield _records(reader, last, show)
     reader.close()
+
+
+def mail(settings: Settings) -> Iterator[Check]:
+    """Look at the e-mail channel's listener: whether it answers where it should."""
+    running = running_server(settings.data)
+    place = running.lmtp if running is not None else settings.lmtp
+    if place is None:
+        if settings.lmtp is not None:
+            yield Check("mail", "note", "lmtp is set, and the running server takes no mail: restart it")
+    elif running is None:
+        yield Check("mail", "ok", f"will be taken by LMTP at {place}")
+    else:
+        try:
+            greeting = _greeting(lmtp_place(place))
+        except OSError as error:
+            greeting = str(error.strerror or error)
+        sound = greeting.startswith("220 ")
+        text = (
+            f"taken by LMTP at {place}" if sound else f"the listener at {place} does not greet: {greeting or 'nothing'}"
+        )
+        yield Check("mail", "ok" if sound else "problem", text)
+
+
+def _greeting(place: tuple[str, int] | Path) -> str:
+    if isinstance(place, tuple):
+        talking = socket.create_connection(place, timeout=_GREETING_SECONDS)
+    else:
+        talking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        talking.settimeout(_GREETING_SECONDS)
+    with talking:
+        if not isinstance(place, tuple):
+            talking.connect(str(place))
+        return talking.recv(512).decode("ascii", "replace").strip()
 
 
 def _processing(directory: DataDirectory, last: int) -> Check:

@@ -52,4 +52,4 @@ def _examine(directory: DataDirectory, *, deep: bool, data: Data) -> list[Check]
     with Progress(*columns, console=out, disable=not out.is_terminal or not deep, transient=True) as bar:
         task = bar.add_task("reading the log", total=None)
         found += checks.log(directory, deep=deep, show=lambda done, all_: bar.update(task, completed=done, total=all_))
-    return found
+    return [*found, *checks.mail(settings)]

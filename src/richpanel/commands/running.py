@@ -16,11 +16,12 @@ NOTE: Final = "server.json"
 
 @dataclass(frozen=True)
 class Running:
-    """What a server notes when it is ready: where it is reached on this machine, and with which certificate."""
+    """What a server notes when it is ready: where it is reached, with which certificate, and where it takes mail."""
 
     pid: int
     url: str
     tls_cert: str | None = None
+    lmtp: str | None = None
 
 
 def note(directory: Path, running: Running) -> None:

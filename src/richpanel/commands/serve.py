@@ -81,7 +81,8 @@ def _serve(settings: Settings, *, demo: bool) -> None:
         if not supervisor.stopping:
             noted = settings.role in ("all", "ingest")
             if noted:
-                note(data, Running(getpid(), _local(url), str(settings.tls_cert) if settings.tls_cert else None))
+                certificate = str(settings.tls_cert) if settings.tls_cert else None
+                note(data, Running(getpid(), _local(url), certificate, settings.lmtp))
             _say(f"listening on {url}" if listening else "processing")
             if demo and listening:
                 shop = _start_shop(settings, _local(url))

@@ -31,9 +31,8 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
     if json:
         outcomes = {sources[number].id: counted for number, counted in counts.items() if number in sources}
         shown = {"log": {"last": last}, "processed": progress.position, "oldestUnprocessedSeconds": lag}
-        print_json(
-            {**shown, "messages": progress.messages, "outcomes": outcomes, "server": running.url if running else None}
-        )
+        shown |= {"server": running.url if running else None, "lmtp": running.lmtp if running else None}
+        print_json({**shown, "messages": progress.messages, "outcomes": outcomes})
         return
     owner = log_owner(directory.path)
     server = running.url if running else f"process {owner} owns the log" if owner is not None else "not running"
@@ -42,6 +41,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
     )
     rows = [
         ["server", server],
+        *([["mail", f"taken by LMTP at {running.lmtp}"]] if running and running.lmtp else []),
         ["log", f"{last:,} bytes"],
         ["waiting", behind],
         ["messages", f"{progress.messages:,}"],

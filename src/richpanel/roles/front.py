@@ -11,14 +11,16 @@ import uvloop
 from sqlalchemy import Connection, Engine
 
 from richpanel import __version__, telemetry
-from richpanel.config import Settings, browser_package
+from richpanel.config import Settings, browser_package, lmtp_place
 from richpanel.log.contract import LogLocked
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.source import asgi as door
+from richpanel.source import lmtp
 from richpanel.source.address import Proxies
 from richpanel.source.answers import Scope
 from richpanel.source.keys import KeySnapshot, Source
+from richpanel.source.mailroom import Mailroom
 from richpanel.store.connectors import list_connectors
 from richpanel.store.database import open_engine, reading
 from richpanel.store.definitions import definitions_version
@@ -61,6 +63,7 @@ async def _serve(
     reader = SegmentReader(directory.log)
     load = _Sources(account).load
     keys = KeySnapshot(load())
+    mail = await _open_mail(settings, writer, keys)
     refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
     health = Health(
         log=SegmentReader(directory.log),  # Its own: a reader reads on one thread at a time.
@@ -82,6 +85,8 @@ async def _serve(
         await server.serve(sockets=[listening])
     finally:
         refreshing.cancel()
+        if mail:
+            await mail.close()
         if writer:
             await writer.close()
         for engine in (state, account):
@@ -137,6 +142,17 @@ async def _open_log(settings: Settings, directory: DataDirectory, state: Engine)
         if found.cut or found.missing:
             _log.warning("log_recovered", end=found.end, cut=found.cut, saved=str(found.saved), missing=found.missing)
         return writer
+
+
+async def _open_mail(settings: Settings, writer: SegmentWriter | None, keys: KeySnapshot) -> lmtp.Listener | None:
+    """Listen for mail where that is set. Raises CannotRunError."""
+    if writer is None or settings.lmtp is None:
+        return None
+    try:
+        listening = lmtp.bind(lmtp_place(settings.lmtp))
+    except OSError as error:
+        raise CannotRunError(f"cannot listen for mail at {settings.lmtp}: {error.strerror or error}") from None
+    return await lmtp.listen(listening, Mailroom(writer, keys, now_ms, settings.contact_forms))
 
 
 class _Sources:

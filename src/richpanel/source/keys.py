@@ -31,12 +31,16 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class KeySnapshot:
-    """Which key opens which source, as of the last refresh. Looking one up is one look into a dict."""
+    """Which key opens which source, as of the last refresh. Looking one up is one look into a dict.
+
+    `channel` is the source that channel activity belongs to, the e-mail listener's too.
+    """
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         """Begin with these sources."""
         self.write_keys: dict[str, Source] = {}
         self.api_keys: dict[str, Source] = {}
+        self.channel: Source | None = None
         self._sources: list[Source] = []
         self._failing = False
         self.replace(sources)
@@ -49,6 +53,7 @@ class KeySnapshot:
         self._sources = sources
         self.write_keys = {key: source for source in sources if source.type != "segment" for key in source.write_keys}
         self.api_keys = {key: source for source in sources if source.type == "segment" for key in source.write_keys}
+        self.channel = next((source for source in sources if source.type == "channel"), None)
 
     async def refresh(self, load: Callable[[], Iterable[Source]], every: float = 0.5) -> None:
         """Ask `load`, in a thread, every so many seconds until cancelled; while it fails, the old keys stay."""
