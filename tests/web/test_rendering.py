@@ -115,7 +115,7 @@ def item(kind: str, event: str | None, session: str | None = None, **properties:
         ),
         (item("track", "Order Refunded", order_id="7"), "back", "Order Refunded", "7"),
         (item("track", "Order Shipped", order_id="7"), "truck", "Order Shipped", "7"),
-        (item("track", "Product Added", name="Mug", price="3.50"), "cart", "Product Added", "Mug · 3.50"),
+        (item("track", "Product Added", name="Mug", price=22.0), "cart", "Product Added", "Mug · 22.00"),
         (item("track", "Clicked"), "bolt", "Clicked", ""),
         (item("channel", "email", subject="Where?"), "mail", "Email message", "Where?"),
         (item("became_customer", "Became a customer"), "person", "Became a customer", ""),

@@ -123,8 +123,7 @@ def _detail(kind: str, fields: list[tuple[str, str]], event: str | None) -> str:
     first = next((known[key] for key in order if known.get(key) and known[key] != event), "")
     total = known.get("total") or known.get("revenue") or known.get("price")
     if kind == "track" and total:
-        currency = known.get("currency")
-        amount = money(total, currency) if currency else total
+        amount = money(total, known.get("currency"))
         return f"{first} · {amount}" if first else amount
     return _short(first)
 
