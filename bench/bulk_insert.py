@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from richpanel.roles.process import CACHE_MIB
 from richpanel.store import schema
-from richpanel.store.database import migrate, open_engine, sqlite_url
+from richpanel.store.database import open_engine, sqlite_url
+from richpanel.store.migrating import migrate
 
 _CREATED: Final = {  # What a table's rows are numbered by as they come; else their key.
     "message_ids": "n",

@@ -13,7 +13,7 @@ from bench.drive import Run
 from bench.load import Recipe, Stream
 from bench.options import Task
 from bench.report import Figure, Target, at_most, milliseconds, percentile
-from bench.serving import Status
+from bench.serving import ROLES, Status
 from bench.visible import BATCHES, SINGLES
 from bench.workload import person_email, person_name, person_uid, zipf
 
@@ -144,14 +144,14 @@ def pages(place: Place) -> None:
     streams += [Stream(name, _ASKED, paths, server.token) for name, paths in asked.items()]
     server.wait_processed()
     with place.bench.task("pages while ingesting", seconds) as task:
-        before = server.cpu("front"), server.cpu("process")
+        before = {role: server.cpu(role) for role in ROLES}
         runs: dict[str, Run] = place.load.tell("open", streams, server.port, OPEN_CALLERS, seconds, watch=task.tick)
-        used = server.cpu("front") - before[0], server.cpu("process") - before[1]
+        used = {f"{role}'s CPU share": server.cpu(role) - cpu for role, cpu in before.items()}
     for name in asked:
         run = runs[name]
         p99 = percentile(run.latencies, 0.99) * 1000
-        seen = milliseconds(run.latencies) | {"front's CPU share": used[0] / run.seconds}
-        details = seen | {"process's CPU share": used[1] / run.seconds, "answers to all": str(run.answers)}
+        shares = {share: seconds / run.seconds for share, seconds in used.items()}
+        details = milliseconds(run.latencies) | shares | {"answers to all": str(run.answers)}
         place.bench.found(Figure(8, f"{name} p99", p99, "ms", targets=[at_most(p99, 20, "20 ms")], details=details))
 
 

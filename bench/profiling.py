@@ -21,7 +21,8 @@ from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
 from richpanel.roles.process import CACHE_MIB
 from richpanel.store.database import open_engine
-from richpanel.store.directory import DataDirectory, prepare
+from richpanel.store.directory import DataDirectory
+from richpanel.store.preparing import prepare
 from richpanel.store.sources import list_sources
 
 _SIZE = 100

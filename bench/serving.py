@@ -27,7 +27,7 @@ _COMMAND: Final = Path(sys.executable).parent / "richpanel"
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 60.0
 _LISTENING: Final = "listening on http://127.0.0.1:"
-ROLES: Final = ("front", "process")
+ROLES: Final = ("front", "web", "process")
 
 
 class ServerFailed(Exception):
@@ -87,10 +87,10 @@ class Server:
         if self._process.wait(_STOP_SECONDS) != 0:
             raise ServerFailed(self._printed())
 
-    def pin(self, front: set[int], process: set[int]) -> None:
+    def pin(self, front: set[int], others: set[int]) -> None:
         """Keep each role on its cores."""
-        for role, where in zip(ROLES, (front, process), strict=True):
-            pin(self.pids[role], where)
+        for role, pid in self.pids.items():
+            pin(pid, front if role == "front" else others)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

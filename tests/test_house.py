@@ -44,7 +44,7 @@ def our_files() -> Iterator[Path]:
     """Every file of the project, whether or not git knows it yet."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in NOT_OURS and not name.endswith((".egg-info", "_cache"))]
-        yield from (Path(folder, name) for name in names)
+        yield from (Path(folder, name) for name in names if name not in NOT_OURS)  # a worktree has a file `.git`
 
 
 FILES = sorted(our_files())

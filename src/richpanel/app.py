@@ -1,19 +1,18 @@
-"""What runs in each process of a server: `python -m richpanel.app front|process`, started by `commands/supervisor.py`.
+"""What runs in each process of a server: `python -m richpanel.app ROLE`, started by `commands/supervisor.py`.
 
-A role's modules are loaded in its own process alone: that is half of the time to be ready, and of the memory.
+A role's modules are loaded in its own process alone: that is half of the time to be ready, and of the memory. `prepare`
+is no role but a step before them, where the data directory is new or of an older version.
 """
 
 import gc
 import signal
-import socket
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
-from sqlalchemy.exc import OperationalError
-
-from richpanel import telemetry
 from richpanel.config import Settings, read_settings
 from richpanel.roles.parent import CannotRunError, Parent, die_with_parent
-from richpanel.store.secrets import SecretKeyError
 
 
 def main() -> None:
@@ -22,37 +21,71 @@ def main() -> None:
     die_with_parent()
     parent = Parent()
     given = parent.start()
+    # structlog loads rich where it finds it, for tracebacks that no role prints: 7 MB and 40 ms in each process.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # this is what makes its import fail
+
+    from richpanel import telemetry
+
     settings = read_settings(given["settings"], {}).settings
     role = sys.argv[1]
     telemetry.configure_logging(role, style=settings.log_format, level=settings.log_level)
     try:
-        if role == "front":
-            _front(settings, parent, socket.socket(fileno=given["socket"]), with_login=given["login"])
-        else:
-            _process(settings, parent)
-    except (CannotRunError, SecretKeyError, OSError) as error:
+        _ROLES[role](settings, parent, given)
+    except (CannotRunError, OSError) as error:
         parent.say(fatal=str(error))
-        sys.exit(1)
-    except OperationalError as error:
-        parent.say(fatal=f"the database cannot be used: {error.orig}")
         sys.exit(1)
     except Exception:  # noqa: BLE001  # a fault of ours: into the program's log; the parent starts the role again
         telemetry.get_logger(__name__).exception("role_failed")
         sys.exit(1)
 
 
-def _front(settings: Settings, parent: Parent, listening: socket.socket, *, with_login: bool) -> None:
+def _prepare(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
+    from richpanel.roles import prepare
+
+    with _database_needed():
+        prepare.run(settings, parent, with_login=given["login"])
+
+
+def _front(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
     from richpanel.roles import front
 
     _settle_memory()
-    front.run(settings, parent, listening, with_login=with_login)
+    front.run(settings, parent, given["sockets"])
 
 
-def _process(settings: Settings, parent: Parent) -> None:
+def _web(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
+    from richpanel.roles import web
+
+    _settle_memory()
+    with _database_needed():
+        web.run(settings, parent, given["sockets"])
+
+
+def _process(settings: Settings, parent: Parent, _given: dict[str, Any]) -> None:
     from richpanel.roles import process
 
     _settle_memory()
-    process.run(settings, parent)
+    with _database_needed():
+        process.run(settings, parent)
+
+
+_ROLES: Final[dict[str, Callable[[Settings, Parent, dict[str, Any]], None]]] = {
+    "prepare": _prepare,
+    "front": _front,
+    "web": _web,
+    "process": _process,
+}
+
+
+@contextmanager
+def _database_needed() -> Iterator[None]:
+    """Say in a line that the database cannot be used. Not for the front, which does without SQLAlchemy."""
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except OperationalError as error:
+        raise CannotRunError(f"the database cannot be used: {error.orig}") from error
 
 
 def _settle_memory() -> None:

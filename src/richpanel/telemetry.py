@@ -81,6 +81,7 @@ PROCESSED: Final = Gauge("richpanel_processed_position", "End of the last record
 PROCESSED_MESSAGES: Final = Gauge("richpanel_processed_messages", "Messages numbered by the processing so far.")
 LAG_SECONDS: Final = Gauge("richpanel_processing_lag_seconds", "Age of the oldest record that is not in the answers.")
 PROCESS_UP: Final = Gauge("richpanel_process_up", "Whether the processing role runs.")
+WEB_UP: Final = Gauge("richpanel_web_up", "Whether the pages' role runs.")
 OUTCOMES: Final = Gauge("richpanel_messages", "Messages in the state by what became of them.", "source", "outcome")
 BATCHES: Final = Counter("richpanel_batches_total", "Batches that the processing stored.")
 BATCH_SECONDS: Final = Histogram("richpanel_batch_seconds", "Reading, folding and storing one batch.")
@@ -90,7 +91,7 @@ RESTARTS: Final = Counter("richpanel_role_restarts_total", "Roles that died and 
 FIGURES: Final[tuple[Counter | Gauge | Histogram, ...]] = (
     *(ACCEPTED, DISCARDED, REFUSED, REFUSED_PRIVACY, REQUEST_SECONDS),
     *(LOG_BYTES, LOG_WAITING_BYTES, LOG_DURABLE),
-    *(PROCESSED, PROCESSED_MESSAGES, LAG_SECONDS, PROCESS_UP, OUTCOMES, BATCHES, BATCH_SECONDS, RESTARTS),
+    *(PROCESSED, PROCESSED_MESSAGES, LAG_SECONDS, PROCESS_UP, WEB_UP, OUTCOMES, BATCHES, BATCH_SECONDS, RESTARTS),
 )
 """All there are: a figure that is not here is not shown."""
 

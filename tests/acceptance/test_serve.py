@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,7 +152,7 @@ def test_kill_of_the_parent_frees_port_and_lock_and_the_next_start_goes_on(serve
         assert identify(server, key, f"u-{number}") == 200
         parent = note(server)["pid"]
         processes = roles(parent)
-        assert set(processes) == {"front", "process"}
+        assert set(processes) == {"front", "web", "process"}
         os.kill(parent, signal.SIGKILL)
         wait_until(partial(none_alive, processes.values()), 1, "the roles end with their parent")
         server.kill()
@@ -162,11 +164,11 @@ def test_kill_of_the_parent_frees_port_and_lock_and_the_next_start_goes_on(serve
     assert [server.customer(f"u-{number}")["uid"] for number in range(3)] == ["u-0", "u-1", "u-2"]
 
 
-@pytest.mark.parametrize("role", ["front", "process"])
+@pytest.mark.parametrize("role", ["front", "web", "process"])
 def test_a_role_that_dies_is_started_again(server: Server, key: str, role: str) -> None:
     before = roles(note(server)["pid"])
     os.kill(before[role], signal.SIGKILL)
-    if role == "process":
+    if role != "front":
         wait_until(
             lambda: request("GET", f"{server.url}/ready").status == 503, 2, "it is told that the role is missing"
         )
@@ -174,7 +176,7 @@ def test_a_role_that_dies_is_started_again(server: Server, key: str, role: str) 
     wait_until(lambda: request("GET", f"{server.url}/ready").status == 200, 15, "it is ready again")
     after = roles(note(server)["pid"])
     assert after[role] != before[role]
-    assert {**after, role: 0} == {**before, role: 0}, "the other role is left alone"
+    assert {**after, role: 0} == {**before, role: 0}, "the other roles are left alone"
     assert '"ended": "' + role in server.printed()
     assert identify(server, key) == 200
     server.wait_processed()
@@ -238,6 +240,20 @@ def test_a_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     done = serve("--data", tmp_path / "file", "--port", "0")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"richpanel: cannot write to the data directory {tmp_path / 'file'}")
+
+
+def test_a_directory_of_a_newer_version_says_so(server: Server) -> None:
+    server.stop()
+    with closing(sqlite3.connect(server.data / "state.db", isolation_level=None)) as connection:
+        ((revision,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        connection.execute("UPDATE alembic_version SET version_num = 'state_9999'")
+    done = serve("--data", server.data, "--port", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("richpanel: state.db is not of this version or an older one: ")
+    assert len(done.stderr.splitlines()) == 1
+    with closing(sqlite3.connect(server.data / "state.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    server.start()
 
 
 def test_settings_come_from_option_environment_and_file_in_this_order(tmp_path: Path) -> None:

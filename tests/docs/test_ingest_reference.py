@@ -15,8 +15,8 @@ from richpanel.core.message import (
     TYPES,
 )
 from richpanel.core.record import MAX_DISCARD_BYTES
+from richpanel.roles.serving import HEAD_SECONDS, MAX_HEAD_BYTES
 from richpanel.source.asgi import DoorOptions
-from richpanel.source.connection import HEAD_SECONDS, MAX_HEAD_BYTES
 from richpanel.source.partner import MAX_SETTINGS_HEADER
 from richpanel.source.scan import MAX_DEPTH
 from tests.source.running import running

@@ -21,7 +21,8 @@ from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.connectors import add_connector
 from richpanel.store.database import open_engine
 from richpanel.store.destinations import DestinationChanges, list_destinations, update_destination
-from richpanel.store.directory import DataDirectory, prepare
+from richpanel.store.directory import DataDirectory
+from richpanel.store.preparing import prepare
 from richpanel.store.sources import SourceRow, add_source, list_sources
 
 T0 = 1_760_000_000_000

@@ -17,8 +17,8 @@ from richpanel.core import record
 from richpanel.core.record import Record
 from richpanel.log.contract import LogWriter
 from richpanel.log.segments import SegmentReader, SegmentWriter
+from richpanel.roles.serving import BoundedConnection
 from richpanel.source.asgi import Door, DoorOptions, build
-from richpanel.source.connection import BoundedConnection
 from richpanel.source.keys import KeySnapshot, Source, SourceType
 
 NOW = 1_764_000_000_000

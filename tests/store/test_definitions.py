@@ -11,7 +11,8 @@ from richpanel.store import account, connectors, destinations, imports, sources,
 from richpanel.store.database import open_engine
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationChanges, UnknownSourceError
-from richpanel.store.directory import DataDirectory, prepare, prepare_login
+from richpanel.store.directory import DataDirectory
+from richpanel.store.preparing import prepare, prepare_login
 from richpanel.store.secrets import SecretBox, SecretKeyError, open_secrets
 from richpanel.store.sources import SourceChanges
 

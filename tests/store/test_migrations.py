@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine, MetaData, create_engine, inspect
 
 from richpanel.store import definitions, schema
-from richpanel.store.database import Branch, migrate, open_engine, sqlite_url
+from richpanel.store.database import Branch, open_engine, sqlite_url
+from richpanel.store.migrating import RevisionError, migrate
 
 BRANCHES: list[tuple[Branch, MetaData]] = [("account", definitions.metadata), ("state", schema.metadata)]
 each_branch = pytest.mark.parametrize(("branch", "metadata"), BRANCHES, ids=["account", "state"])
@@ -113,4 +114,36 @@ def test_the_search_forgets_what_it_deletes(folder: Path) -> None:
         assert connection.exec_driver_sql("SELECT term FROM words").all() == []
         blocks = connection.exec_driver_sql("SELECT block FROM search_data").scalars().all()
     assert not any(b"ylophon" in block for block in blocks)
+    engine.dispose()
+
+
+@each_branch
+def test_a_newer_database_is_refused(folder: Path, branch: Branch, metadata: MetaData) -> None:
+    url = migrated(folder, branch)
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{branch}_9999'")
+    engine.dispose()
+    with pytest.raises(RevisionError, match=f"{branch}.db is not of this version or an older one: .*{branch}_9999"):
+        migrate(url, branch)
+
+
+def test_the_search_made_anew_finds_what_the_old_one_did(folder: Path) -> None:
+    url = sqlite_url(folder, "state")
+    migrate(url, "state", to="state_0001")
+    engine = open_engine(url)
+    people = [(7, "Ada Lovelace", "ada@example.com", "+14155550107 4155550107", "u-1"), (9, "Zoë", "", "", "gid://42")]
+    with engine.begin() as connection:
+        for person in people:
+            connection.exec_driver_sql(
+                "INSERT INTO search (rowid, name, email, phone, uid) VALUES (?, ?, ?, ?, ?)", person
+            )
+    migrate(url, "state")
+    with engine.begin() as connection:
+        kept = connection.exec_driver_sql("SELECT rowid, name, email, phone, uid FROM search ORDER BY rowid").all()
+        assert [tuple(row) for row in kept] == people
+        for word, number in (("a", 7), ("lov", 7), ("lovel", 7), ("4", 7), ("zoe", 9), ("gid 4", 9)):
+            found = connection.exec_driver_sql("SELECT rowid FROM search WHERE search MATCH ?", (f'"{word}"*',)).all()
+            assert number in [row[0] for row in found], word
+        assert connection.exec_driver_sql("SELECT v FROM search_config WHERE k = 'secure-delete'").scalar() == 1
     engine.dispose()

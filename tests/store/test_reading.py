@@ -1,10 +1,12 @@
 """Reading: pages joined are the whole list, whatever their size; search finds by every field; bad cursors are told."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from richpanel.core.codes import Code
 from richpanel.core.record import Discard
@@ -307,3 +309,55 @@ def test_visitors_are_found_by_their_whole_id(account: Account) -> None:
 def test_times_are_what_happened(account: Account) -> None:
     found = account.read(find_customer, account.settings, BUSY)
     assert (found.created_at, found.last_seen) == (at(0), at(9 * 45))
+
+
+def plans(account: Account, look: Callable[[], object]) -> str:
+    """How SQLite goes about the queries that `look` makes, a step a line."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(account.state_engine, "before_cursor_execute", note)
+    try:
+        look()
+    finally:
+        event.remove(account.state_engine, "before_cursor_execute", note)
+    with account.state_engine.connect() as connection:
+        steps = [
+            connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            for statement, parameters in asked
+            if statement.startswith("SELECT")
+        ]
+    return "\n".join(row[3] for plan in steps for row in plan)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("following", [False, True])
+def test_a_list_reads_no_more_than_it_shows(account: Account, sort: str, following: bool) -> None:
+    """Whatever the shop's size: it walks an index in the order wanted, and sorts nobody."""
+    listing = profiles(account, sort=sort)
+    cursor = listing(cursor=None, limit=3).next if following else None
+    plan = plans(account, lambda: listing(cursor=cursor, limit=3))
+    column = CUSTOMER_SORTS[sort.removeprefix("-")]
+    assert f"USING INDEX profiles_{column}" in plan or f"USING COVERING INDEX profiles_{column}" in plan
+    assert "TEMP B-TREE" not in plan
+    assert "SCAN i" not in plan
+
+
+@pytest.mark.parametrize("options", [{"q": "name"}, {"customers": False, "q": "v1"}, {"customers": False}])
+def test_other_lists_scan_no_table(account: Account, options: dict[str, Any]) -> None:
+    plan = plans(account, lambda: profiles(account, **options)(cursor=None, limit=3))
+    assert not re.search(r"SCAN (p|i|profiles|identities)\b(?! USING (COVERING )?INDEX profiles_last_seen)", plan), plan
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_short_beginnings_have_an_index_of_their_own(account: Account, length: int) -> None:
+    """Without it, all that begins so is put together before the first customer is found."""
+    with account.state_engine.connect() as connection:
+        made = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'search'").scalar_one()
+        found = connection.exec_driver_sql(
+            "SELECT count(*) FROM search WHERE search MATCH ?", (f'"{"name"[:length]}"*',)
+        ).scalar_one()
+    assert str(length) in made.partition("prefix =")[2].split("'")[1].split()
+    assert found == 20

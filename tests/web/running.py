@@ -18,13 +18,14 @@ from richpanel.core.record import Discard, Meta
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
+from richpanel.roles.serving import Server, configure
 from richpanel.store.database import open_engine
-from richpanel.store.directory import DataDirectory, prepare, prepare_login
+from richpanel.store.directory import DataDirectory
+from richpanel.store.preparing import prepare, prepare_login
 from richpanel.store.secrets import open_secrets
 from richpanel.store.sources import SourceRow, list_sources
 from richpanel.store.tokens import add_token
 from richpanel.web.app import WebOptions, build
-from richpanel.web.serving import Server, configure
 from tests.server import Answer, request
 
 NOW = 1_764_000_000_000
@@ -166,7 +167,7 @@ def running(path: Path, **options: Any) -> Iterator[Site]:
             "version": "0.0.0",
         }
         app = build(WebOptions(**{**given, **options}))
-        config = configure(app, keep_alive=5, drain=5, tls=None)
+        config = configure(app, keep_alive=5, drain=5, lifespan=True)
         server = Server(config, lambda: made.put((server, writer, reader)))
         await server.serve(sockets=[listening])
         await writer.close()

@@ -21,6 +21,7 @@ from richpanel.log.segments import SegmentReader
 from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.database import SQLITE_VERSION, Branch, open_engine, reading
 from richpanel.store.directory import DataDirectory
+from richpanel.store.revisions import newest
 from richpanel.store.secrets import KEY_FILE, SecretKeyError, open_secrets
 from richpanel.store.status import processed
 
@@ -29,7 +30,6 @@ _LITTLE_SPACE: Final = 1 << 30
 _NO_SPACE: Final = 100 << 20
 _GREETING_SECONDS: Final = 3.0
 _BRANCHES: Final[tuple[Branch, ...]] = ("account", "state")
-_MIGRATIONS: Final = Path(__file__).parents[1] / "store" / "migrations"
 
 
 class Check(NamedTuple):
@@ -121,10 +121,10 @@ def databases(directory: DataDirectory, secret_key: str | None, *, deep: bool) -
 
 
 def _revision(branch: str, stored: str) -> Check:
-    newest = max(path.stem for path in _MIGRATIONS.glob(f"{branch}_*.py"))
-    if stored == newest:
+    wanted = newest(branch)
+    if stored == wanted:
         return Check("migrations", "ok", f"{branch}.db is at {stored}")
-    if stored > newest:
+    if stored > wanted:
         return Check(
             "migrations", "problem", f"{branch}.db is at {stored}, newer than this version: install a newer one"
         )

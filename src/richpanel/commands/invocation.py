@@ -18,7 +18,9 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from richpanel.config import Settings, read_settings
 from richpanel.store.database import open_engine, reading
-from richpanel.store.directory import DataDirectory, prepare
+from richpanel.store.directory import DataDirectory
+from richpanel.store.migrating import RevisionError
+from richpanel.store.preparing import prepare
 from richpanel.store.secrets import SecretKeyError
 
 Data = Annotated[Path | None, Parameter(name="--data", help="Data directory (RICHPANEL_DATA; default: ./data).")]
@@ -52,7 +54,7 @@ def ready(data: Path | None) -> DataDirectory:
     directory = DataDirectory(settings.data)
     try:
         prepare(directory, secret_key=settings.secret_key)
-    except (OSError, SecretKeyError, DatabaseError) as error:
+    except (OSError, SecretKeyError, RevisionError, DatabaseError) as error:
         fail(f"cannot use the data directory {directory.path}: {_reason(error)}")
     return directory
 

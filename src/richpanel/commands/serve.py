@@ -1,13 +1,11 @@
 """`richpanel serve`: bind the port, start the roles, say when they are ready, and stop them in order."""
 
-import errno
 import json
 import secrets
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, field, make_dataclass
 from os import environ, getpid
@@ -17,13 +15,17 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from richpanel.commands.running import Running, forget, note
+from richpanel.commands.sockets import Sockets, listen, listening
 from richpanel.commands.supervisor import ServerFailedError, Supervisor
 from richpanel.config import Settings, as_options, read_settings, shown, table, variable
+from richpanel.store.revisions import is_ready
 
-_ROLES: Final = {"all": ("front", "process"), "ingest": ("front",), "web": ("front",), "process": ("process",)}
-_BIND_SECONDS: Final = 2.0
-"""How long a port is waited for that the processes of a killed server may still hold."""
-_BACKLOG: Final = 2048
+_ROLES: Final = {
+    "all": ("front", "web", "process"),
+    "ingest": ("front",),
+    "web": ("front", "web"),
+    "process": ("process",),
+}
 
 
 def _options() -> type:
@@ -66,15 +68,17 @@ def _serve(settings: Settings, *, demo: bool) -> None:
     if roles is None:
         raise ServerFailedError(f"this version has no server for --role {settings.role} alone: leave --role out")
     data = _make_directory(settings.data)
-    listening = _listen(settings.host, settings.port) if "front" in roles else None
-    url = _url(settings, listening) if listening else ""
-    start = {
-        "settings": as_options(settings),
-        "socket": listening.fileno() if listening else None,
-        "login": not demo and settings.role != "ingest",
-    }
-    inherited = (listening.fileno(),) if listening else ()
-    supervisor = Supervisor(roles, start, inherited, settings.drain_timeout)
+    port = listen(settings.host, settings.port) if "front" in roles else None
+    with listening(port) as sockets:
+        _run(settings, roles, sockets, demo=demo, data=data)
+
+
+def _run(settings: Settings, roles: tuple[str, ...], sockets: Sockets, *, demo: bool, data: Path) -> None:
+    """Prepare the data directory, and run the roles until told to stop."""
+    port, url = sockets.port, _url(settings, sockets.port) if sockets.port else ""
+    start = {"settings": as_options(settings), "sockets": sockets.told()}
+    login = _prepare(settings, start, with_login=not demo and settings.role != "ingest")
+    supervisor = Supervisor(roles, start, sockets.descriptors, settings.drain_timeout)
     shop, noted = None, False
     try:
         supervisor.start()
@@ -83,18 +87,37 @@ def _serve(settings: Settings, *, demo: bool) -> None:
             if noted:
                 certificate = str(settings.tls_cert) if settings.tls_cert else None
                 note(data, Running(getpid(), _local(url), certificate, settings.lmtp))
-            _say(f"listening on {url}" if listening else "processing")
-            if demo and listening:
+            _say(f"listening on {url}" if port else "processing")
+            if demo and port:
                 shop = _start_shop(settings, _local(url))
-            elif supervisor.login is not None:
-                _say(*(f"{name}: {value}" for name, value in supervisor.login.items() if value))
-        supervisor.run(listening.close if listening else None)
+            elif login is not None:
+                _say(*(f"{name}: {value}" for name, value in login.items() if value))
+        supervisor.run(port.close if port else None)
     finally:
         if noted:
             forget(data)
         if shop is not None:
             shop.terminate()
             shop.wait()
+
+
+def _prepare(settings: Settings, start: Mapping[str, object], *, with_login: bool) -> Mapping[str, str] | None:
+    """Have a process of its own make the data directory ready, where it is not; give the login that it made.
+
+    Raises ServerFailedError.
+    """
+    if is_ready(settings.data, has_key=settings.secret_key is not None, needs_login=with_login):
+        return None
+    command = [sys.executable, "-P", "-m", "richpanel.app", "prepare"]
+    given = json.dumps({**start, "login": with_login}).encode() + b"\n"
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, check=False)
+    said: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        said |= json.loads(line)
+    if done.returncode != 0:
+        reason = f"the data directory could not be made ready (code {done.returncode}); see the lines above"
+        raise ServerFailedError(said.get("fatal", reason))
+    return said.get("login")
 
 
 def _say(*lines: str) -> None:
@@ -111,23 +134,6 @@ def _make_directory(path: Path) -> Path:
     except OSError as error:
         raise ServerFailedError(f"cannot write to the data directory {path}: {error.strerror}") from None
     return path
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind the port; what a killed server's processes still hold is waited for."""
-    deadline = time.monotonic() + _BIND_SECONDS
-    while True:
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-            return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        except socket.gaierror as error:
-            raise ServerFailedError(f"there is no address {host!r} to listen on: {error.strerror}") from None
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            reason = "it is taken; --port 0 picks a free one" if error.errno == errno.EADDRINUSE else error.strerror
-            raise ServerFailedError(f"cannot listen on {host} port {port}: {reason}") from None
 
 
 def _url(settings: Settings, listening: socket.socket) -> str:

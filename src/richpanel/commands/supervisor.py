@@ -6,12 +6,13 @@ gone); a child's word through its stdout, a JSON object a line (`roles/parent.py
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
@@ -21,7 +22,11 @@ from typing import Any, Final
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
+_GRACE_SECONDS: Final = 5.0
+"""What a role gets beyond the time that requests under way get."""
 _HEALTHY_SECONDS: Final = 30.0
+_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1"}
+"""No role calculates with matrices: numpy need not start a thread for each core, which takes 50 ms at each start."""
 _EARLY_DEATHS: Final = 3
 """A role that dies so often before it was ever ready ends the server: it will not get better by itself."""
 
@@ -63,13 +68,15 @@ def _log(role: str, code: int | None, reason: str | None, again_in: float) -> No
 
 @dataclass
 class Supervisor:
-    """Runs the roles until told to stop. Each is sent `start_with`; `inherited` are the descriptors it may use."""
+    """Runs the roles until told to stop. Each is sent `start_with`; `inherited` are the descriptors that it may use.
+
+    Told to stop, the pages' role hears of it once the front has ended: what that has under way may need it.
+    """
 
     roles: tuple[str, ...]
     start_with: Mapping[str, object]
-    inherited: tuple[int, ...] = ()
+    inherited: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     drain_timeout: float = 10.0
-    login: Mapping[str, str] | None = None
     _children: list[Child] = field(default_factory=list)
     _news: "SimpleQueue[News]" = field(default_factory=SimpleQueue)
     _stopping: bool = False
@@ -125,7 +132,12 @@ class Supervisor:
     def _launch(self, child: Child) -> None:
         command = [sys.executable, "-P", "-m", "richpanel.app", child.role]
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self.inherited, bufsize=-1
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=self.inherited.get(child.role, ()),
+            env={**os.environ, **_ENVIRONMENT},
+            bufsize=-1,
         )
         child.process, child.started, child.ready, child.fatal = process, time.monotonic(), False, None
         self.tell(child.role, self.start_with)
@@ -170,12 +182,11 @@ class Supervisor:
     def _on_word(self, child: Child, word: Mapping[str, Any]) -> None:
         if word.get("ready"):
             child.ready = child.was_ready = True
-        if "login" in word:
-            self.login = word["login"]
+            self._tell_states()
         if "fatal" in word:
             child.fatal = str(word["fatal"])
-        if child.role == "process" and ("ready" in word or "figures" in word):
-            self.tell("front", {"process": True, "figures": word.get("figures")})
+        if "figures" in word:
+            self.tell("front", {"figures": word["figures"]})
 
     def _on_end(self, child: Child) -> None:
         """A role has ended by itself: start it again after a pause, or give up where that is hopeless."""
@@ -189,19 +200,29 @@ class Supervisor:
         if not child.was_ready and (child.fatal or child.deaths >= _EARLY_DEATHS):
             raise ServerFailedError(child.fatal or f"the {child.role} role ended with code {code}; see the lines above")
         _log(child.role, code, child.fatal, round(child.pause, 1))
-        self.tell("front", {"process": child.role != "process", "restarted": child.role})
+        self._tell_states(restarted=child.role)
+
+    def _tell_states(self, **more: str) -> None:
+        """Tell the front which roles are ready; one that is still on its way to its first start will be in a moment."""
+        self.tell("front", {"ready": {c.role: c.ready or not c.was_ready for c in self._children}, **more})
 
     # --------------------------------------------------------------------------------------------------------- the end
 
     def _drain(self) -> None:
         """Tell every role to stop and wait for it; one that takes too long is killed, and that is a failure."""
-        running = [child for child in self._children if child.process is not None]
-        for child in running:
+        last = [child for child in self._children if child.role == "web"]
+        first = [child for child in self._children if child.role != "web"]
+        late = [*self._stop(first, self.drain_timeout + _GRACE_SECONDS), *self._stop(last, _GRACE_SECONDS)]
+        if late:
+            raise ServerFailedError(f"did not stop in order: {', '.join(late)}; nothing that was accepted is lost")
+
+    def _stop(self, children: Sequence[Child], seconds: float) -> list[str]:
+        """Tell these to stop, and wait for so long; give those that did not stop in order."""
+        late, deadline = [], time.monotonic() + seconds
+        for child in children:
             if child.process is not None:
                 child.process.terminate()
-        deadline = time.monotonic() + self.drain_timeout + 5.0
-        late = []
-        for child in running:
+        for child in children:
             if child.process is None:
                 continue
             try:
@@ -211,8 +232,7 @@ class Supervisor:
             # A role that was not ready yet may have been told before it listened for it.
             if code != 0 and not (code == -signal.SIGTERM and not child.ready):
                 late.append(child.role)
-        if late:
-            raise ServerFailedError(f"did not stop in order: {', '.join(late)}; nothing that was accepted is lost")
+        return late
 
     def _kill(self) -> None:
         for child in self._children:

@@ -22,6 +22,10 @@ class LogClosed(Exception):
     """The log was closed: nothing was kept."""
 
 
+class LogUnsure(Exception):
+    """The log's owner went away, or was silent for too long, before it answered: the record may be kept or not."""
+
+
 class LogLocked(Exception):
     """Another process owns the log."""
 
@@ -62,7 +66,7 @@ class LogWriter(Protocol):
 
         A sequence of buffers is one payload, its parts one after the other. A caller who is cancelled may or may not
         have been kept. Raises LogFull (nothing was kept, try later), LogClosed, and ValueError for a payload that is
-        larger than all that may ever wait.
+        larger than all that may ever wait. A writer in another process than the log's owner also raises LogUnsure.
         """
 
     async def retain(self, position: int) -> list[int]:

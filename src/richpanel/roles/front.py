@@ -1,36 +1,34 @@
-"""The role that speaks HTTP: the door, the pages and the REST API on one port, and the log that it owns."""
+"""The role at the port: the door and the log that it owns, the questions of health, and the way on to the pages."""
 
 import asyncio
 import socket
 import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
-from time import monotonic, time
+from pathlib import Path
+from time import monotonic
 from typing import Any, Final, cast
 
 import uvloop
-from sqlalchemy import Connection, Engine
 
-from richpanel import __version__, telemetry
+from richpanel import telemetry
 from richpanel.config import Settings, browser_package, lmtp_place
 from richpanel.log.contract import LogLocked
+from richpanel.log.remote import Appends
 from richpanel.log.segments import SegmentReader, SegmentWriter
+from richpanel.roles.clock import now_ms
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
+from richpanel.roles.port import Dispatch, nothing
+from richpanel.roles.relay import Relay
+from richpanel.roles.serving import Server, configure
 from richpanel.source import asgi as door
 from richpanel.source import lmtp
 from richpanel.source.address import Proxies
-from richpanel.source.answers import Scope
-from richpanel.source.keys import KeySnapshot, Source
+from richpanel.source.keys import KeySnapshot, Source, SourceType
 from richpanel.source.mailroom import Mailroom
-from richpanel.store.connectors import list_connectors
-from richpanel.store.database import open_engine, reading
-from richpanel.store.definitions import definitions_version
-from richpanel.store.directory import DataDirectory, prepare, prepare_login
-from richpanel.store.secrets import SecretBox
-from richpanel.store.sources import list_sources
-from richpanel.store.status import processed
-from richpanel.web import app as web
+from richpanel.store.glance import Glance, Unreadable
 from richpanel.web.health import PATHS, Health
-from richpanel.web.serving import Dispatch, Server, configure, nothing
 
 LOCK_SECONDS: Final = 5.0
 """How long a start waits for the log of a server that is just ending."""
@@ -38,61 +36,68 @@ _KEYS_SECONDS: Final = 0.5
 _log = telemetry.get_logger(__name__)
 
 
-def run(settings: Settings, parent: Parent, listening: socket.socket, *, with_login: bool) -> None:
+def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
     """Serve until told to stop; requests under way are answered first. Raises CannotRunError.
 
-    The role `ingest` is this without pages and API, the role `web` without the door and the log.
-
-    `with_login` makes the first login where there is none, and tells the parent.
+    A server of the role `ingest` has this without pages and API, one of the role `web` without the door and the log.
     """
-    directory = DataDirectory(settings.data)
-    box = prepare(directory, secret_key=settings.secret_key)
-    login = prepare_login(directory, settings.admin_password) if with_login else None
-    if login is not None:
-        parent.say(login={"login": login.login, "password": None if settings.admin_password else login.password})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, directory, box, parent, listening))
+        runner.run(_serve(settings, parent, sockets))
 
 
-async def _serve(
-    settings: Settings, directory: DataDirectory, box: SecretBox, parent: Parent, listening: socket.socket
-) -> None:
-    state = open_engine(directory.state_url, read_only=True, cache_mib=2)
-    account = open_engine(directory.account_url, read_only=True, cache_mib=1)
-    writer = await _open_log(settings, directory, state) if settings.role != "web" else None
-    reader = SegmentReader(directory.log)
-    load = _Sources(account).load
-    keys = KeySnapshot(load())
-    mail = await _open_mail(settings, writer, keys)
-    refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
-    health = Health(
-        log=SegmentReader(directory.log),  # Its own: a reader reads on one thread at a time.
-        log_directory=directory.log,
-        state=state,
+async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
+    proxies = Proxies(tuple(map(str, settings.trusted_proxies)))
+    async with AsyncExitStack() as opened:
+        glance = opened.enter_context(closing(Glance(settings.data)))
+        writer = await opened.enter_async_context(_log_of(settings, glance, sockets["log"]))
+        health = _health(glance, writer, opened.enter_context(closing(SegmentReader(_log_in(settings)))), settings)
+        relay = None
+        if settings.role != "ingest":
+            relay = await opened.enter_async_context(Relay(sockets["web_path"], proxies, settings.body_timeout))
+        load = _Sources(glance).load
+        keys = KeySnapshot(load())
+        refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
+        opened.callback(refreshing.cancel)
+        mail = await _open_mail(settings, writer, keys)
+        if mail is not None:
+            opened.push_async_callback(mail.close)
+        ingest = door.build(writer, keys, _door_options(settings), now_ms) if writer else nothing
+        dispatch = Dispatch(door.owns, ingest, PATHS, health, relay or nothing)
+        config = configure(dispatch, keep_alive=settings.keep_alive, drain=settings.drain_timeout, tls=_tls(settings))
+        server = Server(config, lambda: parent.say(ready=True))
+        on_stop(partial(setattr, server, "should_exit", True))
+        parent.listen(partial(_hear, health, relay))
+        await server.serve(sockets=[socket.socket(fileno=sockets["port"])])
+
+
+def _log_in(settings: Settings) -> Path:
+    return settings.data / "log"
+
+
+@asynccontextmanager
+async def _log_of(settings: Settings, glance: Glance, listening: int) -> AsyncIterator[SegmentWriter | None]:
+    """Own the log, unless this is a server for the pages alone, and take what other roles append."""
+    if settings.role == "web":
+        yield None
+        return
+    writer = await _open_log(settings, glance)
+    appends = Appends(writer, socket.socket(fileno=listening))
+    try:
+        yield writer
+    finally:
+        await appends.close()
+        await writer.close()
+
+
+def _health(glance: Glance, writer: SegmentWriter | None, reader: SegmentReader, settings: Settings) -> Health:
+    return Health(
+        log=reader,
+        log_directory=_log_in(settings),
+        glance=glance,
         refusal=lambda: writer.refusal if writer else None,
         waiting=lambda: writer.waiting if writer else 0,
         now=now_ms,
-        source_names=lambda: _source_names(account),
     )
-    ingest = door.build(writer, keys, _door_options(settings), now_ms) if writer else nothing
-    site = web.build(_web_options(settings, directory, box, writer, reader)) if settings.role != "ingest" else nothing
-    dispatch = Dispatch(door.owns, ingest, PATHS, health, site)
-    config = configure(dispatch, keep_alive=settings.keep_alive, drain=settings.drain_timeout, tls=_tls(settings))
-    server = Server(config, lambda: parent.say(ready=True))
-    on_stop(partial(setattr, server, "should_exit", True))
-    parent.listen(partial(_hear, health))
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        refreshing.cancel()
-        if mail:
-            await mail.close()
-        if writer:
-            await writer.close()
-        for engine in (state, account):
-            engine.dispose()
-        for log in (reader, health.log):
-            log.close()
 
 
 def _tls(settings: Settings) -> tuple[str, str] | None:
@@ -107,28 +112,28 @@ def _tls(settings: Settings) -> tuple[str, str] | None:
     return files
 
 
-def now_ms() -> int:
-    """Give the time in ms UTC."""
-    return int(time() * 1000)
-
-
-def _hear(health: Health, word: dict[str, Any]) -> None:
-    """Take the parent's news: whether the processing runs, and what it has counted."""
-    health.process_up = bool(word["process"])
-    if word.get("restarted"):
+def _hear(health: Health, relay: Relay | None, word: dict[str, Any]) -> None:
+    """Take the parent's news: which roles are ready, and what the processing has counted."""
+    if "ready" in word:
+        health.missing = [role for role, ready in word["ready"].items() if not ready]
+        if relay is not None:
+            relay.up = "web" not in health.missing
+    if "restarted" in word:
         telemetry.RESTARTS.add(1, word["restarted"])
     telemetry.take_over(word.get("figures") or {})
 
 
-async def _open_log(settings: Settings, directory: DataDirectory, state: Engine) -> SegmentWriter:
+async def _open_log(settings: Settings, glance: Glance) -> SegmentWriter:
     """Own the log; wait a little for the process of a server that is just ending."""
-    with reading(state) as connection:
-        applied = processed(connection).position
+    try:
+        applied, _ = glance.progress()
+    except Unreadable as error:
+        raise CannotRunError(str(error)) from error
     deadline = monotonic() + LOCK_SECONDS
     while True:
         try:
             writer = SegmentWriter.open(
-                directory.log,
+                _log_in(settings),
                 segment_bytes=settings.log_segment_bytes,
                 max_waiting_bytes=settings.log_waiting_bytes,
                 floor=applied,
@@ -158,39 +163,28 @@ async def _open_mail(settings: Settings, writer: SegmentWriter | None, keys: Key
 class _Sources:
     """The sources as the door knows them, read again only where a definition has changed: it asks twice a second."""
 
-    def __init__(self, account: Engine) -> None:
-        self._account = account
+    def __init__(self, glance: Glance) -> None:
+        self._glance = glance
         self._version = -1
         self._known: list[Source] = []
 
     def load(self) -> list[Source]:
-        with reading(self._account) as connection:
-            version = definitions_version(connection)
-            if version != self._version:
-                self._known, self._version = _load_sources(connection), version
+        version = self._glance.definitions_version()
+        if version != self._version:
+            self._known = [
+                Source(
+                    id=row.id,
+                    name=row.name,
+                    type=cast("SourceType", row.type),
+                    enabled=row.enabled,
+                    write_keys=row.keys,
+                    rate_limit=row.rate_limit,
+                    identity_secret=row.identity_secret,
+                )
+                for row in self._glance.sources()
+            ]
+            self._version = version
         return self._known
-
-
-def _load_sources(connection: Connection) -> list[Source]:
-    """Read the sources; a connector's API Key opens the connector's own."""
-    api_keys = {row.source_number: (row.api_key,) for row in list_connectors(connection)}
-    return [
-        Source(
-            id=row.id,
-            name=row.name,
-            type=row.type,
-            enabled=row.enabled,
-            write_keys=api_keys.get(row.number, ()) if row.type == "segment" else row.write_keys,
-            rate_limit=row.rate_limit,
-            identity_secret=row.identity_secret,
-        )
-        for row in list_sources(connection)
-    ]
-
-
-def _source_names(account: Engine) -> dict[int, str]:
-    with reading(account) as connection:
-        return {source.number: source.id for source in list_sources(connection, deleted=True)}
 
 
 def _door_options(settings: Settings) -> door.DoorOptions:
@@ -199,24 +193,4 @@ def _door_options(settings: Settings) -> door.DoorOptions:
         browser_package=browser_package(settings),
         public_url=settings.public_url,
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
-    )
-
-
-def _web_options(
-    settings: Settings, directory: DataDirectory, box: SecretBox, writer: SegmentWriter | None, reader: SegmentReader
-) -> web.WebOptions:
-    proxies = Proxies(tuple(map(str, settings.trusted_proxies)))
-    return web.WebOptions(
-        state_url=directory.state_url,
-        account_url=directory.account_url,
-        log_writer=writer,
-        log_reader=reader,
-        secrets=box,
-        now=now_ms,
-        version=__version__,
-        secure_cookies=settings.tls_cert is not None or (settings.public_url or "").startswith("https:"),
-        session_seconds=settings.session_days * 86_400,
-        public_url=settings.public_url,
-        client=lambda scope: proxies.client(cast("Scope", scope)) or "",
-        origin=lambda scope: proxies.origin(cast("Scope", scope)),
     )

@@ -1,6 +1,7 @@
 """The role that folds the log into the state."""
 
 import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.store.database import open_engine
-from richpanel.store.directory import DataDirectory, prepare
+from richpanel.store.directory import DataDirectory
 
 LOCK_SECONDS: Final = 5.0
 """How long a start waits for the process of a server that is just ending."""
+_NICE: Final = 10
+"""Calls and pages go first where there are fewer cores than work: the log keeps what waits."""
 _REPORT_SECONDS: Final = 1.0
 CACHE_MIB: Final = 24
 """More holds no pages that count: what a batch touches is all over the place, and the system keeps the files anyway."""
@@ -26,11 +29,11 @@ CACHE_MIB: Final = 24
 
 def run(settings: Settings, parent: Parent) -> None:
     """Fold what the log holds, as it comes, until told to stop; a batch is finished first. Raises CannotRunError."""
+    os.nice(_NICE)
     stop = threading.Event()
     on_stop(stop.set)
     parent.listen()
     directory = DataDirectory(settings.data)
-    prepare(directory, secret_key=settings.secret_key)
     with _alone(directory.path / "process.lock"):
         account = open_engine(directory.account_url, read_only=True, cache_mib=1)
         state = open_engine(directory.state_url, cache_mib=CACHE_MIB)

@@ -9,21 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-try:  # Debian's own SQLite leaves erased words in full-text indexes; the wheel's does not.
-    import pysqlite3.dbapi2 as sqlite3
-except ImportError:  # pragma: no cover - platforms without the wheel
-    import sqlite3
+from richpanel.store.driver import sqlite3
 
 Branch = Literal["account", "state"]
 SQLITE_VERSION: Final[str] = sqlite3.sqlite_version
 _AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
-_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 def sqlite_url(directory: Path, branch: Branch) -> str:
@@ -73,17 +66,3 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection whose statements all see one snapshot."""
     with engine.connect() as connection:
         yield connection
-
-
-def migrate(url: str, branch: Branch, *, to: str = "head") -> None:
-    """Bring a database to a revision of its branch (`richpanel migrate`); creates it where there is none."""
-    scripts = ScriptDirectory(str(_MIGRATIONS), version_locations=[str(_MIGRATIONS)])
-
-    def upgrade(revision: Any, _context: Any) -> Any:
-        return scripts._upgrade_revs(f"{branch}@{to}", revision)  # What `alembic upgrade` itself calls.
-
-    engine = open_engine(url)
-    with EnvironmentContext(Config(), scripts, fn=upgrade) as environment, engine.begin() as connection:
-        environment.configure(connection=connection)
-        environment.run_migrations()
-    engine.dispose()

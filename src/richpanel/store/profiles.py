@@ -1,7 +1,7 @@
 """Profiles: lists, search, and one person with everything that is known (contract.md, "REST API")."""
 
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -15,11 +15,22 @@ from richpanel.core.profile import Profile, unpack
 from richpanel.core.timestamps import iso
 from richpanel.store import addresses, identities, order_rows
 from richpanel.store.account import AccountSettings
-from richpanel.store.bulk import fetch
+from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.paging import BadCursor, Page, read_cursor, write_cursor
 from richpanel.store.person import CustomerDetail, Identity, ProfileView, fields, last_order_fields
 
-__all__ = ["CustomerDetail", "Moved", "ProfileView", "count_profiles", "find_customer", "find_visitor", "list_profiles"]
+__all__ = [
+    "CustomerDetail",
+    "Moved",
+    "Person",
+    "ProfileView",
+    "count_profiles",
+    "find_customer",
+    "find_visitor",
+    "identify_customer",
+    "identify_visitor",
+    "list_profiles",
+]
 
 CUSTOMER_SORTS: Final = {"lastSeen": "last_seen", "createdAt": "created_at", "name": "name", "ltv": "ltv"}
 DEFAULT_SORT: Final = "-lastSeen"
@@ -28,6 +39,14 @@ MAX_FOUND: Final = 1_000
 MAX_ORDER_IDS: Final = 100
 _WORDS: Final = re.compile(r"\w+", re.UNICODE)
 _ROW: Final = "p.id, i.kind, i.value, p.state"
+
+
+class Person(NamedTuple):
+    """Who somebody is: their number, the id by which they were found, and their profile."""
+
+    number: int
+    key: identities.Key
+    profile: Profile
 
 
 class Moved(msgspec.Struct):
@@ -62,22 +81,26 @@ def list_profiles(
     at = read_cursor(cursor, str, str | int | None, int)
     if at is not None and at[0] != column:
         raise BadCursor("this cursor was given for another sort")
+    where, parameters = f"p.customer = {int(customers)}", list[Any]()
     if q and q.strip():
-        found = _search(connection, q) if customers else _visitors_called(connection, q.strip())
-        where, parameters = f"p.id IN (SELECT value FROM json_each(?)) AND p.customer = {int(customers)}", [found]
+        found, wanted = _found(q) if customers else _visitors_called(account, q.strip())
+        people = f"({found}) f CROSS JOIN profiles p ON p.id = f.id"
+        parameters += wanted
     else:
-        where, parameters = f"p.customer = {int(customers)}", []
-    key = f"p.{column}"
+        # Without statistics SQLite takes any index that begins with `customer`, and sorts everybody.
+        people = f"profiles p INDEXED BY profiles_{column}"
     if at is not None:
-        where += f" AND ({key}, p.id) {'<' if down else '>'} (?, ?)"
+        where += f" AND (p.{column}, p.id) {'<' if down else '>'} (?, ?)"
         parameters += at[1:]
     elif column == "name":
         where += " AND p.name IS NOT NULL"
     order = "DESC" if down else "ASC"
+    shown = f"SELECT p.id, p.{column} AS at FROM {people} WHERE {where} ORDER BY at {order}, p.id {order} LIMIT ?"
     rows = fetch(
         connection,
-        f"SELECT {_ROW}, {key} FROM profiles p JOIN identities i ON i.id = p.id WHERE {where} "
-        f"ORDER BY {key} {order}, p.id {order} LIMIT ?",
+        # First who is shown, then what is shown of them: a profile is 1 KB.
+        f"SELECT {_ROW}, s.at FROM ({shown}) s CROSS JOIN profiles p ON p.id = s.id "
+        f"CROSS JOIN identities i ON i.id = s.id ORDER BY s.at {order}, s.id {order}",
         *parameters,
         limit + 1,
     )
@@ -86,28 +109,23 @@ def list_profiles(
     return Page(views, more)
 
 
-def _search(connection: Connection, q: str) -> str:
-    """Find the customers that match every word of `q`; give their numbers as JSON."""
+def _found(q: str) -> tuple[str, list[str]]:
+    """Give the query for the customers that match every word of `q`, and its parameters."""
     phrases = []
     for term in q.split()[:8]:
         words = _WORDS.findall(term)
         if words:
             phrases.append('"' + " ".join(words) + '"*')
     if not phrases:
-        return "[]"
-    rows = fetch(
-        connection,
-        "SELECT rowid FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT ?",
-        " AND ".join(phrases),
-        MAX_FOUND,
-    )
-    return msgspec.json.encode([row[0] for row in rows]).decode()
+        return "SELECT id FROM profiles WHERE FALSE", []
+    found = f"SELECT rowid AS id FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT {MAX_FOUND}"
+    return found, [" AND ".join(phrases)]
 
 
-def _visitors_called(connection: Connection, q: str) -> str:
-    """Find the visitors whose id is exactly `q`."""
-    rows = fetch(connection, "SELECT id FROM identities WHERE value = ? AND kind < 2 LIMIT 10", q) if q else []
-    return msgspec.json.encode([row[0] for row in rows]).decode()
+def _visitors_called(account: AccountSettings, q: str) -> tuple[str, list[str]]:
+    """Give the query for the visitors whose id is exactly `q`, and its parameters."""
+    hashes = listed(identities.hash_key(account.hash_key, (kind, q)) for kind in (UID, ANONYMOUS))
+    return f"SELECT id FROM identities WHERE hash IN {LISTED} AND value = ?", [hashes, q]
 
 
 def count_profiles(connection: Connection, customers: bool) -> int:
@@ -117,6 +135,16 @@ def count_profiles(connection: Connection, customers: bool) -> int:
 
 
 def find_customer(connection: Connection, account: AccountSettings, uid: str) -> CustomerDetail | Moved | None:
+    """Find a customer as `identify_customer` does, with all that is known of them."""
+    return _detailed(connection, account, identify_customer(connection, account, uid))
+
+
+def find_visitor(connection: Connection, account: AccountSettings, visitor_id: str) -> CustomerDetail | Moved | None:
+    """Find a visitor as `identify_visitor` does, with all that is known of them."""
+    return _detailed(connection, account, identify_visitor(connection, account, visitor_id))
+
+
+def identify_customer(connection: Connection, account: AccountSettings, uid: str) -> Person | Moved | None:
     """Find a customer by uid, or by the address or id of a provisional one; Moved where that is linked now."""
     phone = phone_address(uid, account.phone_country)
     keys = [(UID, uid), (EMAIL, email_address(uid)), (PHONE, phone), (ANONYMOUS, uid)]
@@ -128,7 +156,7 @@ def find_customer(connection: Connection, account: AccountSettings, uid: str) ->
     return None
 
 
-def find_visitor(connection: Connection, account: AccountSettings, visitor_id: str) -> CustomerDetail | Moved | None:
+def identify_visitor(connection: Connection, account: AccountSettings, visitor_id: str) -> Person | Moved | None:
     """Find a visitor by anonymousId, or by the uid of someone never identified; Moved where it is a customer now."""
     for kind in (ANONYMOUS, UID):
         found = _find(connection, account, (kind, visitor_id), customer=False)
@@ -139,7 +167,7 @@ def find_visitor(connection: Connection, account: AccountSettings, visitor_id: s
 
 def _find(
     connection: Connection, account: AccountSettings, key: identities.Key, *, customer: bool
-) -> CustomerDetail | Moved | None:
+) -> Person | Moved | None:
     known = identities.find(connection, account.hash_key, key[0], [key[1]]).get(key[1])
     if known is None:
         return None
@@ -148,7 +176,7 @@ def _find(
     if rows:
         profile = unpack(rows[0][0])
         if (profile.customer is not None) == customer:
-            return _detail(connection, account, number, key, profile)
+            return Person(number, key, profile)
         return Moved(key[1]) if profile.customer is not None else None
     owner = identity.owner(identity.unpack(runs), 1 << 62)
     if owner is None and key[0] in (EMAIL, PHONE):
@@ -167,9 +195,12 @@ def _moved_to(connection: Connection, owner: int) -> Moved | None:
     return Moved(rows[0][0], customer=bool(rows[0][1])) if rows else None
 
 
-def _detail(
-    connection: Connection, account: AccountSettings, number: int, key: identities.Key, profile: Profile
-) -> CustomerDetail:
+def _detailed(
+    connection: Connection, account: AccountSettings, found: Person | Moved | None
+) -> CustomerDetail | Moved | None:
+    if not isinstance(found, Person):
+        return found
+    number, key, profile = found
     detail: dict[str, Any] = fields(number, *key, profile, account)
     newest = order_rows.of_owner(connection, number, limit=MAX_ORDER_IDS)
     last = view(newest[0].state, account.currency, account.void_statuses) if newest else None

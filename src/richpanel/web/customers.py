@@ -1,7 +1,7 @@
 """REST: `/customers` and `/visitors`, with timeline, sessions and orders (contract.md, "REST API")."""
 
 from collections.abc import Callable
-from typing import Annotated, Final, Literal, TypeVar, assert_never
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from litestar import get
@@ -11,7 +11,17 @@ from msgspec import UNSET, Meta
 
 from richpanel.store.orders import OrderView, list_orders
 from richpanel.store.paging import Page
-from richpanel.store.profiles import CustomerDetail, Moved, ProfileView, find_customer, find_visitor, list_profiles
+from richpanel.store.profiles import (
+    CustomerDetail,
+    Moved,
+    Person,
+    ProfileView,
+    find_customer,
+    find_visitor,
+    identify_customer,
+    identify_visitor,
+    list_profiles,
+)
 from richpanel.store.sessions import SessionView, list_sessions
 from richpanel.store.timeline import TimelineItem, list_timeline
 from richpanel.web.paging import Identifier, Paged, answer_bad_values
@@ -19,7 +29,8 @@ from richpanel.web.paths import decode_id, segment
 from richpanel.web.stores import Reading, Stores
 
 T = TypeVar("T")
-Person = TypeVar("Person", bound=ProfileView)
+View = TypeVar("View", bound=ProfileView)
+Someone = TypeVar("Someone", CustomerDetail, Person)
 Kind = Literal["customers", "visitors"]
 Search = Annotated[str, Meta(description="Words of the name, the email, the phone or the uid, from their start.")]
 Sort = Literal["lastSeen", "-lastSeen", "createdAt", "-createdAt", "name", "-name", "ltv", "-ltv"]
@@ -48,19 +59,26 @@ class MovedTo(HTTPException):
 def find_person(reading: Reading, kind: Kind, identifier: str, moved: str) -> CustomerDetail:
     """Find a customer or a visitor; raises NotFoundException, and MovedTo `moved` with what and who they are now."""
     find = find_customer if kind == "customers" else find_visitor
-    found = find(reading.state, reading.account, identifier)
-    match found:
-        case CustomerDetail():
-            return found
-        case Moved():
-            location = moved % ("customers" if found.customer else "visitors", segment(found.uid))
-            raise MovedTo("This person is known under another id now.", headers={"Location": location})
-        case None:
-            raise NotFoundException(f"There is no {kind[:-1]} with this id.")
-    assert_never(found)
+    return _there(find(reading.state, reading.account, identifier), kind, moved)
 
 
-def _outward(person: Person) -> Person:
+def _find_number(reading: Reading, kind: Kind, identifier: str, moved: str) -> int:
+    """Find the state's own number of a customer or a visitor, as `find_person` does, and nothing else about them."""
+    identify = identify_customer if kind == "customers" else identify_visitor
+    return _there(identify(reading.state, reading.account, identifier), kind, moved).number
+
+
+def _there(found: Someone | Moved | None, kind: Kind, moved: str) -> Someone:
+    """Give who was found; say where they are, or that there is nobody."""
+    if isinstance(found, Moved):
+        location = moved % ("customers" if found.customer else "visitors", segment(found.uid))
+        raise MovedTo("This person is known under another id now.", headers={"Location": location})
+    if found is None:
+        raise NotFoundException(f"There is no {kind[:-1]} with this id.")
+    return found
+
+
+def _outward(person: View) -> View:
     """Leave out the state's own number of a person: it changes when the state is built anew."""
     return msgspec.structs.replace(person, profile=UNSET)
 
@@ -75,15 +93,19 @@ async def _people(stores: Stores, run: Callable[[Reading], Page[ProfileView]]) -
     return await stores.read(look)
 
 
-async def _of_person(
-    stores: Stores, kind: Kind, raw_id: str, run: Callable[[Reading, CustomerDetail], T], rest: str = ""
-) -> T:
-    """Look something up about one person; `rest` is what follows the id in the path."""
+async def _person(stores: Stores, kind: Kind, raw_id: str) -> CustomerDetail:
+    """Look up one person for the outside."""
+    identifier = decode_id(raw_id)
+    return await stores.read(lambda reading: _outward(find_person(reading, kind, identifier, _API)))
+
+
+async def _of_person(stores: Stores, kind: Kind, raw_id: str, run: Callable[[Reading, int], T], rest: str) -> T:
+    """Look something up about the person with a number; `rest` is what follows the id in the path."""
     identifier = decode_id(raw_id)
 
     def look(reading: Reading) -> T:
-        person = find_person(reading, kind, identifier, _API + rest)
-        return answer_bad_values(lambda: run(reading, person))
+        number = _find_number(reading, kind, identifier, _API + rest)
+        return answer_bad_values(lambda: run(reading, number))
 
     return await stores.read(look)
 
@@ -127,22 +149,22 @@ async def visitors(stores: Given[Stores], asked: Given[VisitorsQuery]) -> Page[P
 @get("/customers/{uid:str}", operation_id="getCustomer", tags=["Customers"], raises=[NotFoundException, MovedTo])
 async def customer(stores: Given[Stores], uid: Identifier) -> CustomerDetail:
     """Get a customer by uid, with traits, identities and figures."""
-    return await _of_person(stores, "customers", uid, lambda _, person: _outward(person))
+    return await _person(stores, "customers", uid)
 
 
 @get("/visitors/{visitor_id:str}", operation_id="getVisitor", tags=["Visitors"], raises=[NotFoundException, MovedTo])
 async def visitor(stores: Given[Stores], visitor_id: Identifier) -> CustomerDetail:
     """Get a visitor by anonymousId, or by the uid of somebody who was never identified."""
-    return await _of_person(stores, "visitors", visitor_id, lambda _, person: _outward(person))
+    return await _person(stores, "visitors", visitor_id)
 
 
-def _timeline(reading: Reading, person: CustomerDetail, asked: Paged) -> Page[TimelineItem]:
+def _timeline(reading: Reading, person: int, asked: Paged) -> Page[TimelineItem]:
     return list_timeline(
         reading.state,
         reading.bodies,
         reading.account,
         reading.sources,
-        person.profile,
+        person,
         cursor=asked.cursor,
         limit=asked.limit,
     )
@@ -179,8 +201,8 @@ async def visitor_timeline(stores: Given[Stores], visitor_id: Identifier, asked:
 async def customer_sessions(stores: Given[Stores], uid: Identifier, asked: Given[Paged]) -> Page[SessionView]:
     """List a customer's sessions, newest first."""
 
-    def run(reading: Reading, person: CustomerDetail) -> Page[SessionView]:
-        return list_sessions(reading.state, person.profile, cursor=asked.cursor, limit=asked.limit)
+    def run(reading: Reading, person: int) -> Page[SessionView]:
+        return list_sessions(reading.state, person, cursor=asked.cursor, limit=asked.limit)
 
     return await _of_person(stores, "customers", uid, run, "/sessions")
 
@@ -194,8 +216,8 @@ async def customer_sessions(stores: Given[Stores], uid: Identifier, asked: Given
 async def customer_orders(stores: Given[Stores], uid: Identifier, asked: Given[Paged]) -> Page[OrderView]:
     """List a customer's orders, newest first."""
 
-    def run(reading: Reading, person: CustomerDetail) -> Page[OrderView]:
-        return list_orders(reading.state, reading.account, person.profile, cursor=asked.cursor, limit=asked.limit)
+    def run(reading: Reading, person: int) -> Page[OrderView]:
+        return list_orders(reading.state, reading.account, person, cursor=asked.cursor, limit=asked.limit)
 
     return await _of_person(stores, "customers", uid, run, "/orders")
 

@@ -2,26 +2,24 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from richpanel import telemetry
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone, LogReader
-from richpanel.store.database import reading
-from richpanel.store.status import processed, source_counts
+from richpanel.store.glance import Glance, Unreadable
 from richpanel.web.metrics import exposition
 
 PATHS: Final = ("/health", "/ready", "/metrics")
 LATE_SECONDS: Final = 300.0
 """A processing that is further behind than this is not doing its work; a bulk load may put it minutes behind."""
+_ROLES: Final = {"process": "processing", "web": "pages'"}
 Scope = dict[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[dict[str, Any]], Any]
@@ -32,17 +30,16 @@ class Health:
     """Answers the three paths. The attributes that wiring sets are what it watches.
 
     `refusal` tells why the log takes nothing, None where it does; `waiting` is the bytes that wait for the disk;
-    `source_names` gives the ids of sources by number.
+    `missing` names the roles that do not run.
     """
 
     log: LogReader
     log_directory: Path
-    state: Engine
+    glance: Glance
     refusal: Callable[[], str | None]
     waiting: Callable[[], int]
     now: Callable[[], int]
-    source_names: Callable[[], Mapping[int, str]]
-    process_up: bool = True
+    missing: Collection[str] = ()
     _reading: threading.Lock = field(default_factory=threading.Lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,14 +62,12 @@ class Health:
         reasons = []
         if (refusal := self.refusal()) is not None:
             reasons.append(f"the log takes nothing: {refusal}")
-        if not self.process_up:
-            reasons.append("the processing role does not run")
+        reasons += [f"the {_ROLES.get(role, role)} role does not run" for role in self.missing]
         durable = self.log.durable()
         try:
-            with reading(self.state) as connection:
-                position = processed(connection).position
-        except SQLAlchemyError as error:
-            return [*reasons, f"the state cannot be read: {type(error).__name__}"], {"log": {"last": durable}}
+            position, _ = self.glance.progress()
+        except Unreadable as error:
+            return [*reasons, str(error)], {"log": {"last": durable}}
         figures: dict[str, object] = {"log": {"last": durable}, "processed": position}
         try:
             lag = self._lag(position)
@@ -87,21 +82,19 @@ class Health:
         telemetry.LOG_DURABLE.set(self.log.durable())
         telemetry.LOG_BYTES.set(sum(path.stat().st_size for path in self.log_directory.glob("*.log")))
         telemetry.LOG_WAITING_BYTES.set(self.waiting())
-        telemetry.PROCESS_UP.set(float(self.process_up))
+        telemetry.PROCESS_UP.set(float("process" not in self.missing))
+        telemetry.WEB_UP.set(float("web" not in self.missing))
         try:
-            with reading(self.state) as connection:
-                progress = processed(connection)
-                counts = source_counts(connection)
-        except SQLAlchemyError:
+            position, messages = self.glance.progress()
+            counts, names = self.glance.counts(), self.glance.source_ids()
+        except Unreadable:
             return exposition()
-        telemetry.PROCESSED.set(progress.position)
-        telemetry.PROCESSED_MESSAGES.set(progress.messages)
+        telemetry.PROCESSED.set(position)
+        telemetry.PROCESSED_MESSAGES.set(messages)
         with suppress(LogGone, LogDamaged, OSError):
-            telemetry.LAG_SECONDS.set(self._lag(progress.position))
-        names = self.source_names()
-        for source, outcomes in counts.items():
-            for outcome, count in outcomes.items():
-                telemetry.OUTCOMES.set(count, names.get(source, str(source)), outcome)
+            telemetry.LAG_SECONDS.set(self._lag(position))
+        for source, outcome, count in counts:
+            telemetry.OUTCOMES.set(count, names.get(source, str(source)), outcome)
         return exposition()
 
     def _lag(self, position: int) -> float:

@@ -8,7 +8,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from richpanel.core.codes import Code
-from richpanel.log.contract import LogClosed, LogFull
+from richpanel.log.contract import LogClosed, LogFull, LogUnsure
 from richpanel.telemetry import get_logger
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -71,6 +71,9 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
     if isinstance(error, LogClosed):
         detail = "The server is stopping; try again. Nothing was kept."
         return Problem("Service Unavailable", 503, detail), {"Retry-After": _RETRY_SECONDS}
+    if isinstance(error, LogUnsure):
+        detail = "The log did not answer, so this may be kept or not; send it again, with the same id if it has one."
+        return Problem("Service Unavailable", 503, detail), {"Retry-After": _RETRY_SECONDS}
     if isinstance(error, RecursionError):  # Only a body can be so deep, and decoding it stops here.
         return Problem("Bad Request", 400, Code.TOO_DEEP.text), {}
     if not _foreseen(error):
@@ -85,7 +88,7 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
 
 def log_unforeseen(request: Request[Any, Any, Any], error: Exception) -> None:
     """Write what we did not foresee to the log, with the way to it and without the query or the body."""
-    if not isinstance(error, LogFull | LogClosed | RecursionError) and not _foreseen(error):
+    if not isinstance(error, LogFull | LogClosed | LogUnsure | RecursionError) and not _foreseen(error):
         route = request.scope.get("path_template", "")
         get_logger(__name__).error("request_failed", method=request.method, route=route, exc_info=error)
 

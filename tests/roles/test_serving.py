@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from richpanel.source.connection import MAX_HEAD_BYTES, BoundedConnection
+from richpanel.roles.serving import MAX_HEAD_BYTES, BoundedConnection
 from tests.source.running import Running, basic, http, track
 
 BODY = b'{"event":"E","userId":"u","messageId":"m"}'

@@ -1,0 +1,115 @@
+"""A glance: the same as SQLAlchemy's own way of asking gives, followed while others write."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from richpanel.store import definitions
+from richpanel.store.connectors import delete_connector, list_connectors, rotate_connector
+from richpanel.store.database import open_engine
+from richpanel.store.definitions import definitions_version
+from richpanel.store.directory import DataDirectory
+from richpanel.store.glance import Glance, Unreadable
+from richpanel.store.preparing import prepare
+from richpanel.store.secrets import SecretBox
+from richpanel.store.sources import SourceChanges, add_source, add_write_key, delete_source, list_sources, update_source
+from richpanel.store.status import processed, source_counts
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DataDirectory:
+    return DataDirectory(tmp_path / "data")
+
+
+@pytest.fixture
+def box(directory: DataDirectory) -> SecretBox:
+    return prepare(directory)
+
+
+@pytest.fixture
+def account(directory: DataDirectory, box: SecretBox) -> Iterator[Engine]:
+    engine = open_engine(directory.account_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def glance(directory: DataDirectory, box: SecretBox) -> Iterator[Glance]:
+    found = Glance(directory.path)
+    yield found
+    found.close()
+
+
+def expected(connection: Connection) -> list[tuple[object, ...]]:
+    """The sources as `store.sources` and `store.connectors` give them."""
+    api_keys = {row.source_number: (row.api_key,) for row in list_connectors(connection)}
+    return [
+        (
+            *(row.id, row.name, row.type, row.enabled),
+            *(row.write_keys or api_keys.get(row.number, ()), row.rate_limit, row.identity_secret),
+        )
+        for row in list_sources(connection)
+    ]
+
+
+def test_sources_and_what_opens_them(account: Engine, box: SecretBox, glance: Glance) -> None:
+    def agree() -> None:
+        with account.connect() as connection:
+            assert list(map(tuple, glance.sources())) == expected(connection)
+            assert glance.definitions_version() == definitions_version(connection)
+            every = {row.number: row.id for row in list_sources(connection, deleted=True)}
+            assert glance.source_ids() == every
+
+    agree()
+    with account.begin() as connection:
+        shop = add_source(connection, "Shop", "web", now=1)
+        gone = add_source(connection, "Gone", "mobile", now=2)
+        add_write_key(connection, shop.number, now=3)
+    agree()
+    with account.begin() as connection:
+        changes = SourceChanges(rate_limit=7, identity_verification=True, enabled=False)
+        update_source(connection, shop.id, changes)
+        delete_source(connection, gone.id, now=4)
+        connector = list_connectors(connection)[0]
+        rotate_connector(connection, box, connector.id)
+    agree()
+    with account.begin() as connection:
+        update_source(connection, shop.id, SourceChanges(rate_limit=None, identity_verification=False))
+        connection.execute(definitions.write_keys.update().where(definitions.write_keys.c.source == shop.number)
+                           .values(revoked_at=5))  # fmt: skip
+        delete_connector(connection, connector.id, now=6)
+    agree()
+
+
+def test_how_far_the_log_is_applied(directory: DataDirectory, glance: Glance) -> None:
+    assert glance.progress() == (0, 0)
+    state = open_engine(directory.state_url)
+    for position in (10, 20):
+        with state.begin() as connection:
+            connection.exec_driver_sql(f"INSERT OR REPLACE INTO progress VALUES (1, {position}, {position + 1}, 5)")
+            connection.exec_driver_sql(f"INSERT OR REPLACE INTO counters VALUES (1, 'kept', {position})")
+        with state.connect() as connection:
+            progress = processed(connection)
+            assert glance.progress() == (progress.position, progress.messages) == (position, position + 1)
+            assert glance.counts() == [(1, "kept", position)]
+            assert source_counts(connection) == {1: {"kept": position}}
+    state.dispose()
+
+
+def test_what_cannot_be_read_is_said_and_tried_again(tmp_path: Path) -> None:
+    glance = Glance(tmp_path / "data")
+    for ask in (glance.progress, glance.sources, glance.definitions_version):
+        with pytest.raises(Unreadable, match=r"(state|account)\.db cannot be read"):
+            ask()
+    prepare(DataDirectory(tmp_path / "data"))
+    assert glance.progress() == (0, 0)
+    assert {source.type for source in glance.sources()} == {"segment", "web", "channel"}
+    glance.close()
+
+
+def test_it_changes_nothing(glance: Glance) -> None:
+    with pytest.raises(Unreadable, match="attempt to write"):
+        glance._account.ask("DELETE FROM sources")
+    assert glance.sources()

@@ -1,0 +1,89 @@
+"""Whether a data directory is ready: what the parent finds without Alembic is what Alembic says."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from richpanel.store.database import open_engine
+from richpanel.store.directory import DataDirectory
+from richpanel.store.preparing import prepare, prepare_login
+from richpanel.store.revisions import is_ready, newest
+
+MIGRATIONS = str(Path(newest.__code__.co_filename).with_name("migrations"))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prepared") / "data"
+    prepare(DataDirectory(path))
+    prepare_login(DataDirectory(path), "password")
+    return path
+
+
+@pytest.fixture
+def data(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "data"))
+
+
+def ready(path: Path, *, has_key: bool = False, needs_login: bool = True) -> bool:
+    return is_ready(path, has_key=has_key, needs_login=needs_login)
+
+
+def test_the_newest_revision_is_alembics_head() -> None:
+    scripts = ScriptDirectory(MIGRATIONS, version_locations=[MIGRATIONS])
+    assert sorted(scripts.get_heads()) == sorted(map(newest, ("account", "state")))
+
+
+def test_a_prepared_directory_is_ready(data: Path) -> None:
+    assert ready(data)
+    engine = open_engine(DataDirectory(data).account_url)  # While somebody writes, too.
+    with engine.begin():
+        assert ready(data)
+    engine.dispose()
+
+
+def execute(branch: str, statement: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        engine = open_engine(f"sqlite:///{path / branch}.db")
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        engine.dispose()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        shutil.rmtree,
+        lambda path: (path / "secret.key").unlink(),
+        lambda path: (path / "account.db").unlink(),
+        lambda path: (path / "state.db").unlink(),
+        lambda path: (path / "state.db").write_bytes(b""),
+        execute("state", "UPDATE alembic_version SET version_num = 'state_0000'"),
+        execute("account", "UPDATE alembic_version SET version_num = 'account_9999'"),
+        execute("account", "DELETE FROM account"),
+        execute("account", "DELETE FROM users"),
+    ],
+)
+def test_what_is_missing_is_to_be_made(data: Path, harm: Callable[[Path], object]) -> None:
+    harm(data)
+    assert not ready(data)
+
+
+def test_what_is_not_needed_may_be_missing(data: Path) -> None:
+    (data / "secret.key").unlink()
+    assert ready(data, has_key=True)
+    execute("account", "DELETE FROM users")(data)
+    assert ready(data, has_key=True, needs_login=False)
+
+
+def test_looking_changes_nothing(data: Path) -> None:
+    before = {path: path.read_bytes() for path in data.iterdir()}
+    assert ready(data)
+    assert not ready(data.parent / "nowhere")
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (data.parent / "nowhere").exists()
