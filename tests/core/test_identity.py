@@ -18,6 +18,7 @@ from richpanel.core.identity import (
     pack,
     spans,
     split_run,
+    unlink,
     unpack,
     visitor_spans,
 )
@@ -109,6 +110,18 @@ def test_links_in_any_order_give_the_runs_of_the_sorted_list(links: dict[Stamp, 
     shuffled = list(links.items())
     random.shuffle(shuffled)
     assert linked(shuffled) == compressed(shuffled)
+
+
+@given(LINKS, st.data())
+def test_links_that_are_taken_away_have_never_been(links: dict[Stamp, int], data: st.DataObject) -> None:
+    gone = data.draw(st.permutations(sorted(links))) if links else []
+    known, left = linked(sorted(links.items())), dict(links)
+    for stamp in gone:
+        uid = left.pop(stamp)
+        known = unlink(
+            known, stamp, min((other for other in left if other > stamp and left[other] == uid), default=None)
+        )
+        assert known == compressed(sorted(left.items()))
 
 
 @given(LINKS, st.integers(-1, 8), st.integers(1, 3))

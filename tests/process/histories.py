@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.process.account import MINUTE, Arrived, at
+from tests.process.account import ARRIVAL, MINUTE, Arrived, at
 
 UIDS = ("u1", "u2", "u3")
 DEVICES = ("a1", "a2", "a3")
@@ -20,6 +20,10 @@ ORDER_EVENTS = ("Order Completed", "Order Updated", "Order Refunded", "Order Can
 BATCHES = (1, 1, 1, 2_000, 1 << 20)
 
 Calls = st.SearchStrategy[dict[str, Any]]
+
+NEXT_SECOND = st.just(0)
+CLOCK_STEPS = st.sampled_from((ARRIVAL, ARRIVAL + 1, ARRIVAL + 60 * MINUTE))
+"""When a record arrives: a second after the one before; or by a clock that stands still and goes back."""
 
 times = st.builds(
     lambda quarters, ms: at(quarters * 15 + ms / MINUTE), st.integers(0, 12), st.sampled_from([0, 0, 0, -1, 1])
@@ -79,7 +83,7 @@ class Pool:
     def __init__(self, uids: Sequence[str], devices: Sequence[str], count: int) -> None:
         self.who = ids(uids, devices)
         self.uids, self.devices = uids, devices
-        self.shared = {"messageId": message_ids(count), "timestamp": times}
+        self.shared: dict[str, st.SearchStrategy[Any]] = {"messageId": message_ids(count), "timestamp": times}
 
     def call(self, kind: str, *extras: str, **fields: st.SearchStrategy[Any]) -> Calls:
         """Calls of a type; `extras` names what some of them carry besides."""
@@ -126,11 +130,18 @@ def records(*calls: Calls, letters: Calls | None = None) -> st.SearchStrategy[li
     return st.lists(one, min_size=1, max_size=12)
 
 
-def one_by_one(*calls: Calls, letters: Calls | None = None) -> st.SearchStrategy[list[Arrived]]:
+def one_by_one(
+    *calls: Calls,
+    letters: Calls | None = None,
+    sources: Sequence[str] = SOURCES[:1],
+    arrivals: st.SearchStrategy[int] = NEXT_SECOND,
+) -> st.SearchStrategy[list[Arrived]]:
     """A good many records of one call each."""
-    one: st.SearchStrategy[Arrived] = st.one_of(*calls).map(lambda item: Arrived([item]))
+    one: st.SearchStrategy[Arrived] = st.builds(
+        lambda item, source, at: Arrived([item], source, at), st.one_of(*calls), st.sampled_from(sources), arrivals
+    )
     if letters is not None:
-        one |= letters.map(lambda item: Arrived([item], "Channels", door="channel"))
+        one |= st.builds(lambda item, at: Arrived([item], "Channels", at, door="channel"), letters, arrivals)
     return st.lists(one, min_size=6, max_size=18)
 
 
@@ -163,6 +174,23 @@ def letters() -> st.SearchStrategy[list[Arrived]]:
     return one_by_one(*calls, letters=pool.activity("email", "anonymousId"))
 
 
-histories = st.one_of(everything(), shared_devices(), orders(), letters())
+def repeats() -> st.SearchStrategy[list[Arrived]]:
+    """Few ids of messages and a clock that goes back: what counts is taken out again, with all that it did."""
+    pool = Pool(UIDS[:2], DEVICES[:2], 8)
+    pool.shared["timestamp"] |= st.none()
+    fields = {**traits, "email": st.sampled_from((*EMAILS[:2], None))}
+    calls = (pool.identify("integrations", given=fields), pool.page(), pool.order(), pool.order(numbers=("o1",)))
+    letters = pool.activity("email", "phone", "anonymousId")
+    return one_by_one(*calls, letters=letters, sources=("Website", "Outlet"), arrivals=CLOCK_STEPS)
+
+
+def replaced_links() -> st.SearchStrategy[list[Arrived]]:
+    """Links, orders and letters on two devices, most of which are replaced."""
+    pool = Pool(UIDS[:2], DEVICES[:2], 10)
+    calls = (pool.identify(given={}), pool.page(given={}), pool.order(numbers=("o1",)))
+    return one_by_one(*calls, letters=pool.activity("anonymousId"), arrivals=CLOCK_STEPS)
+
+
+histories = st.one_of(everything(), shared_devices(), orders(), letters(), repeats(), replaced_links())
 plans = st.lists(st.tuples(st.sampled_from(BATCHES), st.booleans()), min_size=1, max_size=6)
 """How the log is applied: the bytes of each batch, and whether the worker starts anew after it."""

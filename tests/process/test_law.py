@@ -1,6 +1,7 @@
 """The law (semantics.md 1): whatever comes in which order and batches, the state is the fold of the set of messages."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from richpanel.core.timestamps import iso
+from richpanel.process.repeats import digest
 from richpanel.store import parts, schema
 from richpanel.store.messages import trace
 from tests.process import reference
@@ -17,6 +20,7 @@ from tests.process.dump import dump, people
 from tests.process.histories import EMAILS, NAMES, histories, plans
 from tests.process.reference import Who
 from tests.process.reference_messages import Arrival
+from tests.process.tables import leftovers
 
 SHOPS = {"Outlet": "second"}
 
@@ -50,12 +54,18 @@ def check(template: Path, records: list[Arrived], plan: list[tuple[int, bool]]) 
             account.write(records)
             process(account, plan)
             arrived = arrivals(account, records)
-            expected = reference.fold(arrived)
-            assert differences(dump(account), expected) == {}
-            assert_found(account, expected)
-            assert_traced(account, arrived)
+            assert_law(account, arrived)
         finally:
             account.close()
+
+
+def assert_law(account: Account, arrived: Sequence[Arrival]) -> None:
+    """All that can be read is what the reference makes of the messages, and nothing else is left in the tables."""
+    expected = reference.fold(arrived)
+    assert differences(dump(account), expected) == {}
+    assert_found(account, expected)
+    assert_traced(account, arrived)
+    assert leftovers(account) == {}
 
 
 def law(examples: int) -> settings:
@@ -100,6 +110,14 @@ def differences(found: dict[Who, dict[str, Any]], expected: dict[Who, dict[str, 
     return wrong
 
 
+def by_id(arrived: Sequence[Arrival]) -> dict[tuple[str, str], list[Arrival]]:
+    """What came under one id of one source."""
+    found: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
+    for each in arrived:
+        found[each.item["messageId"], each.source].append(each)
+    return found
+
+
 def assert_found(account: Account, expected: dict[Who, dict[str, Any]]) -> None:
     """The search and the sorted lists know what the customers themselves say."""
     customers = {who: shown for who, shown in expected.items() if shown["customerSince"]}
@@ -114,13 +132,18 @@ def assert_found(account: Account, expected: dict[Who, dict[str, Any]]) -> None:
 
 
 def assert_traced(account: Account, arrived: Sequence[Arrival]) -> None:
-    """Every message can be looked up, and its trace says whose it is."""
+    """Every message can be looked up, and its trace says whose it is and what else came under its id."""
     owners = reference.owners(arrived)
-    for each in arrived:
-        args = (account.reader.slice, account.settings, account.sources, each.item["messageId"])
-        found = account.read(trace, *args, source=each.source)
+    for key, several in by_id(arrived).items():
+        args = (account.reader.slice, account.settings, account.sources, key[0])
+        found = account.read(trace, *args, source=key[1])
         assert len(found) == 1
-        owner = owners.get((each.item["messageId"], each.source))
+        first, *others = sorted(several, key=lambda each: (each.received, digest(each.raw)))
+        assert found[0].received_at == iso(first.received)
+        repeats = sorted((iso(each.received), digest(each.raw) != digest(first.raw)) for each in others)
+        assert sorted((repeat.received_at, repeat.conflict) for repeat in found[0].duplicates) == repeats
+        assert found[0].conflict == any(differs for _, differs in repeats)
+        owner = owners.get(key)
         assert (found[0].outcome == "kept") == (owner is not None)
         if owner is not None:
             assert (found[0].profile.uid or found[0].profile.visitor) == owner[1]

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from richpanel.core.timestamps import iso
 from richpanel.store.messages import trace
 from tests.process.account import ARRIVAL, Account, Arrived
-from tests.process.calls import page
+from tests.process.calls import identify, page, track
 from tests.process.dump import customer, dump, ids, plain
+from tests.process.tables import leftovers
 
 ONE = {**page(0, "u1", path="/a"), "messageId": "m"}
 OTHER = {**page(5, "u1", path="/b"), "messageId": "m"}
@@ -55,6 +57,46 @@ def test_of_those_that_arrive_together_the_one_with_the_least_digest_counts(
     (found,) = traced(account)
     assert found["body"]["properties"] == {"path": "/a"}
     assert found["conflict"] is True
+
+
+@pytest.mark.parametrize("second", [ARRIVAL, ARRIVAL - 1])
+@pytest.mark.parametrize("max_bytes", [1, 1 << 20])
+def test_what_is_processed_later_and_arrived_earlier_counts_instead(
+    account: Account, max_bytes: int, second: int
+) -> None:
+    """Of one millisecond the lesser digest counts; ONE has it."""
+    account.write([Arrived([OTHER, OTHER], at=ARRIVAL), Arrived([{**OTHER, "extra": 1}], at=ARRIVAL + 5)])
+    account.write([Arrived([ONE], at=second), Arrived([ONE], at=ARRIVAL + 9)])
+    account.process(max_bytes)
+    (found,) = traced(account)
+    assert (found["body"]["properties"], found["receivedAt"]) == ({"path": "/a"}, iso(second))
+    assert [repeat["conflict"] for repeat in found["duplicates"]] == [True, True, True, False]
+    (entry,) = customer(account, "u1")["timeline"]
+    assert (entry["id"], entry["timestamp"]) == ("m", ONE["timestamp"])
+    assert leftovers(account) == {}
+
+
+def test_the_event_time_follows_the_arrival_that_counts(account: Account) -> None:
+    account.write([Arrived([{**ONE, "timestamp": None}], at=ARRIVAL + n) for n in (0, 5, -5)])
+    account.process(1)
+    assert [entry["timestamp"] for entry in customer(account, "u1")["timeline"]] == [iso(ARRIVAL - 5)]
+    assert customer(account, "u1")["createdAt"] == iso(ARRIVAL - 5)
+
+
+@pytest.mark.parametrize("instead", [{"userId": "u2"}, {"type": "screen", "userId": "u1"}])
+def test_what_it_had_done_is_undone(account: Account, instead: dict[str, Any]) -> None:
+    """The person, the link, the email and the order are as if the later arrival had never been."""
+    order = {**track(1, "Order Completed", "u1", "a1", order_id="o", total=3), "messageId": "o"}
+    account.write([Arrived([{**identify(0, "u1", "a1", email="a@x"), "messageId": "m"}, order, page(2, None, "a1")])])
+    early = Arrived([{**ONE, "userId": None, **instead, "anonymousId": None}], at=ARRIVAL - 1)
+    account.write([early, Arrived([{**page(1, "u3"), "messageId": "o"}], at=ARRIVAL - 1)])
+    account.process(1)
+    found = dump(account)
+    assert set(found) == {("uid", "u3"), ("anonymousId", "a1")} | (
+        {("uid", "u2")} if "u2" in instead.values() else set()
+    )
+    assert ids(found["anonymousId", "a1"]) == ["page-2-a1"]
+    assert leftovers(account) == {}
 
 
 def test_a_conflict_is_one_with_the_message_that_counts(account: Account) -> None:

@@ -5,7 +5,7 @@ message with only the alias belongs to the uid of the latest run that starts at 
 first run; else, with no run at all, to the visitor of the alias.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -100,6 +100,23 @@ def link(runs: Runs, stamp: Stamp, uid: int, resumes: Stamp | None = None) -> Ru
     elif after and after[0].uid == uid:
         after = after[1:]
     return tuple(before + added + after)
+
+
+def unlink(runs: Runs, stamp: Stamp, resumes: Stamp | None) -> Runs:
+    """Take the link at `stamp` away; give the runs as if it had never come.
+
+    `resumes` is the next link after `stamp` of the same alias and uid, if there is one. Only where a run starts at the
+    link does anything change.
+    """
+    at = bisect_left(runs, stamp, key=lambda run: run.stamp)
+    if at == len(runs) or runs[at].stamp != stamp:
+        return runs
+    before, after = runs[:at], runs[at + 1 :]
+    if resumes is not None and (not after or resumes < after[0].stamp):
+        return (*before, Run(resumes, runs[at].uid), *after)
+    if before and after and before[-1].uid == after[0].uid:
+        after = after[1:]
+    return before + after
 
 
 def moves(old: Runs, new: Runs, max_uids: int = MAX_UIDS) -> list[Move]:

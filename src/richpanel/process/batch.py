@@ -1,6 +1,7 @@
 """A batch: records of the log become state, in one transaction with the log position. Read `apply` top to bottom."""
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 
 import msgspec
 from sqlalchemy import Connection
@@ -14,7 +15,8 @@ from richpanel.process.incoming import Incoming, Opened, Refused
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
-from richpanel.process.refold import Reader, refold
+from richpanel.process.refold import Reader, refold, refold_orders
+from richpanel.process.removal import Removed, remove
 from richpanel.process.repeats import Settled, settle
 from richpanel.store import addresses, channels, history, identities, parts, progress
 from richpanel.store import message_rows as messages
@@ -34,18 +36,32 @@ class Applied(msgspec.Struct):
     received_at: int
 
 
-def apply(connection: Connection, memory: Memory, definitions: Definitions, opened: Opened, bodies: Bodies) -> Applied:
-    """Apply records to the state. The caller commits; after a failure `memory` must be thrown away."""
+def apply(
+    connection: Connection,
+    memory: Memory,
+    definitions: Definitions,
+    opened: Opened,
+    bodies: Bodies,
+    *,
+    without: Collection[int] = (),
+) -> Applied:
+    """Apply records to the state. The caller commits; after a failure `memory` must be thrown away.
+
+    `without` names stored messages that are taken away before, so that the state is as if they had never come.
+    """
     refused = opened.refused
+    reader = Reader(connection, definitions, bodies)
+    removed = Removed(set(), set(), set(), set())
+    remove(reader, memory, without, removed)
     settled = settle(connection, memory, opened.arrived, bodies)
+    remove(reader, memory, settled.replaced, removed)
     number_ids(connection, memory, settled.messages)
     connectors = decide_all(connection, memory, definitions, settled.messages)
     kept = [message for message in settled.messages if message.outcome == KEPT]
     people = [message for message in kept if message.kind != CHANNEL_TYPE]
 
-    reader = Reader(connection, definitions, bodies)
     carried = _addresses(people, definitions).write(connection, memory)
-    moved = link_aliases(connection, memory, people, reader.stamp)
+    moved = link_aliases(connection, memory, people, reader.stamp, removed.profiles)
     resolver = Resolver(connection, memory, definitions.account)
     activity = resolver.number([message for message in kept if message.kind == CHANNEL_TYPE])
     memory.write_identities(connection)
@@ -56,11 +72,19 @@ def apply(connection: Connection, memory: Memory, definitions: Definitions, open
 
     _write_messages(connection, memory, settled, kept)
     channels.add(connection, activity)
-    _follow_channels(connection, resolver, kept, carried, moved)
+    removed.addresses.update(carried)
+    _follow_channels(connection, resolver, kept, removed, moved)
 
     folding = Folding(connection, memory, definitions.account)
     orders = Orders(connection, definitions.account)
-    _fold(reader, folding, orders, kept, moved)
+    since = memory.last_message - len(settled.messages) + 1
+    groups = _by_owner(kept)
+    _join(folding, orders, groups, moved)
+    before = refold(reader, folding, moved.refolds, orders, since=since)
+    refold_orders(reader, memory, orders, removed.orders, since=since)
+    for owner, group in groups.items():
+        folding.fold(owner, group)
+    folding.keep_figures(before)
     orders.add(folding, _order_events(people, connectors))
     orders.take_of(folding.new_customers)
     orders.write(folding)
@@ -114,16 +138,20 @@ def _write_messages(connection: Connection, memory: Memory, settled: Settled, ke
 
 
 def _follow_channels(
-    connection: Connection, resolver: Resolver, kept: list[Incoming], carried: set[int], moved: Moved
+    connection: Connection, resolver: Resolver, kept: list[Incoming], touched: Removed, moved: Moved
 ) -> None:
-    """Move channel activity whose sender became known; where it is of an earlier batch both sides are folded afresh."""
+    """Move channel activity whose sender became known, or is no more; both sides are folded afresh.
+
+    Only activity of this batch is not in a profile yet. `touched` has the addresses that this batch's messages carry.
+    """
     if not channels.any_at_all(connection):
         return
     arrived = {message.n: message for message in kept if message.kind == CHANNEL_TYPE}
     people = [message for message in kept if message.kind != CHANNEL_TYPE]
     uids = {message.owner for message in people} | moved.refolds | set(moved.joins.values())
     aliases = {message.alias or message.identity for message in people if message.anonymous is not None}
-    for row, t, old in resolver.follow(carried | addresses.of_uids(connection, uids), aliases):
+    named = touched.addresses | addresses.of_uids(connection, uids)
+    for row, t, old in resolver.follow(named, aliases | touched.aliases):
         owner = owner_of(connection, row.identity, t)
         if row.n in arrived:
             arrived[row.n].owner = owner
@@ -131,11 +159,15 @@ def _follow_channels(
             moved.refolds.update((owner_of(connection, old, t), owner))
 
 
-def _fold(reader: Reader, folding: Folding, orders: Orders, kept: list[Incoming], moved: Moved) -> None:
-    """Fold the kept messages into their profiles: joining visitors first, those that lost messages folded afresh."""
+def _by_owner(kept: list[Incoming]) -> dict[int, list[Incoming]]:
     groups: defaultdict[int, list[Incoming]] = defaultdict(list)
     for message in kept:
         groups[message.owner].append(message)
+    return groups
+
+
+def _join(folding: Folding, orders: Orders, groups: dict[int, list[Incoming]], moved: Moved) -> None:
+    """Give visitors' profiles to those who they turned out to be; where one of both is folded afresh, both are."""
     for visitor, uid in list(moved.joins.items()):
         if visitor in moved.refolds or uid in moved.refolds:
             moved.refolds.update((visitor, uid))
@@ -148,10 +180,6 @@ def _fold(reader: Reader, folding: Folding, orders: Orders, kept: list[Incoming]
         folding.join(visitors, uid, groups.get(uid, []))
     if moved.joins:
         orders.hand_over(moved.joins)
-    before = refold(reader, folding, moved.refolds, orders, since=min(message.n for message in kept)) if kept else {}
-    for owner, group in groups.items():
-        folding.fold(owner, group)
-    folding.keep_figures(before)
 
 
 def _order_events(

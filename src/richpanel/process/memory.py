@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import KINDS, Runs, unpack
+from richpanel.core.identity import ANONYMOUS, KINDS, Runs, unpack
 from richpanel.core.profile import Profile
 from richpanel.store import identities, names
 from richpanel.store import profile_rows as profiles
@@ -91,6 +91,12 @@ class Memory:
         for _, (kind, value) in self._added:
             self.identities[kind][value].fresh = False
         self._added = []
+
+    def relink(self, alias: str, runs: Runs) -> None:
+        """Follow an alias whose links were taken away, if it is remembered."""
+        for known in (self.identities[ANONYMOUS], self._older_identities[ANONYMOUS]):
+            if alias in known:
+                known[alias].runs = runs
 
     def name(self, connection: Connection, values: Iterable[str]) -> dict[str, int]:
         """Give the numbers of names, adding those that are new."""

@@ -55,6 +55,11 @@ class Orders:
                 change["ignored"] = list(ignored)  # type: ignore[assignment]
             folding.changes.setdefault(message.n, []).append(change)
 
+    def take(self, keys: set[OrderKey]) -> list[StoredOrder]:
+        """Take up these orders."""
+        self.open.update(stored.load(self.connection, keys - self.open.keys()))
+        return [self.open[key] for key in keys]
+
     def take_of(self, profiles_changed: Iterable[int]) -> None:
         """Take up the orders of profiles that became customers: they may own them now."""
         for key, order in stored.of_profiles(self.connection, profiles_changed).items():

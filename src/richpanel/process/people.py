@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import ANONYMOUS, MAX_UIDS, UID, Run, Runs, link, moves, owner, split_run
+from richpanel.core.identity import ANONYMOUS, MAX_UIDS, UID, Move, Runs, link, moves, owner, split_run
 from richpanel.core.stamps import Stamp
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Known, Memory
@@ -40,8 +40,13 @@ def number_ids(connection: Connection, memory: Memory, messages: Sequence[Incomi
             message.alias = 0 if message.anonymous is None else aliases[message.anonymous].number
 
 
-def link_aliases(connection: Connection, memory: Memory, kept: list[Incoming], stamp_of: StampOf) -> Moved:
-    """Follow the links that messages with both ids make; tell which stored messages they move."""
+def link_aliases(
+    connection: Connection, memory: Memory, kept: list[Incoming], stamp_of: StampOf, refolds: Iterable[int] = ()
+) -> Moved:
+    """Follow the links that messages with both ids make; tell which stored messages they move.
+
+    `refolds` are the profiles that are to be folded afresh already.
+    """
     aliases = memory.identities[ANONYMOUS]
     links: dict[str, list[Incoming]] = {}
     for message in kept:
@@ -53,7 +58,7 @@ def link_aliases(connection: Connection, memory: Memory, kept: list[Incoming], s
     for message in kept if links else ():
         if message.uid is not None and message.anonymous in links:
             links[message.anonymous].append(message)
-    moved = Moved({}, set())
+    moved = Moved({}, set(refolds))
     stored: list[tuple[int, Runs]] = []
     unlinked = [aliases[value] for value in links]
     memory.load_profiles(connection, [alias.number for alias in unlinked if not alias.fresh and not alias.runs])
@@ -76,28 +81,32 @@ def _add_link(connection: Connection, alias: Known, runs: Runs, message: Incomin
     split = split_run(runs, message.stamp, message.identity)
     resumes = None
     if split is not None and not alias.fresh:
-        resumes = _next_link(connection, alias.number, split, message.stamp, stamp_of)
+        resumes = next_link(connection, alias.number, split.uid, message.stamp, stamp_of)
     return link(runs, message.stamp, message.identity, resumes)
 
 
-def _next_link(connection: Connection, alias: int, run: Run, after: Stamp, stamp_of: StampOf) -> Stamp | None:
-    """Find the first stored message after `after` that links the alias to the run's own uid again."""
-    rows = fetch(
-        connection,
-        "SELECT h.t, h.n FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
-        "WHERE h.identity = ? AND h.t >= ? AND m.alias = ? ORDER BY h.t LIMIT 100",
-        run.uid,
-        after[0],
-        alias,
+def next_link(connection: Connection, alias: int, uid: int, after: Stamp, stamp_of: StampOf) -> Stamp | None:
+    """Find the first stored message after `after` that links the alias to this uid."""
+    statement = (
+        "FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
+        "WHERE h.identity = ? AND m.alias = ? AND h.t"
     )
-    stamps = sorted(stamp_of(number) for _, number in rows)
-    return next((stamp for stamp in stamps if stamp > after), None)
+
+    def first_at(t: int) -> Stamp | None:
+        stamps = [stamp_of(row[0]) for row in fetch(connection, f"SELECT h.n {statement} = ?", uid, alias, t)]
+        return min((stamp for stamp in stamps if stamp > after), default=None)
+
+    found = first_at(after[0])
+    if found is not None:
+        return found
+    ((t,),) = fetch(connection, f"SELECT min(h.t) {statement} > ?", uid, alias, after[0])
+    return None if t is None else first_at(t)
 
 
 def _follow(connection: Connection, memory: Memory, alias: Known, runs: Runs, moved: Moved) -> None:
     """Find which stored messages of an alias change hands, and how they can follow."""
     changed = moves(alias.runs, runs, MAX_UIDS)
-    if not alias.runs:
+    if not alias.runs and alias.number not in moved.refolds:
         visitor = memory.profiles.get(alias.number)
         if visitor is None:
             return
@@ -105,10 +114,17 @@ def _follow(connection: Connection, memory: Memory, alias: Known, runs: Runs, mo
         if len(changed) == 1 and changed[0].new is not None and changed[0].from_t <= visitor.created:
             moved.joins[alias.number] = changed[0].new
             return
+    moved.refolds.update(changing_hands(connection, alias.number, changed))
+
+
+def changing_hands(connection: Connection, alias: int, changed: Iterable[Move]) -> set[int]:
+    """Give the profiles between which stored messages of an alias move."""
+    found = set()
     for move in changed:
-        if history.any_between(connection, alias.number, move.from_t, move.to_t):
-            moved.refolds.add(alias.number if move.old is None else move.old)
-            moved.refolds.add(alias.number if move.new is None else move.new)
+        if history.any_between(connection, alias, move.from_t, move.to_t):
+            found.add(alias if move.old is None else move.old)
+            found.add(alias if move.new is None else move.new)
+    return found
 
 
 def find_owners(memory: Memory, kept: Iterable[Incoming]) -> None:

@@ -1,19 +1,24 @@
 """Refolding: fold a profile afresh from its stored messages, where some of them were taken away (`semantics.md` 1).
 
 A late message needs none of this: the fold is a union (`core.profile`). A late link between two uids does, and channel
-activity whose sender becomes known.
+activity whose sender becomes known, and so does a message that is taken away (`process.removal`).
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
+from richpanel.core import order as order_rules
 from richpanel.core.identity import MAX_UIDS
+from richpanel.core.ids import hash64
+from richpanel.core.order import OrderState
 from richpanel.core.profile import Profile
 from richpanel.core.stamps import Stamp
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import Folding
 from richpanel.process.incoming import Incoming, open_item
+from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.store import history
 from richpanel.store import message_rows as messages
@@ -28,22 +33,22 @@ class Reader:
     """Opens stored messages again, as they were when they arrived."""
 
     def __init__(self, connection: Connection, definitions: Definitions, bodies: Bodies) -> None:
-        self._connection = connection
+        self.connection = connection
         self._blocked = definitions.account.blocked_ids
-        self._bodies = bodies
+        self.bodies = bodies
         self._sources = {source.number: source for source in definitions.sources.values()}
 
-    def open(self, numbers: list[int]) -> list[Incoming]:
+    def open(self, numbers: Iterable[int]) -> list[Incoming]:
         """Open messages by number."""
-        return [self._open(row) for row in messages.load(self._connection, numbers).values()]
+        return [self._open(row) for row in messages.load(self.connection, numbers).values()]
 
     def stamp(self, number: int) -> Stamp:
         """Give the stamp of a stored message."""
         return self.open([number])[0].stamp
 
     def _open(self, row: StoredMessage) -> Incoming:
-        meta = messages.meta(self._bodies, row.place, row.lead)
-        body = self._bodies(row.place, row.size)
+        meta = messages.meta(self.bodies, row.place, row.lead)
+        body = self.bodies(row.place, row.size)
         found = open_item(meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
         found.n = row.n
         found.identity = row.identity
@@ -83,3 +88,23 @@ def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, 
                     owners[(key, message.stamp)] = profile
     taken.reassign(owners, profiles)
     return before
+
+
+def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[OrderKey], *, since: int) -> None:
+    """Fold orders that lost an event afresh from what is stored before message `since`: the state has no old values.
+
+    The profiles that their events belong to must be up to date. Of events that an order with too many of them does not
+    list any more (`core.order.MAX_LISTED`) none comes back.
+    """
+    for order in taken.take(lost):
+        entries = {entry.stamp: entry for entry in order.state.entries}
+        hashes = [hash64(memory.secret, source, message_id) for _, message_id, source in entries]
+        found = memory.message_ids.find(reader.connection, hashes)
+        fresh = OrderState(order.key[1])
+        for message in reader.open(number for numbers in found.values() for number in numbers if number < since):
+            event = of_message(message)
+            if event is not None and message.stamp in entries:
+                profile = entries[message.stamp].profile
+                order_rules.add(fresh, message.event or "", event[1], message.stamp, profile)
+        order.state = fresh
+    orders.forget_events(reader.connection, [order.number for order in taken.take(lost)])

@@ -1,4 +1,8 @@
-"""Repeats: one message id counts once per source, for ever; of several the earliest arrival (`semantics.md` 1)."""
+"""Repeats: one message id counts once per source, for ever (`semantics.md` 1).
+
+Of several the one with the least (`receivedAt`, digest) counts, whichever is processed first: a server's clock may go
+back, imported records tell their own time, and two of one millisecond may come in different batches.
+"""
 
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -6,10 +10,11 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
+from richpanel.core.record import Meta
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Memory
 from richpanel.store import message_rows as stored
-from richpanel.store.message_rows import Bodies
+from richpanel.store.message_rows import Bodies, StoredMessage
 
 _NOT_CONTENT: Final = ("sentAt", "receivedAt", "_metadata")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -32,10 +37,11 @@ class Repeat(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """The messages that count, numbered, and the repeats."""
+    """The messages that count, numbered, the repeats, and the numbers of stored messages that do not count any more."""
 
     messages: list[Incoming]
     repeats: list[Repeat]
+    replaced: list[int]
 
 
 def digest(body: bytes) -> bytes:
@@ -56,37 +62,63 @@ def settle(connection: Connection, memory: Memory, arrived: list[Incoming], bodi
         if first is not message:
             counting[key], repeat = _order(first, message)
             within.append((key, repeat))
-    settled = Settled([], [])
+    settled = Settled([], [], [])
     found = memory.message_ids.find(connection, [message.hash for message in counting.values()])
     before = _stored_before(connection, bodies, found, counting) if found else {}
     for key, message in counting.items():
-        if key in before:
-            settled.repeats.append(_repeat(before[key], message))
-        else:
-            memory.last_message += 1
-            message.n = memory.last_message
-            settled.messages.append(message)
+        known = before.get(key)
+        if known is not None and not _counts_instead(message, known, bodies):
+            settled.repeats.append(_repeat(known.n, bodies(known.place, known.size), message))
+            continue
+        memory.last_message += 1
+        message.n = memory.last_message
+        settled.messages.append(message)
+        if known is not None:
+            _replace(connection, bodies, known, message, settled)
+            del before[key]
     for key, message in within:
-        counts = counting[key]
-        settled.repeats.append(_repeat(before.get(key, (counts.n, counts.body)), message))
+        known, counts = before.get(key), counting[key]
+        if known is None:
+            settled.repeats.append(_repeat(counts.n, counts.body, message))
+        else:
+            settled.repeats.append(_repeat(known.n, bodies(known.place, known.size), message))
     return settled
 
 
 def _stored_before(
     connection: Connection, bodies: Bodies, found: dict[int, list[int]], counting: dict[Key, Incoming]
-) -> dict[Key, tuple[int, bytes]]:
-    """Find the messages whose id is stored already: the number and body of the stored one, which counts.
-
-    One log hands out arrival times that never go back, so the stored one arrived first.
-    """
+) -> dict[Key, StoredMessage]:
+    """Find the messages whose id is stored already, as they are stored."""
     loaded = stored.load(connection, [number for known in found.values() for number in known])
-    before: dict[Key, tuple[int, bytes]] = {}
+    before: dict[Key, StoredMessage] = {}
     for key, message in counting.items():
         for number in found.get(message.hash, ()):
             row = loaded[number]
             if row.source == key[0] and stored.message_id(bodies, row) == key[1]:
-                before[key] = (number, bodies(row.place, row.size))  # Else two ids share a hash: both count.
+                before[key] = row  # Else two ids share a hash: both count.
     return before
+
+
+def _counts_instead(message: Incoming, known: StoredMessage, bodies: Bodies) -> bool:
+    """Tell whether a message counts instead of the stored one: a clock went back, or both came in one millisecond."""
+    if message.received != known.received:
+        return message.received < known.received
+    meta = stored.meta(bodies, known.place, known.lead)
+    return _content(message.body, message.t, message.meta) < _content(bodies(known.place, known.size), known.t, meta)
+
+
+def _replace(connection: Connection, bodies: Bodies, known: StoredMessage, message: Incoming, settled: Settled) -> None:
+    """Note that a stored message is a repeat now, and so are its own repeats, of the one that counts instead."""
+    settled.replaced.append(known.n)
+    moved = [
+        (message.n, int(_differ(message.body, bodies(place, size))), row)
+        for row, place, size in stored.repeats_of(connection, known.n)
+    ]
+    stored.move_repeats(connection, moved)
+    conflict = _differ(message.body, bodies(known.place, known.size))
+    settled.repeats.append(
+        Repeat(known.source, message.n, known.place, known.size, known.lead, known.received, conflict)
+    )
 
 
 def _differ(one: bytes, other: bytes) -> bool:
@@ -96,11 +128,19 @@ def _differ(one: bytes, other: bytes) -> bool:
 def _order(one: Incoming, other: Incoming) -> tuple[Incoming, Incoming]:
     if one.received != other.received:
         return (one, other) if one.received < other.received else (other, one)
-    return (one, other) if digest(one.body) <= digest(other.body) else (other, one)
+    if one.meta is other.meta and one.body == other.body:
+        return (one, other)
+    first = _content(one.body, one.t, one.meta) <= _content(other.body, other.t, other.meta)
+    return (one, other) if first else (other, one)
 
 
-def _repeat(counts: tuple[int, bytes], message: Incoming) -> Repeat:
+def _content(body: bytes, t: int, meta: Meta) -> tuple[object, ...]:
+    """Give what decides between messages of one millisecond: the digest, then all else that the state may follow."""
+    shared = (bytes(memoryview(meta.context)), bytes(memoryview(meta.integrations)), meta.type or "", meta.ip or "")
+    return (digest(body), t, body, *shared)
+
+
+def _repeat(number: int, body: bytes, message: Incoming) -> Repeat:
     """Note a repeat of the message that counts, given by its number and body."""
-    number, body = counts
     conflict = _differ(body, message.body)
     return Repeat(message.source.number, number, message.place, message.size, message.lead, message.received, conflict)

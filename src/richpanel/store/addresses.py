@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from richpanel.core.identity import EMAIL, MAX_UIDS, Runs, link
 from richpanel.core.stamps import Stamp
 from richpanel.store import history, schema
-from richpanel.store.bulk import LISTED, fetch, insert, listed
+from richpanel.store.bulk import LISTED, fetch, insert, listed, many
 
 IDENTIFIED, CARRIED, REMOVED, VISITOR_SET, VISITOR_REMOVED = range(5)
 """What a message did: an identify with a userId gave the address; a page or track call carried the email; an identify
@@ -35,6 +35,15 @@ class AddressRow(NamedTuple):
 def add(connection: Connection, rows: Sequence[AddressRow]) -> None:
     """Keep which messages carried an address, or removed the email."""
     insert(connection, schema.addresses, rows, replace=True)
+
+
+def remove(connection: Connection, uid: int, stamp: Stamp) -> set[int]:
+    """Forget what one message of a uid, or of a visitor's alias, said of addresses; give those that it carried."""
+    where = "uid = ? AND t = ? AND message_id = ? AND source = ?"
+    rows = fetch(connection, f"SELECT address FROM addresses WHERE {where}", uid, *stamp)
+    if rows:
+        many(connection, f"DELETE FROM addresses WHERE {where}", [(uid, *stamp)])
+    return {row[0] for row in rows} - {0}
 
 
 def of_uids(connection: Connection, uids: Iterable[int]) -> set[int]:

@@ -31,6 +31,11 @@ def add(connection: Connection, rows: Sequence[ActivityRow]) -> None:
     )
 
 
+def remove(connection: Connection, numbers: Iterable[int]) -> None:
+    """Take channel messages away."""
+    many(connection, "DELETE FROM channel_activity WHERE n = ?", [(number,) for number in numbers])
+
+
 def any_at_all(connection: Connection) -> bool:
     """Tell whether there is channel activity."""
     return bool(fetch(connection, "SELECT 1 FROM channel_activity LIMIT 1"))

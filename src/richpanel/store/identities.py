@@ -56,6 +56,12 @@ def set_runs(connection: Connection, changed: Sequence[tuple[int, Runs]]) -> Non
     many(connection, "INSERT OR IGNORE INTO ownership (uid, alias) VALUES (?, ?)", sorted(owned))
 
 
+def relink(connection: Connection, alias: int, runs: Runs) -> None:
+    """Store the runs of an alias that lost links, and let go of the uids that have no run of it any more."""
+    many(connection, "DELETE FROM ownership WHERE alias = ?", [(alias,)])
+    set_runs(connection, [(alias, runs)])
+
+
 def aliases(connection: Connection, uid: int) -> list[tuple[int, int, str, Runs]]:
     """Give the aliases in which a uid has a run: number, kind, value, runs."""
     rows = fetch(

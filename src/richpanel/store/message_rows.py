@@ -75,6 +75,30 @@ def add(connection: Connection, rows: Sequence[tuple[int | None, ...]]) -> None:
     insert(connection, schema.messages, rows)
 
 
+def remove(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
+    """Remove messages with what their traces say; give how many repeats of them went, by source number."""
+    gone = list(numbers)
+    rows = fetch(
+        connection,
+        "SELECT m.source, count(*) FROM duplicates d JOIN messages m ON m.n = d.n "
+        f"WHERE d.n IN {LISTED} GROUP BY m.source",
+        listed(gone),
+    )
+    for table in ("duplicates", "changes", "messages"):
+        many(connection, f"DELETE FROM {table} WHERE n = ?", [(number,) for number in gone])
+    return {row[0]: row[1] for row in rows}
+
+
+def repeats_of(connection: Connection, number: int) -> list[tuple[int, int, int]]:
+    """Give the repeats of a message: (row id, place, size)."""
+    return [tuple(row) for row in fetch(connection, "SELECT id, place, size FROM duplicates WHERE n = ?", number)]
+
+
+def move_repeats(connection: Connection, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Make repeats those of another message: (its number, conflict, row id)."""
+    many(connection, "UPDATE duplicates SET n = ?, conflict = ? WHERE id = ?", rows)
+
+
 def add_repeats(connection: Connection, rows: Sequence[tuple[int, int, int, int, int, int]]) -> None:
     """Add repeats: (number of the message that counts, place, size, lead, receivedAt, conflict)."""
     many(

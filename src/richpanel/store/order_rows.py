@@ -114,6 +114,11 @@ def remove(connection: Connection, numbers: Iterable[int]) -> None:
     many(connection, 'DELETE FROM order_profiles WHERE "order" = ?', gone)
 
 
+def forget_events(connection: Connection, numbers: Iterable[int]) -> None:
+    """Forget who took part in these orders; `save` notes it anew."""
+    many(connection, 'DELETE FROM order_profiles WHERE "order" = ?', [(number,) for number in numbers])
+
+
 def forget_profiles(connection: Connection, profiles: Iterable[int]) -> None:
     """Forget in which orders these profiles took part."""
     many(connection, "DELETE FROM order_profiles WHERE profile = ?", [(number,) for number in profiles])

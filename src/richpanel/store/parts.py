@@ -88,6 +88,11 @@ class MessageIds:
             hashes = np.fromiter((hashed for hashed, _ in added), np.int64, len(added))
             self._filters.setdefault(part, Filter()).add(hashes)
 
+    def remove(self, connection: Connection, rows: Iterable[tuple[int, int]]) -> None:
+        """Remove (hash, number of message). The filters keep saying "perhaps": they cannot forget."""
+        placed = [(number // PART, hashed, number) for hashed, number in rows]
+        many(connection, "DELETE FROM message_ids WHERE part = ? AND hash = ? AND n = ?", placed)
+
     def seal(self, connection: Connection, newest: int) -> None:
         """Store the filters of full parts, so that the next start need not read their ids; forget none of them."""
         open_part = newest // PART

@@ -1,0 +1,53 @@
+"""What the tables of the state say of each other: nothing may stand in one that the others know nothing of."""
+
+from collections import Counter
+from typing import Any
+
+from richpanel.core.identity import unpack
+from richpanel.core.order import unpack as unpack_order
+from tests.process.account import Account
+
+OF_MESSAGES = ("history", "message_ids", "changes", "duplicates", "channel_activity")
+DANGLING = {
+    **{table: f"SELECT n FROM {table} WHERE n NOT IN (SELECT n FROM messages)" for table in OF_MESSAGES},
+    "messages without an id": "SELECT n FROM messages WHERE n NOT IN (SELECT n FROM message_ids)",
+    "kept without a history": "SELECT n FROM messages WHERE outcome = 0 AND n NOT IN (SELECT n FROM history)",
+    "misplaced": "SELECT n FROM history h JOIN messages m USING (n) WHERE (h.t, h.identity) <> (m.t, m.identity)",
+    "activity": "SELECT n FROM channel_activity c JOIN messages m USING (n) WHERE c.identity <> m.identity",
+    "search": "SELECT rowid FROM search WHERE rowid NOT IN (SELECT id FROM profiles WHERE customer = 1)",
+    "customers not found": "SELECT id FROM profiles WHERE customer = 1 AND id NOT IN (SELECT rowid FROM search)",
+    "sessions": "SELECT profile FROM sessions WHERE profile NOT IN (SELECT id FROM profiles)",
+    "orders": "SELECT owner FROM orders WHERE owner NOT IN (SELECT id FROM profiles)",
+    "addresses": "SELECT t FROM addresses a WHERE NOT EXISTS "
+    "(SELECT 1 FROM messages m WHERE m.identity = a.uid AND m.t = a.t AND m.outcome = 0)",
+}
+"""Queries that must find nothing."""
+
+
+def leftovers(account: Account) -> dict[str, Any]:
+    """What stands somewhere and should not."""
+    found: dict[str, Any] = {name: account.rows(query) for name, query in DANGLING.items()}
+    runs = {
+        (run.uid, alias) for alias, packed in account.rows("SELECT id, runs FROM identities") for run in unpack(packed)
+    }
+    found["ownership"] = runs ^ set(account.rows("SELECT uid, alias FROM ownership"))
+    taken = {
+        (entry.profile, number)
+        for number, state in account.rows("SELECT id, state FROM orders")
+        for entry in unpack_order(state).entries
+    }
+    found["order_profiles"] = taken ^ set(account.rows('SELECT profile, "order" FROM order_profiles'))
+    found["counters"] = _miscounted(account)
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def _miscounted(account: Account) -> dict[Any, Any]:
+    """The counters that do not say how many messages and repeats there are."""
+    counted: Counter[tuple[int, str]] = Counter()
+    outcomes = ("kept", "unsupported", "filtered", "failed")
+    for source, outcome in account.rows("SELECT source, outcome FROM messages"):
+        counted[source, outcomes[outcome]] += 1
+    for (source,) in account.rows("SELECT m.source FROM duplicates d JOIN messages m USING (n)"):
+        counted[source, "duplicate"] += 1
+    said = {(source, what): count for source, what, count in account.rows("SELECT source, what, count FROM counters")}
+    return {key: (said.get(key, 0), counted[key]) for key in said.keys() | counted if said.get(key, 0) != counted[key]}
