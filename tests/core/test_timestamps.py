@@ -1,13 +1,16 @@
 """Event time: the corrections of Segment's spec, and what becomes of clocks that lie."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from richpanel.core.codes import Code
-from richpanel.core.timestamps import EventTime, event_time, iso, parse
+from richpanel.core.message import Message
+from richpanel.core.record import Meta
+from richpanel.core.timestamps import EventTime, call_time, event_time, iso, parse
 
 NOW = 1_790_000_000_000
 
@@ -132,3 +135,21 @@ def test_event_time_is_never_after_arrival_nor_before_1970(received: int, timest
     t, note = event_time(received, timestamp, sent_at)
     assert 0 <= t <= received
     assert t == received or note is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "call", "expected"),
+    [
+        ({}, {"timestamp": NOW - 5}, NOW - 5),
+        ({}, {"timestamp": NOW - 5, "sentAt": NOW - 1}, NOW - 4),
+        ({"sentAt": NOW - 2}, {"timestamp": NOW - 5, "sentAt": NOW - 1}, NOW - 3),
+        # A client whose clock begins in 1970: its times are milliseconds, and are not read twice.
+        ({"sentAt": 300_000}, {"timestamp": "1970-01-01T00:00:10Z"}, NOW - 290_000),
+        ({"door": "import", "sentAt": NOW - 2}, {"timestamp": NOW - 5, "sentAt": NOW - 1}, NOW - 5),
+        ({"door": "segment"}, {"originalTimestamp": NOW - 7}, NOW - 7),
+        ({"door": "segment"}, {"timestamp": NOW - 5, "originalTimestamp": NOW - 7}, NOW - 5),
+        ({"door": "tracking"}, {"originalTimestamp": NOW - 7}, NOW),
+    ],
+)
+def test_the_event_time_of_a_call(meta: dict[str, Any], call: dict[str, Any], expected: int) -> None:
+    assert call_time(Meta(NOW, "s", [], **meta), Message(**call)).t == expected

@@ -12,8 +12,9 @@ from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
 from richpanel.store import status
+from richpanel.store.timeline import list_timeline
 from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, at
-from tests.process.calls import identify, page, track
+from tests.process.calls import activity, call, identify, page, track
 from tests.process.dump import customer, dump, ids
 from tests.process.test_repeats import traced
 
@@ -143,6 +144,50 @@ def test_when_a_batch_was_sent_holds_for_its_items(account: Account) -> None:
     account.process()
     times = [entry["timestamp"] for entry in dump(account)[("uid", "u1")]["timeline"]]
     assert times == [iso(ARRIVAL - 9 * MINUTE), iso(ARRIVAL - 10 * MINUTE)]
+
+
+def test_the_clock_of_a_client_may_begin_in_1970(account: Account) -> None:
+    """And its times are the same when its messages are folded afresh."""
+    early = {**page(20, None, "a1"), "timestamp": "1970-01-01T00:00:10Z"}
+    account.write([Arrived([early], meta={"sentAt": "1970-01-01T00:05:00Z"}), Arrived([identify(0, "u1", "a1")])])
+    account.process()
+    account.send(identify(10, "u2", "a1"))
+    (entry,) = [entry for entry in customer(account, "u2")["timeline"] if entry["type"] == "page"]
+    assert entry["timestamp"] == iso(ARRIVAL - 290_000)
+    assert customer(account, "u2")["lastSeen"] == iso(ARRIVAL - 290_000)
+
+
+def test_keys_may_be_written_with_escapes(account: Account) -> None:
+    """As some encoders do with every underscore: JSON allows it."""
+    fields = {**track(0, "Product Viewed", "u1", richpanel_session_id="s", order_id="o"), "messageId": "m"}
+    escaped = (
+        bytes(raw(fields)).replace(b"session_id", rb"\u0073ession\u005fid").replace(b"order_id", rb"o\u0072der_id")
+    )
+    account.write([Arrived([escaped, identify(1, "u1"), track(2, "Order Completed", "u1", order_id="o")])])
+    account.process()
+    shown = customer(account, "u1")
+    assert [(entry["id"], entry["sessionId"]) for entry in shown["timeline"]][-1] == ("m", "s")
+    assert [entry["messageId"] for entry in shown["orders"][0]["events"]] == ["m", "track-2-u1"]
+    ((profile,),) = account.rows("SELECT id FROM profiles")
+    where = (account.reader.slice, account.settings, account.sources, profile)
+    listed = account.read(list_timeline, *where, cursor=None, limit=9)
+    assert msgspec.json.decode(listed.data[-1].properties) == {"order_id": "o"}
+
+
+def test_a_trace_says_what_was_not_taken_as_given(account: Account) -> None:
+    bad = track(0, "Order Completed", "u1", order_id="o", total="ten", email="none")
+    account.send({**bad, "timestamp": "soon", "messageId": "m", "anonymousId": "undefined"})
+    (found,) = traced(account, "m")
+    assert [(note["code"], note["fields"]) for note in found["notes"]] == [
+        ("timestamp_replaced", ["timestamp"]),
+        ("id_blocked", ["anonymousId"]),
+        ("email_ignored", ["properties.email"]),
+        ("amount_ignored", ["properties.total"]),
+    ]
+    account.send({**activity(1, uid="u1", email="none"), "messageId": "n"}, source="Channels", door="channel")
+    assert [note["code"] for note in traced(account, "n")[0]["notes"]] == ["email_ignored"]
+    account.send({**call("screen", 1, "u1", None), "messageId": "s", "timestamp": "soon"})
+    assert traced(account, "s")[0]["notes"] == []  # It is kept for nobody.
 
 
 def test_a_batchs_context_holds_for_its_items(account: Account) -> None:

@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from richpanel.core.codes import Code
+from richpanel.core.message import Message
+from richpanel.core.record import Meta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_SENT_AT = frozenset({"segment", "import"})
 _SECONDS_BELOW = 100_000_000_000  # A smaller number counts seconds, a larger one milliseconds.
 
 
@@ -40,10 +43,26 @@ def event_time(received_at: int, timestamp: object, sent_at: object = None) -> E
     `received_at` is ms UTC. An absent or unusable timestamp counts as `received_at`, and so does one after it; each is
     noted. Callers pass no `sent_at` for `/segment` and imports (`semantics.md` 1).
     """
-    given = parse(timestamp)
+    return _corrected(received_at, parse(timestamp), None if sent_at is None else parse(sent_at))
+
+
+def call_time(meta: Meta, message: Message) -> EventTime:
+    """Give the event time of a Segment call, by the rule of the door that it came in by.
+
+    `meta.sentAt` must be parsed: it is the same for all of a record, and parsing twice takes a number for seconds.
+    """
+    if meta.door in _NO_SENT_AT:
+        given = message.timestamp if message.timestamp is not None else message.originalTimestamp
+        return _corrected(meta.at, parse(given), None)
+    sent: int | None = meta.sentAt
+    if sent is None and message.sentAt is not None:
+        sent = parse(message.sentAt)
+    return _corrected(meta.at, parse(message.timestamp), sent)
+
+
+def _corrected(received_at: int, given: int | None, sent: int | None) -> EventTime:
     if given is None:
         return EventTime(received_at, Code.TIMESTAMP_REPLACED)
-    sent = None if sent_at is None else parse(sent_at)
     t = given if sent is None else received_at - (sent - given)
     if t > received_at:
         return EventTime(received_at, Code.TIMESTAMP_IN_FUTURE)

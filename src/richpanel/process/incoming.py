@@ -15,7 +15,7 @@ from richpanel.core.message import TYPES, Message, decode_message, reason_of_dec
 from richpanel.core.pipeline import look_inside
 from richpanel.core.record import Discard, Meta
 from richpanel.core.stamps import Stamp
-from richpanel.core.timestamps import event_time, parse
+from richpanel.core.timestamps import call_time, event_time, parse
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.process.definitions import Definitions
 from richpanel.store.account import AccountSettings
@@ -25,7 +25,6 @@ from richpanel.store.sources import SourceRow
 TYPE_NUMBERS: Final = {name: number for number, name in enumerate(TYPES)}
 IDENTIFY: Final = TYPE_NUMBERS["identify"]
 _EVENTS: Final = (TYPE_NUMBERS["track"], TYPE_NUMBERS["page"])
-_NO_SENT_AT: Final = frozenset({"segment", "import"})
 
 
 Spot = tuple[int, int, int]
@@ -165,7 +164,10 @@ def refuse(message: Incoming, code: Code) -> Refused:
 def open_item(
     meta: Meta, source: SourceRow, spot: Spot, body: bytes, blocked: frozenset[str] = BLOCKED_IDS
 ) -> Incoming:
-    """Decode one kept item of a record: channel activity, or a Segment call, with what is inside a page or track."""
+    """Decode one kept item of a record: channel activity, or a Segment call, with what is inside a page or track.
+
+    `meta.sentAt` must be parsed.
+    """
     found = Incoming(meta, source, spot, body)
     if meta.door == "channel":
         _open_activity(found)
@@ -180,12 +182,7 @@ def open_item(
     found.uid = clean_id(message.userId, blocked)
     found.anonymous = clean_id(message.anonymousId, blocked)
     found.event = message.event if kind == "track" else message.name
-    if meta.door in _NO_SENT_AT:
-        timestamp = message.timestamp if message.timestamp is not None else message.originalTimestamp
-        found.t = event_time(meta.at, timestamp).t
-    else:
-        sent_at = meta.sentAt if meta.sentAt is not None else message.sentAt
-        found.t = event_time(meta.at, message.timestamp, sent_at).t
+    found.t = call_time(meta, message).t
     found.stamp = (found.t, found.message_id, source.id)
     if found.kind in _EVENTS:
         found.inside = look_inside(message, meta.context, blocked)

@@ -26,7 +26,7 @@ def of_message(message: Incoming) -> tuple[str, dict[str, object]] | None:
     if message.kind != _TRACK or message.event is None or semantic(message.event) is None:
         return None
     raw = memoryview(message.message.properties).tobytes()
-    if b"rder" not in raw and order_event(message.event) is None:
+    if b"rder" not in raw and b"\\u" not in raw and order_event(message.event) is None:  # Keys may be escaped.
         return None
     properties = decode_exact(raw) if raw else None
     if not isinstance(properties, dict):

@@ -15,6 +15,7 @@ from richpanel.core.ids import hash64
 from richpanel.core.order import OrderState
 from richpanel.core.profile import Profile
 from richpanel.core.stamps import Stamp
+from richpanel.core.timestamps import parse
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import Folding
 from richpanel.process.incoming import Incoming, open_item
@@ -48,6 +49,7 @@ class Reader:
 
     def _open(self, row: StoredMessage) -> Incoming:
         meta = messages.meta(self.bodies, row.place, row.lead)
+        meta.sentAt = parse(meta.sentAt)
         body = self.bodies(row.place, row.size)
         found = open_item(meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
         found.n = row.n

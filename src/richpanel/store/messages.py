@@ -228,4 +228,4 @@ def trace(
 ) -> list[Trace]:
     """Give the trace of a message id, one per source that sent it."""
     hashes = {hash64(account.hash_key, row.id, message_id): row for row in sources.values() if source in (None, row.id)}
-    return read_traces(connection, bodies, sources, hashes, message_id)
+    return read_traces(connection, bodies, sources, hashes, message_id, blocked=account.blocked_ids)

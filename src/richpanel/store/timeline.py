@@ -151,12 +151,14 @@ def _split_session(raw: msgspec.Raw, blocked: frozenset[str]) -> tuple[str | Non
     """Take the session id out of properties: it is routing data (`semantics.md` 4)."""
     if is_absent(raw):
         return None, msgspec.Raw(b"{}")
-    if SESSION_KEY.encode() not in memoryview(raw).tobytes():
+    given_bytes = memoryview(raw).tobytes()
+    if SESSION_KEY.encode() not in given_bytes and b"\\u" not in given_bytes:  # A key may be written with escapes.
         return None, raw
     properties = _decode_properties(raw)
-    given = properties.pop(SESSION_KEY, None)
-    key = None if given is None else clean_id(msgspec.json.decode(given), blocked)
-    return key, msgspec.Raw(msgspec.json.encode(properties))
+    if SESSION_KEY not in properties:
+        return None, raw
+    given = properties.pop(SESSION_KEY)
+    return clean_id(msgspec.json.decode(given), blocked), msgspec.Raw(msgspec.json.encode(properties))
 
 
 def _channel_entry(row: StoredMessage, body: bytes, source: SourceRow) -> _Entry:

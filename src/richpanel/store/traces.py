@@ -1,18 +1,19 @@
 """Traces: everything that became of one message (mission.md, B3)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.core import identity
-from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.core import identity, notes
+from richpanel.core.channel import CHANNEL_TYPE, decode_activity
 from richpanel.core.codes import Code
 from richpanel.core.identity import ANONYMOUS
-from richpanel.core.message import TYPES
+from richpanel.core.message import TYPES, decode_message
+from richpanel.core.notes import Note
 from richpanel.core.routing import Decision
-from richpanel.core.timestamps import iso
+from richpanel.core.timestamps import iso, parse
 from richpanel.store import identities, message_rows, names
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.message_rows import Bodies, StoredMessage
@@ -51,6 +52,7 @@ class Trace(msgspec.Struct, rename="camel", kw_only=True):
     profile: MatchedProfile = MatchedProfile()
     changes: list[msgspec.Raw] = []
     decisions: list[Decision] = []
+    notes: list[Note] = []
     deliveries: list[Any] = []
     duplicates: list[Repeat] = []
     body: msgspec.Raw
@@ -62,19 +64,25 @@ def read_traces(
     sources: Mapping[int, SourceRow],
     hashes: Mapping[int, SourceRow],
     message_id: str,
+    *,
+    blocked: Collection[str],
 ) -> list[Trace]:
-    """Read the traces of the messages, and the discards, with this id under these hashes."""
+    """Read the traces of the messages, and the discards, with this id under these hashes.
+
+    `blocked` are the ids that stand for nobody.
+    """
     rows = fetch(
         connection,
         f"SELECT i.n FROM parts p CROSS JOIN message_ids i ON i.part = p.part WHERE i.hash IN {LISTED}",
         listed(hashes),
     )
     stored = message_rows.load(connection, [row[0] for row in rows])
-    found = [
-        _trace(connection, bodies, sources[row.source], row, message_id)
-        for row in stored.values()
-        if message_rows.message_id(bodies, row) == message_id
-    ]
+    found = []
+    for row in stored.values():
+        if message_rows.message_id(bodies, row) == message_id:
+            trace = _trace(connection, bodies, sources[row.source], row, message_id)
+            trace.notes = _notes(bodies, row, blocked) if row.outcome == 0 else []
+            found.append(trace)
     return found + _discards(connection, bodies, sources, hashes, message_id)
 
 
@@ -107,6 +115,17 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
         duplicates=repeats,
         body=_body(bodies, row),
     )
+
+
+def _notes(bodies: Bodies, row: StoredMessage, blocked: Collection[str]) -> list[Note]:
+    """Tell what of a kept message was not taken as given."""
+    meta, body = message_rows.meta(bodies, row.place, row.lead), bodies(row.place, row.size)
+    if row.type == CHANNEL_TYPE:
+        return notes.of_activity(decode_activity(body), meta)
+    meta.sentAt = parse(meta.sentAt)
+    message = decode_message(body)
+    message.type = TYPES[row.type]
+    return notes.of_call(message, meta, blocked)
 
 
 def _profile(connection: Connection, row: StoredMessage) -> MatchedProfile:
