@@ -1,6 +1,6 @@
 """Histories of a few people, as hypothesis makes them up: shared devices, late, repeated and simultaneous messages.
 
-A quarter of them are of everything; the others are of few ids and kinds of messages, so that these meet.
+Some are of everything; the others are of few ids and kinds of messages, so that these meet.
 """
 
 from collections.abc import Sequence
@@ -137,11 +137,10 @@ def one_by_one(
     arrivals: st.SearchStrategy[int] = NEXT_SECOND,
 ) -> st.SearchStrategy[list[Arrived]]:
     """A good many records of one call each."""
-    one: st.SearchStrategy[Arrived] = st.builds(
-        lambda item, source, at: Arrived([item], source, at), st.one_of(*calls), st.sampled_from(sources), arrivals
-    )
+    made = [st.builds(Arrived, call.map(lambda item: [item]), st.sampled_from(sources), arrivals) for call in calls]
     if letters is not None:
-        one |= st.builds(lambda item, at: Arrived([item], "Channels", at, door="channel"), letters, arrivals)
+        made.append(st.builds(lambda item, at: Arrived([item], "Channels", at, door="channel"), letters, arrivals))
+    one = st.one_of(*made)
     return st.lists(one, min_size=6, max_size=18)
 
 
@@ -174,9 +173,9 @@ def letters() -> st.SearchStrategy[list[Arrived]]:
     return one_by_one(*calls, letters=pool.activity("email", "anonymousId"))
 
 
-def repeats() -> st.SearchStrategy[list[Arrived]]:
+def repeated() -> st.SearchStrategy[list[Arrived]]:
     """Few ids of messages and a clock that goes back: what counts is taken out again, with all that it did."""
-    pool = Pool(UIDS[:2], DEVICES[:2], 8)
+    pool = Pool(UIDS[:2], DEVICES[:2], 5)
     pool.shared["timestamp"] |= st.none()
     fields = {**traits, "email": st.sampled_from((*EMAILS[:2], None))}
     calls = (pool.identify("integrations", given=fields), pool.page(), pool.order(), pool.order(numbers=("o1",)))
@@ -191,6 +190,44 @@ def replaced_links() -> st.SearchStrategy[list[Arrived]]:
     return one_by_one(*calls, letters=pool.activity("anonymousId"), arrivals=CLOCK_STEPS)
 
 
-histories = st.one_of(everything(), shared_devices(), orders(), letters(), repeats(), replaced_links())
+def late_links() -> st.SearchStrategy[list[Arrived]]:
+    """Two people log in on one device again and again, at few instants; their links arrive in any order."""
+    pool, anonymous = Pool(UIDS[:2], DEVICES[:1], 99), Pool(UIDS[:2], DEVICES[:1], 99)
+    pool.shared["timestamp"] = anonymous.shared["timestamp"] = st.integers(0, 5).map(lambda steps: at(steps * 10))
+    anonymous.who = st.just({"anonymousId": DEVICES[0]})
+    pool.who = st.sampled_from(UIDS[:2]).map(lambda uid: {"userId": uid, "anonymousId": DEVICES[0]})
+    logins = pool.identify(given={"email": st.just(EMAILS[0])})
+    calls = (logins, logins, logins, anonymous.page(given={}), anonymous.order(numbers=("o1",)), anonymous.identify())
+    return one_by_one(*calls, letters=pool.activity("email", "anonymousId"))
+
+
+def refunds() -> st.SearchStrategy[list[Arrived]]:
+    """Two shops that number their orders alike; orders are placed, corrected and refunded by several people."""
+    pool = Pool(UIDS[:2], DEVICES[:1], 40)
+    fields = some(of_an_order, order_id=st.just("o1"))
+    events = st.sampled_from(("Order Completed", "Order Updated", "Order Refunded"))
+    calls = (pool.call("track", event=events, properties=fields), pool.identify(given={}))
+    return one_by_one(*calls, sources=("Website", "Outlet"), arrivals=CLOCK_STEPS)
+
+
+def visits() -> st.SearchStrategy[list[Arrived]]:
+    """One visitor's sessions, given and generated, that late events join; an identify may make them somebody's."""
+    pool = Pool(UIDS[:1], DEVICES[:1], 99)
+    session = {"richpanel_session_id": st.sampled_from(("s1", "s2"))}
+    return one_by_one(pool.page("context", given=session), pool.track("context"), pool.identify(), sources=SOURCES[:3])
+
+
+def letters_of_known() -> st.SearchStrategy[list[Arrived]]:
+    """Letters whose senders become known, change their addresses, and are somebody else's after a correction."""
+    pool = Pool(UIDS[:2], DEVICES[:2], 12)
+    given = {"email": st.sampled_from((*EMAILS[:2], None)), "phone": st.sampled_from(PHONES)}
+    calls = (pool.identify(given=given), pool.page(given={"email": st.sampled_from(EMAILS[:2])}))
+    return one_by_one(*calls, letters=pool.activity("email", "phone", "anonymousId"), arrivals=CLOCK_STEPS)
+
+
+replacing = st.one_of(repeated(), replaced_links(), refunds(), letters_of_known())
+"""Those in which a clock goes back."""
+moving = st.one_of(shared_devices(), orders(), letters(), late_links(), visits())
+histories = st.one_of(everything(), moving, replacing)
 plans = st.lists(st.tuples(st.sampled_from(BATCHES), st.booleans()), min_size=1, max_size=6)
 """How the log is applied: the bytes of each batch, and whether the worker starts anew after it."""

@@ -1,0 +1,92 @@
+"""The law test finds what it is there to find: each rule of the code is broken on purpose, and the property fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from richpanel.core import order, pipeline, session, traits
+from richpanel.core.session import Book
+from richpanel.process import batch, people, removal, repeats
+from richpanel.process.channels import Resolver
+from richpanel.process.orders import Orders
+from richpanel.store import addresses, message_rows
+from richpanel.store.parts import MessageIds
+from tests.process.account import Arrived
+from tests.process.histories import histories, late_links, letters_of_known, plans, repeated, replaced_links, replacing
+from tests.process.test_law import check, law
+
+EXAMPLES = 600
+"""How many histories may be needed at the most; the first few dozen are enough for most."""
+Histories = SearchStrategy[list[Arrived]]
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """Instead of a step: nothing."""
+
+
+def giving(value: Any) -> Callable[..., Any]:
+    """Instead of a step: always the same answer."""
+    return lambda *_, **__: value
+
+
+def arrival_decides(known: dict[str, Any], given: dict[str, Any], stamp: Any) -> list[str]:
+    """Traits of one instant are those of the message that was processed last."""
+    found = {key: value for key, value in given.items() if key not in known or known[key][1][0] <= stamp[0]}
+    known.update({key: (value, stamp) for key, value in found.items()})
+    return list(found)
+
+
+class Bug(NamedTuple):
+    """Where a rule stands, its name, and what is done instead."""
+
+    place: Any
+    name: str
+    instead: Callable[..., Any]
+    among: Histories = histories
+
+
+BUGS = {
+    "the order's tie-break is dropped": Bug(traits, "apply", arrival_decides),
+    "late messages are folded without a refold": Bug(batch, "refold", giving({})),
+    "a duplicate is forgotten": Bug(MessageIds, "find", giving({})),
+    "the stored duplicate always counts": Bug(repeats, "_counts_instead", giving(False), replacing),
+    "the later duplicate counts": Bug(repeats, "_counts_instead", lambda new, old, _: new.received >= old.received),
+    "of a batch's duplicates the last counts": Bug(repeats, "_order", lambda one, other: (other, one)),
+    "the repeats of what is replaced are lost": Bug(message_rows, "repeats_of", giving([]), repeated()),
+    "orders do not follow a refold": Bug(Orders, "reassign", nothing),
+    "orders do not follow a visitor": Bug(Orders, "hand_over", nothing),
+    "orders do not follow who becomes a customer": Bug(Orders, "take_of", nothing),
+    "orders keep what was taken away": Bug(batch, "refold_orders", nothing, replacing),
+    "orders keep what is replaced": Bug(order, "_settle", nothing),
+    "the email's history is ignored": Bug(addresses._Emails, "has_one", giving(True)),
+    "a carried email makes one": Bug(traits, "email", lambda one, other: (other or one or (None,))[0]),
+    "addresses keep what was taken away": Bug(addresses, "remove", giving(set()), letters_of_known()),
+    "links stay when they are taken away": Bug(removal, "_unlink", giving(set()), replaced_links()),
+    "a run that is split does not resume": Bug(people, "next_link", giving(None), late_links()),
+    "a run that loses its link does not resume": Bug(removal, "next_link", giving(None), replaced_links()),
+    "a late link moves nothing": Bug(people, "moves", giving([])),
+    "a shared device is its first person's": Bug(people, "owner", lambda runs, _: runs[0].uid),
+    "letters stay with whom they came to": Bug(Resolver, "follow", giving([])),
+    "sessions do not join": Bug(Book, "_join", nothing),
+    "the last page is the one that came last": Bug(session, "newest", lambda one, other: other or one),
+    "pages and tracks change no email": Bug(pipeline, "_carry_email", giving([])),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_law_fails_where(template: Path, name: str) -> None:
+    bug = BUGS[name]
+
+    @settings(law(EXAMPLES), derandomize=True, database=None, phases=[Phase.generate], report_multiple_bugs=False)
+    @given(records=bug.among, plan=plans)
+    def holds(records: list[Arrived], plan: list[tuple[int, bool]]) -> None:
+        check(template, records, plan)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bug.place, bug.name, bug.instead)
+        with pytest.raises((AssertionError, KeyError)):
+            holds()
