@@ -37,7 +37,8 @@ fmt: $(VENV)/.dev ## put the code into the house's format
 bench: $(VENV)/.tests ## measure the targets, each with its reference in the same run
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.tests ## the long measurements: growth to 5 M events
+soak: $(VENV)/.tests ## the long ones: a hundred kills, a minute of overload, growth to 5 M events
+	$(BIN)/python -m pytest -m soak -s tests
 	$(BIN)/python -m bench soak $(ARGS)
 
 lock: $(VENV)/.dev ## write the lock files anew from requirements/*.in (ARGS="--upgrade" takes newer releases)
