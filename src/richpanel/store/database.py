@@ -17,6 +17,7 @@ from richpanel.store.driver import sqlite3
 Branch = Literal["account", "state"]
 SQLITE_VERSION: Final[str] = sqlite3.sqlite_version
 _AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
+_ACCOUNT: Final = "account.db"
 
 
 def sqlite_url(directory: Path, branch: Branch) -> str:
@@ -25,7 +26,10 @@ def sqlite_url(directory: Path, branch: Branch) -> str:
 
 
 def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_seconds: float = 10.0) -> Engine:
-    """Open a database. SQLite: WAL, `synchronous=NORMAL` (the log is the promise), foreign keys on, explicit BEGIN.
+    """Open a database. SQLite: WAL, foreign keys on, explicit BEGIN.
+
+    A commit of definitions is on disk when it returns (`synchronous=FULL`). One of the state need not be (`NORMAL`):
+    what a power cut takes of it is folded again from the log, which is the promise.
 
     `read_only` connections refuse every write. `cache_mib` is the page cache of each connection.
     """
@@ -39,12 +43,14 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
     )
 
+    synchronous = "FULL" if Path(engine.url.database or "").name == _ACCOUNT else "NORMAL"
+
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # We say BEGIN ourselves: the driver's own timing is a legacy.
         for pragma in (
             "journal_mode = WAL",
-            "synchronous = NORMAL",
+            f"synchronous = {synchronous}",
             "foreign_keys = ON",
             "temp_store = MEMORY",
             f"cache_size = -{cache_mib * 1024}",
