@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,6 +247,27 @@ async def test_a_full_disk_refuses_and_recovers_by_itself(tiny_disk) -> None:
     assert read_all(directory) == kept
     assert (await reopen(directory)).cut == 0
     assert read_all(directory) == kept
+
+
+async def test_a_full_disk_is_asked_again_though_nobody_appends(tiny_disk) -> None:
+    """Who is told to come back later may look whether we are ready first: that has to come true without an append."""
+    filler = tiny_disk / "filler"
+    filler.write_bytes(bytes(500_000))
+    writer = SegmentWriter.open(tiny_disk / "log", segment_bytes=1 << 20)
+    kept: list[bytes] = []
+    with pytest.raises(LogFull):
+        await append_until_refused(writer, kept)
+    await asyncio.sleep(1.5)
+    assert "No space left" in str(writer.refusal)
+    filler.unlink()
+    deadline = time.monotonic() + 10
+    while writer.refusal is not None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    [segment] = (tiny_disk / "log").glob("*.log")
+    assert segment.stat().st_size == writer.durable
+    await writer.close()
+    assert read_all(tiny_disk / "log") == kept
 
 
 LIMITED = """

@@ -17,6 +17,9 @@ log must not push the databases out of memory, and writing into pages just given
 of the CPU of writing into ever new ones (docs/decisions/0002)."""
 
 
+_PROBE: Final = 64 << 10
+
+
 class ActiveSegment:
     """A file whose first `size` bytes are safe on disk. A write that fails leaves that as it was."""
 
@@ -65,6 +68,20 @@ class ActiveSegment:
         self.size += size
         if self.size - self._cached_from >= _CACHED * 5 // 4:
             self._uncache()
+
+    def probe(self) -> None:
+        """Find out whether the disk would take something, and leave nothing behind. Raises as `write`.
+
+        Zeroes are never a record, so that a crash in between leaves nothing that could be read.
+        """
+        if self._doubtful:
+            self._repair()
+        self._doubtful = True
+        try:
+            self._append([bytes(_PROBE)], _PROBE)
+            os.fdatasync(self._fd)
+        finally:
+            self._repair()
 
     def _append(self, buffers: Sequence[bytes], size: int) -> None:
         place, end = self.size, self.size + size

@@ -22,7 +22,7 @@ class Append(NamedTuple):
     cost: int
     """What it counts towards the bytes that may wait."""
     size: int
-    """Header and payload, in bytes."""
+    """Header and payload, in bytes; 0 asks only whether the disk takes something."""
     buffers: Sequence[bytes]
     """Header, then the payload in its parts."""
 
@@ -107,7 +107,10 @@ class Committer:
         try:
             if self._active.size >= self._segment_bytes:
                 self._active = self._active.next()
-            self._active.write([buffer for append in group for buffer in append.buffers], sum(a.size for a in group))
+            if size := sum(append.size for append in group):
+                self._active.write([buffer for append in group for buffer in append.buffers], size)
+            else:
+                self._active.probe()
         except (OSError, LogDamaged, MemoryError) as error:
             return Committed(group, start, f"the log takes nothing: {error}")
         self.end = self._active.end

@@ -27,6 +27,7 @@ _WAITING_OVERHEAD: Final = 1024
 """What a waiting append counts for beside its payload: its future, its task and the request behind it."""
 _PAUSE_AFTER_FAILURE: Final = 0.25
 """Seconds in which appends are refused at once after a write has failed, so that a full disk costs no CPU."""
+_PROBE_SECONDS: Final = 1.0
 _OPEN_FILES: Final = 64
 
 
@@ -47,6 +48,7 @@ class SegmentWriter:
         self._ended: asyncio.Future[None] | None = None
         self._refusal: str | None = None
         self._refuse_until = 0.0
+        self._probing: asyncio.TimerHandle | None = None
 
     @classmethod
     def open(
@@ -147,6 +149,8 @@ class SegmentWriter:
         self._refusal = committed.error
         if committed.error is not None:
             self._refuse_until = monotonic() + _PAUSE_AFTER_FAILURE
+            if self._probing is None:
+                self._probing = self._loop.call_later(_PROBE_SECONDS, self._probe)
         position = committed.start
         for append in committed.appends:
             position += append.size
@@ -157,6 +161,14 @@ class SegmentWriter:
                 append.future.set_result(position)
             else:
                 append.future.set_exception(LogFull(committed.error))
+
+    def _probe(self) -> None:
+        """Ask whether the disk takes something again: where nobody sends while we are not ready, nobody else would."""
+        self._probing = None
+        if self._refusal is not None and self._ended is None:
+            future: asyncio.Future[int] = self._loop.create_future()
+            future.add_done_callback(lambda done: done.exception())
+            self._committer.submit([Append(future, 0, 0, ())])
 
     def _end(self) -> None:
         left = self._committer.join() + self._turn
