@@ -1,11 +1,15 @@
 """What `richpanel doctor` looks at: this machine, the settings, and each thing in the data directory."""
 
+import http.client
+import json
 import os
 import platform
 import shutil
 import socket
 import stat
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -13,10 +17,11 @@ from typing import Final, Literal, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from richpanel.commands.running import log_owner, running_server
+from richpanel.commands.delivery import connect
+from richpanel.commands.running import Running, log_owner, running_server
 from richpanel.config import PREFIX, Settings, browser_package, lmtp_place, table, variable
 from richpanel.log.contract import LogDamaged, LogGone
-from richpanel.log.files import segment_bases
+from richpanel.log.files import TORN, segment_bases
 from richpanel.log.segments import SegmentReader
 from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.database import SQLITE_VERSION, Branch, open_engine, reading
@@ -24,6 +29,7 @@ from richpanel.store.directory import DataDirectory
 from richpanel.store.revisions import newest
 from richpanel.store.secrets import KEY_FILE, SecretKeyError, open_secrets
 from richpanel.store.status import processed
+from richpanel.web.health import clock_note
 
 State = Literal["ok", "note", "problem"]
 _LITTLE_SPACE: Final = 1 << 30
@@ -84,7 +90,7 @@ def files(settings: Settings) -> Iterator[Check]:
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         yield Check("data directory", "problem", f"{path.absolute()} cannot be written by this user")
         return
-    yield Check("data directory", "ok", str(path.absolute()))
+    yield _writable(path)
     for name in (KEY_FILE, "account.db", "state.db", "demo.json"):
         if (path / name).exists() and (mode := stat.S_IMODE((path / name).stat().st_mode)) & 0o077:
             yield Check("permissions", "problem", f"{name} can be read by others ({mode:o}): chmod 600 {path / name}")
@@ -94,6 +100,19 @@ def files(settings: Settings) -> Iterator[Check]:
         yield Check("disk", "problem", f"{amount}: the log will soon refuse messages (429); make room")
     else:
         yield Check("disk", "note" if free < _LITTLE_SPACE else "ok", amount)
+
+
+def _writable(path: Path) -> Check:
+    """Write something and let it go again: a disk can be full or read-only whatever the permissions say."""
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        todo = "messages are refused (429) and nothing is processed until that is over"
+        return Check("data directory", "problem", f"{path.absolute()} takes nothing: {error.strerror}; {todo}")
+    return Check("data directory", "ok", str(path.absolute()))
 
 
 def databases(directory: DataDirectory, secret_key: str | None, *, deep: bool) -> Iterator[Check]:
@@ -139,6 +158,7 @@ def log(directory: DataDirectory, *, deep: bool, show: Callable[[int, int], None
     owner, running = log_owner(directory.path), running_server(directory.path)
     if running is not None:
         yield Check("server", "ok", f"runs at {running.url} (process {running.pid})")
+        yield from _readiness(running)
     elif owner is not None:
         yield Check("server", "note", f"process {owner} owns the log: a server that is starting, or an import")
     else:
@@ -147,7 +167,13 @@ def log(directory: DataDirectory, *, deep: bool, show: Callable[[int, int], None
     bases = segment_bases(directory.log)
     last = reader.durable()
     yield Check("log", "ok", f"{len(bases)} files, positions {reader.first():,} to {last:,}")
-    yield _processing(directory, last)
+    if torn := list((directory.log / TORN).glob("*")):
+        size = sum(path.stat().st_size for path in torn)
+        told = (
+            f"{size:,} bytes that crashes left half-written are kept in {directory.log / TORN}: no message is missing"
+        )
+        yield Check("torn tail", "note", f"{told}, delete them when you like")
+    yield from _processing(directory, last)
     if deep:
         yield _records(reader, last, show)
     reader.close()
@@ -186,22 +212,40 @@ def _greeting(place: tuple[str, int] | Path) -> str:
         return talking.recv(512).decode("ascii", "replace").strip()
 
 
-def _processing(directory: DataDirectory, last: int) -> Check:
+def _readiness(running: Running) -> Iterator[Check]:
+    """Ask the server what keeps it from its work."""
+    connection = connect(running, seconds=10.0)
+    try:
+        connection.request("GET", "/ready")
+        told = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        yield Check("ready", "problem", f"the server does not answer: {error}")
+        return
+    finally:
+        connection.close()
+    for reason in told["reasons"]:
+        yield Check("ready", "problem", reason)
+    for note in told.get("notes", ()):
+        yield Check("ready", "note", note)
+
+
+def _processing(directory: DataDirectory, last: int) -> Iterator[Check]:
     engine = open_engine(directory.state_url, read_only=True, cache_mib=1)
     try:
         with reading(engine) as connection:
-            position = processed(connection).position
+            progress = processed(connection)
     except DatabaseError as error:
-        return Check("processing", "problem", f"its position cannot be read: {error.orig}")
+        yield Check("processing", "problem", f"its position cannot be read: {error.orig}")
+        return
     finally:
         engine.dispose()
+    position, name = progress.position, "processing"
     if position > last:
-        return Check(
-            "processing", "problem", f"is at {position:,}, behind the log's end {last:,}: the log lost records"
-        )
-    return Check(
-        "processing", "ok", "has applied all" if position == last else f"{last - position:,} bytes wait for it"
-    )
+        yield Check(name, "problem", f"is at {position:,}, behind the log's end {last:,}: the log lost records")
+    else:
+        yield Check(name, "ok", "has applied all" if position == last else f"{last - position:,} bytes wait for it")
+    if (note := clock_note(progress.received_at, int(time.time() * 1000))) is not None:
+        yield Check("clock", "note", note)
 
 
 def _records(reader: SegmentReader, last: int, show: Callable[[int, int], None]) -> Check:

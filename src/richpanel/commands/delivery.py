@@ -95,7 +95,7 @@ class ThroughServer:
 
     def _post(self, body: bytes) -> tuple[int, str, float]:
         if self._connection is None:
-            self._connection = _connect(self._running)
+            self._connection = connect(self._running)
         self._connection.request("POST", "/v1/import", body, self._headers)
         response = self._connection.getresponse()
         text = response.read()
@@ -106,16 +106,17 @@ class ThroughServer:
             return response.status, text[:200].decode(errors="replace"), wait
 
 
-def _connect(running: Running) -> http.client.HTTPConnection:
+def connect(running: Running, *, seconds: float = 60.0) -> http.client.HTTPConnection:
+    """Give a connection to the running server, which is opened with the first request."""
     parts = urlsplit(running.url)
     host, port = parts.hostname or "127.0.0.1", parts.port
     if parts.scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=60)
+        return http.client.HTTPConnection(host, port, timeout=seconds)
     context = ssl.create_default_context(cafile=running.tls_cert)
     context.check_hostname = (
         False  # We speak to our own server by its address; the certificate is the one it was given.
     )
-    return http.client.HTTPSConnection(host, port, timeout=60, context=context)
+    return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
 
 
 class IntoLog:

@@ -41,7 +41,7 @@ def forget(directory: Path) -> None:
 def log_owner(directory: Path) -> int | None:
     """Give the process id of the log's owner, None where nobody owns it; 0 where it has not said who it is."""
     try:
-        lock = os.open(directory / "log" / "lock", os.O_RDWR)
+        lock = os.open(directory / "log" / "lock", os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

@@ -26,6 +26,8 @@ _ROLES: Final = {
     "web": ("front", "web"),
     "process": ("process",),
 }
+_PROBE_BYTES: Final = 65_536
+"""A directory that does not take so much is no place to start in: databases and log would fail one after the other."""
 
 
 def _options() -> type:
@@ -129,8 +131,10 @@ def _make_directory(path: Path) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / f".writable-{secrets.token_hex(4)}"
-        probe.touch()
-        probe.unlink()
+        try:
+            probe.write_bytes(bytes(_PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise ServerFailedError(f"cannot write to the data directory {path}: {error.strerror}") from None
     return path

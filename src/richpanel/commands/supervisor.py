@@ -187,6 +187,8 @@ class Supervisor:
             child.fatal = str(word["fatal"])
         if "figures" in word:
             self.tell("front", {"figures": word["figures"]})
+        if "stalled" in word:
+            self.tell("front", {"stalled": word["stalled"]})
 
     def _on_end(self, child: Child) -> None:
         """A role has ended by itself: start it again after a pause, or give up where that is hopeless."""

@@ -26,6 +26,16 @@ class Recovery:
     missing: int = 0
     """Positions published as safe that are no longer there: the disk broke its promise. Never given out again."""
 
+    def told(self) -> str | None:
+        """Tell what a person should know of it, if there is anything."""
+        parts = []
+        if self.cut:
+            kept = f"kept in {self.saved}" if self.saved is not None else "of which nothing is worth keeping"
+            parts.append(f"{self.cut:,} bytes behind the log's last whole record were cut at this start, {kept}")
+        if self.missing:
+            parts.append(f"{self.missing:,} bytes that were safe on the disk are no longer there")
+        return "; ".join(parts) or None
+
 
 def intact_end(fd: int, start: int, end: int) -> int:
     """Return the offset behind the last whole record of `fd[start:end]`, where `start` is a record's first byte."""

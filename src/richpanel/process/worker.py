@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine, Transaction
 from sqlalchemy.exc import OperationalError
 
-from richpanel.log.contract import LogReader
+from richpanel.log.contract import LogDamaged, LogReader
 from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.incoming import Opened, open_batch
@@ -34,16 +34,27 @@ _COLLECT_EVERY: Final = 32
 
 _log: structlog.stdlib.BoundLogger = get_logger("process")
 OnBatch = Callable[[Applied, float], None]
+OnStall = Callable[[str | None], None]
 
 
 class Worker:
     """Applies the log to the state, batch by batch. While the disk takes one, the next is opened."""
 
-    def __init__(self, reader: LogReader, state: Engine, definitions: Watch, on_batch: OnBatch | None = None) -> None:
+    def __init__(
+        self,
+        reader: LogReader,
+        state: Engine,
+        definitions: Watch,
+        on_batch: OnBatch | None = None,
+        *,
+        on_stall: OnStall | None = None,
+    ) -> None:
+        """Hear of each batch with the seconds it took, and of each failure why nothing goes on: None once it does."""
         self._reader = reader
         self._state = state
         self._definitions = definitions
         self._on_batch = on_batch
+        self._on_stall = on_stall or (lambda _reason: None)
         self._checkpoints = Checkpoints(state)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._batches = 0
@@ -109,13 +120,22 @@ class Worker:
             gc.collect(1)
 
     def run(self, stop: threading.Event) -> None:
-        """Apply batches until told to stop; a database that is busy or full is tried again, nothing is skipped."""
-        idle = 0
+        """Apply batches until told to stop.
+
+        What cannot be read or written just now, a database that is busy or full or a disk that fails, is tried again
+        and again; nothing is skipped.
+        """
+        idle, goes = 0, False
         while not stop.is_set():
             try:
                 idle = idle + 1 if self.step() is None else 0
+                if not goes:
+                    self._on_stall(None)
+                    goes = True
                 if idle:
                     stop.wait(IDLE_SECONDS[idle > _PATIENCE])
-            except OperationalError as error:
-                _log.error("batch_failed", error=str(error.orig), retry_in_seconds=RETRY_SECONDS)
+            except (OperationalError, LogDamaged, OSError) as error:
+                goes, reason = False, str(error.orig if isinstance(error, OperationalError) else error)
+                self._on_stall(reason)
+                _log.error("batch_failed", error=reason, retry_in_seconds=RETRY_SECONDS)
                 stop.wait(RETRY_SECONDS)

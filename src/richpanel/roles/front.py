@@ -97,6 +97,7 @@ def _health(glance: Glance, writer: SegmentWriter | None, reader: SegmentReader,
         refusal=lambda: writer.refusal if writer else None,
         waiting=lambda: writer.waiting if writer else 0,
         now=now_ms,
+        recovered=writer.recovered.told() if writer else None,
     )
 
 
@@ -113,11 +114,13 @@ def _tls(settings: Settings) -> tuple[str, str] | None:
 
 
 def _hear(health: Health, relay: Relay | None, word: dict[str, Any]) -> None:
-    """Take the parent's news: which roles are ready, and what the processing has counted."""
+    """Take the parent's news: which roles are ready, whether the processing gets on, and what it has counted."""
     if "ready" in word:
         health.missing = [role for role, ready in word["ready"].items() if not ready]
         if relay is not None:
             relay.up = "web" not in health.missing
+    if "stalled" in word:
+        health.stalled = word["stalled"]
     if "restarted" in word:
         telemetry.RESTARTS.add(1, word["restarted"])
     telemetry.take_over(word.get("figures") or {})

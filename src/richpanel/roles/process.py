@@ -38,7 +38,8 @@ def run(settings: Settings, parent: Parent) -> None:
         account = open_engine(directory.account_url, read_only=True, cache_mib=1)
         state = open_engine(directory.state_url, cache_mib=CACHE_MIB)
         reader = SegmentReader(directory.log)
-        worker = Worker(reader, state, Watch(account), _Report(parent).on_batch)
+        report = _Report(parent)
+        worker = Worker(reader, state, Watch(account), report.on_batch, on_stall=report.on_stall)
         parent.say(ready=True)
         worker.run(stop)
         worker.close()
@@ -48,7 +49,7 @@ def run(settings: Settings, parent: Parent) -> None:
 
 
 class _Report:
-    """Tells the parent what was counted, once a second at the most."""
+    """Tells the parent what was counted, once a second at the most, and why nothing goes on where that is so."""
 
     def __init__(self, parent: Parent) -> None:
         self._parent = parent
@@ -60,6 +61,9 @@ class _Report:
         if monotonic() - self._told > _REPORT_SECONDS:
             self._told = monotonic()
             self._parent.say(figures=telemetry.snapshot())
+
+    def on_stall(self, reason: str | None) -> None:
+        self._parent.say(stalled=reason)
 
 
 @contextmanager

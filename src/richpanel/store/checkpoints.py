@@ -5,10 +5,12 @@ batch is folded; what that batch added meanwhile is copied at its end, so that t
 """
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 START_BYTES: Final = 48 << 20
 """The write-ahead log is copied back once it is this long; a page written often meanwhile is copied once."""
@@ -37,5 +39,7 @@ class Checkpoints:
             self._running.start()
 
     def _copy(self) -> None:
-        with self._engine.connect() as connection:
+        """Copy what can be copied. A disk that is full or fails loses nothing by it: the next commit says so."""
+        failures = (DBAPIError, self._engine.dialect.loaded_dbapi.Error)
+        with suppress(*failures), self._engine.connect() as connection:
             connection.connection.driver_connection.execute(_COPY)  # type: ignore[union-attr]  # outside a transaction

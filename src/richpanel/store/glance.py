@@ -74,6 +74,11 @@ class Glance:
         found = self._state.ask("SELECT position, messages FROM progress WHERE id = 1")
         return found[0] if found else (0, 0)
 
+    def received_at(self) -> int:
+        """Tell when the newest message that is applied arrived, ms UTC; 0 before the first."""
+        found = self._state.ask("SELECT received_at FROM progress WHERE id = 1")
+        return int(found[0][0]) if found else 0
+
     def counts(self) -> list[tuple[int, str, int]]:
         """Count what became of messages: source number, outcome, number (`store.status.source_counts`)."""
         return self._state.ask("SELECT source, what, count FROM counters")

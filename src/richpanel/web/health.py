@@ -20,6 +20,8 @@ PATHS: Final = ("/health", "/ready", "/metrics")
 LATE_SECONDS: Final = 300.0
 """A processing that is further behind than this is not doing its work; a bulk load may put it minutes behind."""
 _ROLES: Final = {"process": "processing", "web": "pages'"}
+CLOCK_SECONDS: Final = 5.0
+"""So far may the clock go back without a word: it is being set right by a little now and then."""
 Scope = dict[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[dict[str, Any]], Any]
@@ -40,6 +42,10 @@ class Health:
     waiting: Callable[[], int]
     now: Callable[[], int]
     missing: Collection[str] = ()
+    stalled: str | None = None
+    """Why the processing cannot go on for the moment; it goes on trying."""
+    recovered: str | None = None
+    """What opening the log found that a person should know."""
     _reading: threading.Lock = field(default_factory=threading.Lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,12 +69,16 @@ class Health:
         if (refusal := self.refusal()) is not None:
             reasons.append(f"the log takes nothing: {refusal}")
         reasons += [f"the {_ROLES.get(role, role)} role does not run" for role in self.missing]
+        if self.stalled is not None and "process" not in self.missing:
+            reasons.append(f"the processing stands still: {self.stalled}")
         durable = self.log.durable()
         try:
             position, _ = self.glance.progress()
+            received_at = self.glance.received_at()
         except Unreadable as error:
             return [*reasons, str(error)], {"log": {"last": durable}}
-        figures: dict[str, object] = {"log": {"last": durable}, "processed": position}
+        notes = [note for note in (self.recovered, clock_note(received_at, self.now())) if note is not None]
+        figures: dict[str, object] = {"log": {"last": durable}, "processed": position, "notes": notes}
         try:
             lag = self._lag(position)
         except (LogGone, LogDamaged, OSError) as error:
@@ -102,6 +112,14 @@ class Health:
         with self._reading:
             since = waiting_since(self.log, position)
         return 0.0 if since is None else max(self.now() - since, 0) / 1000
+
+
+def clock_note(received_at: int, now: int) -> str | None:
+    """Tell where the clock stands before the newest message's arrival; both in ms UTC."""
+    behind = (received_at - now) / 1000
+    if behind < CLOCK_SECONDS:
+        return None
+    return f"the clock stands {behind:,.0f} s before the newest message's arrival: it went wrong then, or is wrong now"
 
 
 async def _answer(
