@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the suite needs beside .venv: Debian's browser, web server, mail server and load generator, Node, and the packages of
-# package.json.
+# What the suite needs beside .venv: Debian's browser, web server, mail server, load generator and false clock, Node, and the
+# packages of package.json.
 # `make test` runs it. Root on Debian: whatever is missing is installed. Anyone else: it says what is missing, and fails.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,6 +15,7 @@ PATH="$PATH:/usr/sbin" # where Debian keeps nginx
 need chromium chromium
 need nginx nginx
 need wrk wrk
+need faketime faketime
 need openssl openssl
 need node nodejs
 need npm npm

@@ -183,7 +183,7 @@ class Senders:
                 url = self.url
                 if line is not None:
                     line.close()
-                line = Line(url, {"Authorization": f"Basic {b64encode(f'{self._key}:'.encode()).decode()}"})
+                line = sending_line(url, self._key)
             chance = shop.random.random()
             if chance < 0.1 and earlier:
                 messages = shop.random.choice(earlier)
@@ -195,6 +195,11 @@ class Senders:
             time.sleep(self._pause if status == 200 else 0.05)
         if line is not None:
             line.close()
+
+
+def sending_line(url: str, key: str) -> Line:
+    """A connection that sends as the source with this write key."""
+    return Line(url, {"Authorization": f"Basic {b64encode(f'{key}:'.encode()).decode()}"})
 
 
 def send(line: Line, messages: list[Message]) -> int | None:

@@ -19,6 +19,7 @@ from richpanel.roles.serving import HEAD_SECONDS, MAX_HEAD_BYTES
 from richpanel.source.asgi import DoorOptions
 from richpanel.source.partner import MAX_SETTINGS_HEADER
 from richpanel.source.scan import MAX_DEPTH
+from richpanel.roles.serving import MAX_CONNECTIONS
 from tests.source.running import running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "ingest.md").read_text(encoding="utf-8")
@@ -44,6 +45,8 @@ def test_every_code_is_named() -> None:
         f"| {MAX_MESSAGE_ID} characters |",
         f"| {DoorOptions().body_seconds:.0f} seconds |",
         f"| {HEAD_SECONDS:.0f} seconds, {MAX_HEAD_BYTES >> 10} KiB |",
+        f"| {MAX_CONNECTIONS:,}, fewer",
+        f"| {DoorOptions().wait_seconds:.0f} second, {DoorOptions().unfinished_bytes >> 20} MiB |",
         f"up to {MAX_DISCARD_BYTES:,} bytes",
         f"it may have {MAX_SETTINGS_HEADER >> 10} KiB",
     ],

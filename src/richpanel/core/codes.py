@@ -32,6 +32,7 @@ class Code(StrEnum):
     UNSUPPORTED_ENCODING = "unsupported_encoding", 415, "Content-Encoding must be gzip or absent."
     RATE_LIMITED = "rate_limited", 429, "This source is over its rate; try again after Retry-After seconds."
     LOG_FULL = "log_full", 429, "The log cannot take more now; try again after Retry-After seconds."
+    OVERLOADED = "overloaded", 429, "More arrives than the server can take; try again after Retry-After seconds."
     SHUTTING_DOWN = "shutting_down", 503, "The server is stopping; try again."
     UNSUPPORTED_CALL = "unsupported_call", 501, "The Richpanel destination takes identify, page and track calls."
     PAYLOAD_TOO_LARGE = "payload_too_large", 400, "A request may hold 524,288 bytes at the most."

@@ -5,9 +5,11 @@ uvicorn waits for ever for a connection's first byte and for the end of a head, 
 
 import asyncio
 import logging
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 
 import uvicorn
@@ -18,6 +20,11 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 HEAD_SECONDS: Final = 10.0
 """A request's head has to be there in this time; a new connection may be idle before its first one for as long."""
 MAX_HEAD_BYTES: Final = 65_536
+MAX_CONNECTIONS: Final = 8_192
+LINGER_SECONDS: Final = 1.0
+ACCEPTS_PER_TURN: Final = 64
+_SPARE_DESCRIPTORS: Final = 256
+_TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -28,10 +35,14 @@ class BoundedConnection(HttpToolsProtocol):
     _in_head = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _turned_away = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]  # it is always a transport that writes
+        if len(self.connections) > most_connections():
+            self._turn_away()
+            return
         self._head_timer = self.loop.call_later(self.head_seconds, self._close_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -41,6 +52,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what comes while a head is open; not the piece that it began in, which may hold the end of a body."""
+        if self._turned_away:
+            return
         was_in_head = self._in_head
         super().data_received(data)
         if not self._in_head:
@@ -65,6 +78,18 @@ class BoundedConnection(HttpToolsProtocol):
         self._in_head = False
         self._stop_timer()
 
+    def _turn_away(self) -> None:
+        """Answer that there are too many connections, and close this one in a moment.
+
+        At once, what the client still sends would be answered with a reset, and that would take our answer with it.
+        """
+        self._turned_away = True
+        self.transport.write(_TOO_MANY)
+        if len(self.connections) > 2 * most_connections():
+            self.transport.close()
+        else:
+            self._head_timer = self.loop.call_later(LINGER_SECONDS, self._close_slow)
+
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -76,6 +101,26 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.close()
 
 
+@cache
+def most_connections() -> int:
+    """Give how many connections are served: half of what there are descriptors for, as some are being turned away."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS + _SPARE_DESCRIPTORS
+    if soft < wanted:
+        soft = min(wanted, hard) if hard != resource.RLIM_INFINITY else wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(MAX_CONNECTIONS, max((soft - _SPARE_DESCRIPTORS) // 2, 1))
+
+
+def _doubles(listening: socket.socket) -> list[socket.socket]:
+    """Listen on one socket many times over.
+
+    libuv accepts one connection per socket and turn of the loop: under load, new ones would queue behind each other
+    for seconds where each turn has much to do, pages among them.
+    """
+    return [listening.dup() for _ in range(ACCEPTS_PER_TURN - 1)]
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, told by us when to stop, and telling us when it listens."""
 
@@ -83,6 +128,10 @@ class Server(uvicorn.Server):
         """Call `on_listening` once, when requests are answered."""
         super().__init__(config)
         self._on_listening = on_listening
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop, and close the sockets."""
+        await super().serve([each for given in sockets or () for each in (given, *_doubles(given))])
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -31,7 +31,7 @@ from richpanel.source.rate import Rates
 from richpanel.source.scan import DEEP
 
 _CLIENT_TYPES: Final = frozenset({"web", "mobile"})
-_NOT_RECORDED: Final = frozenset({Code.REQUEST_TIMEOUT, Code.LOG_FULL})
+_NOT_RECORDED: Final = frozenset({Code.REQUEST_TIMEOUT, Code.LOG_FULL, Code.OVERLOADED})
 """Refusals that say nothing about the body, which is sent again."""
 
 Bad = tuple[Code, bytes | memoryview, int]

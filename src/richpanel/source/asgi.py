@@ -26,6 +26,7 @@ from richpanel.source.answers import SUCCESS, Answer, Receive, Scope, Send
 from richpanel.source.body import Bodies, Disconnected, Refused, inflate
 from richpanel.source.credentials import basic_user
 from richpanel.source.keys import KeySnapshot, Source
+from richpanel.source.turn import Turn
 
 _PREFIXES: Final = ("/v1/", "/segment/", "/analytics.js/", "/analytics-next/")
 
@@ -42,13 +43,17 @@ class DoorOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the door is told from outside.
 
     `body_seconds`: the time that a body may take to arrive. `unfinished_bytes`: what all bodies that are still arriving
-    may hold in memory. `retry_seconds`: what a client is told when the log is full. `browser_package`: the folder of
-    the installed npm package `@segment/analytics-next`. `public_url`: under which address clients reach us, where the
-    request does not tell. `trusted_proxies`: addresses and networks whose `X-Forwarded-*` is believed.
+    may hold in memory, and those that wait for their turn as much again. `turn_seconds`: for how long bodies are judged
+    before pages and others have their turn. `wait_seconds`: for how long a body waits for its own. `retry_seconds`:
+    what a client is told when too much waits. `browser_package`: the folder of the installed npm package
+    `@segment/analytics-next`. `public_url`: under which address clients reach us, where the request does not tell.
+    `trusted_proxies`: addresses and networks whose `X-Forwarded-*` is believed.
     """
 
     body_seconds: float = 15.0
     unfinished_bytes: int = 64 << 20
+    turn_seconds: float = 0.05
+    wait_seconds: float = 1.0
     retry_seconds: int = 2
     browser_package: Path | None = None
     public_url: str | None = None
@@ -94,6 +99,7 @@ class Door:
         self._now = now
         self._intake = Intake(keys, new_id)
         self._bodies = Bodies(options.body_seconds, options.unfinished_bytes)
+        self._turn = Turn(options.turn_seconds, options.wait_seconds, options.unfinished_bytes)
         self._proxies = Proxies(options.trusted_proxies)
         self._library = browser.Library(options.browser_package)
         self._public = browser.public_place(options.public_url) if options.public_url else None
@@ -172,7 +178,11 @@ class Door:
 
     async def _read(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes | Refused:
         body = await self._bodies.read(receive)
-        return body if isinstance(body, Refused) else inflate(body, headers.get(b"content-encoding"))
+        if isinstance(body, Refused):
+            return body
+        if not await self._turn.comes(len(body)):
+            return Refused(Code.OVERLOADED)
+        return inflate(body, headers.get(b"content-encoding"))
 
     async def _keep(self, outcome: Outcome) -> Answer:
         """Append the record, wait until it is durable, and answer."""
@@ -192,7 +202,7 @@ class Door:
         telemetry.REFUSED.add(1, code.value)
         if code is Code.RATE_LIMITED:
             return answers.try_later(code, wait)
-        if code in (Code.LOG_FULL, Code.SHUTTING_DOWN):
+        if code in (Code.LOG_FULL, Code.OVERLOADED, Code.SHUTTING_DOWN):
             return answers.try_later(code, self._options.retry_seconds)
         if code is Code.REQUEST_TIMEOUT:  # The rest of the body may never come: nothing can follow it.
             return answers.error_with(code, (b"connection", b"close"))
