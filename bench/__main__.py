@@ -1,4 +1,4 @@
-"""`python -m bench`: measure the targets (docs/reference/benchmarks.md). `soak`, `profile` and `layouts` beside it."""
+"""`python -m bench`: measure the targets (docs/reference/benchmarks.md); beside it what decisions rest on."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from bench import accept, layouts, profiling, report
+from bench import accept, archives, layouts, profiling, report
 from bench.growth import growth
 from bench.load import Load
 from bench.options import QUICK, RESULTS, Bench, Options
@@ -74,6 +74,14 @@ def compare_layouts(
 ) -> None:
     """Measure two layouts of the tables that get a row per message."""
     layouts.layouts(Bench(Options(), _console(), data), messages)
+
+
+@app.command(name="archives")
+def compare_archives(
+    *, mib: Annotated[int, Parameter(help="Size of the segment that is archived.")] = 128, data: Data = RESULTS
+) -> None:
+    """Measure what archiving a segment of the log saves and costs."""
+    archives.archives(Bench(Options(), _console(), data), mib)
 
 
 def measure(options: Options, data: Path, json: Path | None) -> list[report.Figure]:

@@ -7,12 +7,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
 FILE: Final = "richpanel.toml"
 PREFIX: Final = "RICHPANEL_"
 HIDDEN: Final = "(hidden)"
+NEVER: Final = "never"
 _PACKAGE: Final = Path("node_modules", "@segment", "analytics-next")
 Role = Literal["all", "ingest", "process", "deliver", "web"]
 LogFormat = Literal["auto", "json", "text"]
@@ -53,6 +55,15 @@ def _seconds(value: object) -> float:
     if isinstance(value, bool) or not 0 < number < 1e9:
         raise ValueError("must be a number of seconds above 0")
     return number
+
+
+def _age(value: object) -> float:
+    if value in (NEVER, inf):
+        return inf
+    try:
+        return _seconds(value)
+    except ValueError:
+        raise ValueError(f"must be a number of seconds above 0, or {NEVER}") from None
 
 
 def _choice(*choices: str) -> Callable[[object], str]:
@@ -180,6 +191,13 @@ class Settings:
     log_waiting_bytes: Annotated[
         int, Rule(_integer(1 << 20, 1 << 34), "Bytes that may wait for the disk before the door answers 429.")
     ] = 64 << 20
+    log_archive_after: Annotated[
+        float, Rule(_age, "Seconds after which a sealed file of the log is compressed, once it is processed; or never.")
+    ] = 3600.0
+    log_retention: Annotated[
+        int | None,
+        Rule(_integer(1, 36_500), "Days after which compressed files of the log are dropped; unset: kept for ever."),
+    ] = None
     body_timeout: Annotated[float, Rule(_seconds, "Seconds in which a request's body must arrive.")] = 10.0
     keep_alive: Annotated[float, Rule(_seconds, "Seconds for which an idle connection is kept.")] = 75.0
     drain_timeout: Annotated[
@@ -219,6 +237,8 @@ def shown(value: object) -> str:
     """Write a value as people set it."""
     if value is None:
         return "(unset)"
+    if value == inf:
+        return NEVER
     return ", ".join(map(str, value)) or "(none)" if isinstance(value, tuple) else str(value)
 
 
@@ -288,4 +308,7 @@ def as_options(settings: Settings) -> dict[str, object]:
     for name, value in asdict(settings).items():
         if value is not None and value != ():
             values[name] = ",".join(map(str, value)) if isinstance(value, tuple) else value
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {
+        name: str(value) if isinstance(value, Path) else NEVER if value == inf else value
+        for name, value in values.items()
+    }

@@ -74,6 +74,7 @@ REFUSED_PRIVACY: Final = Counter("richpanel_refused_privacy_total", "Messages re
 REQUEST_SECONDS: Final = Histogram("richpanel_http_request_seconds", "Requests, from head to answer.", "part", "status")
 # The log.
 LOG_BYTES: Final = Gauge("richpanel_log_bytes", "Bytes of the log on disk.")
+LOG_ARCHIVED_BYTES: Final = Gauge("richpanel_log_archived_bytes", "Those of them that are archived.")
 LOG_WAITING_BYTES: Final = Gauge("richpanel_log_waiting_bytes", "Bytes that wait for the disk.")
 LOG_DURABLE: Final = Gauge("richpanel_log_durable_position", "End of the last record that is safe on disk.")
 # Processing.
@@ -90,7 +91,7 @@ RESTARTS: Final = Counter("richpanel_role_restarts_total", "Roles that died and 
 
 FIGURES: Final[tuple[Counter | Gauge | Histogram, ...]] = (
     *(ACCEPTED, DISCARDED, REFUSED, REFUSED_PRIVACY, REQUEST_SECONDS),
-    *(LOG_BYTES, LOG_WAITING_BYTES, LOG_DURABLE),
+    *(LOG_BYTES, LOG_ARCHIVED_BYTES, LOG_WAITING_BYTES, LOG_DURABLE),
     *(PROCESSED, PROCESSED_MESSAGES, LAG_SECONDS, PROCESS_UP, WEB_UP, OUTCOMES, BATCHES, BATCH_SECONDS, RESTARTS),
 )
 """All there are: a figure that is not here is not shown."""

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from bench import calls, report
+from bench.archives import archives
 from bench.layouts import layouts
 from bench.options import Bench, Options
 from bench.profiling import profile
@@ -131,6 +132,14 @@ def test_both_layouts_store_the_same(tmp_path):
     for steps in found.values():
         assert steps[0].messages == pytest.approx(40_000, abs=1_000)
         assert steps[0].wal_mib > 0
+
+
+def test_a_segment_is_archived_and_read(tmp_path, capsys):
+    archives(Bench(Options(), Console(width=150), tmp_path), 1)
+    printed = capsys.readouterr().out
+    assert printed.count("zstd 3") == 10
+    assert printed.count("archived in") == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_profile_names_functions(tmp_path, capsys):

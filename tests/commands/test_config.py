@@ -1,5 +1,6 @@
 """Settings: read from four places in this order, checked, and never showing a secret."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from richpanel.config import (
     browser_package,
     lmtp_place,
     read_settings,
+    shown,
     table,
     variable,
 )
@@ -62,6 +64,8 @@ def test_secrets_are_never_shown() -> None:
         ("body_timeout", "0", "above 0"),
         ("body_timeout", "soon", "above 0"),
         ("log_segment_bytes", "1", "whole number"),
+        ("log_archive_after", "always", "or never"),
+        ("log_retention", "0", "whole number"),
         ("database_url", "postgresql://user:sesame@db/x", "leave it unset"),
         ("log_url", "nats://x", "leave it unset"),
         ("lmtp", "2424", "HOST:PORT"),
@@ -99,8 +103,11 @@ def test_certificate_and_key_go_together() -> None:
 
 def test_settings_reach_a_child_unchanged(tmp_path: Path) -> None:
     given = {"data": str(tmp_path), "trusted_proxies": "127.0.0.1, 10.0.0.0/8", "port": "0", "keep_alive": "3"}
+    given |= {"log_archive_after": "never", "log_retention": "400"}
     settings = read_settings(given, {"RICHPANEL_SECRET_KEY": "k" * 40}).settings
     assert read_settings(as_options(settings), {}).settings == settings
+    assert shown(settings.log_archive_after) == "never"
+    assert json.loads(json.dumps(as_options(settings)))["log_archive_after"] == "never"
     assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.1/32", "10.0.0.0/8"]
 
 

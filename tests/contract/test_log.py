@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -347,4 +348,84 @@ async def test_retention_keeps_the_newest_piece(engine, reader) -> None:
     await writer.close()
     writer = engine.writer()
     assert writer.durable == ends[-1] + HEADER_SIZE + 4
+    await writer.close()
+
+
+async def archive_all(writer: LogWriter, position: int) -> list[int]:
+    done = []
+    while (base := await writer.archive(position, inf)) is not None:
+        done.append(base)
+    return done
+
+
+async def test_what_is_archived_reads_as_before(engine, reader) -> None:
+    writer = engine.writer(piece=150_000)
+    given = [b"a" * 100_000, b"", bytes(range(256)) * 1200, *(str(n).encode() * (n % 90) for n in range(3000))]
+    ends = [await writer.append(payload) for payload in given]
+    whole = everything(reader)
+    assert await archive_all(writer, 0) == []
+    archived = await archive_all(writer, ends[-1])
+    assert archived == sorted(archived)
+    assert (archived[0], len(archived) > 2) == (0, True)
+    for one in (reader, engine.reader()):  # One that had it open, one that begins.
+        assert everything(one) == whole
+        assert everything(one, max_bytes=1) == whole
+        assert one.first() == 0
+        for entry in whole[::7]:
+            for skip, size in ((0, len(entry.payload)), (len(entry.payload) // 3, len(entry.payload) // 2)):
+                place = entry.start + HEADER_SIZE + skip
+                assert one.slice(place, size) == entry.payload[skip : skip + size]
+    await writer.append(b"more")
+    assert payloads(reader, ends[-1]) == [b"more"]
+    await writer.close()
+    writer = engine.writer()
+    assert payloads(reader) == [*given, b"more"]
+    await writer.close()
+
+
+async def test_only_what_is_old_and_below_the_position_is_archived(engine) -> None:
+    writer = engine.writer(piece=2_000)
+    ends = await fill(writer, 12, 1000)
+    assert await writer.archive(ends[-1], 0.0) is None
+    assert await writer.archive(ends[0], inf) is None, "its piece ends behind the position"
+    assert await archive_all(writer, ends[5]) == [0, *ends[1:5:2]]
+    assert await writer.retain(ends[-1], 0.0) == [], "archived, and too young to go"
+    dropped = await writer.retain(ends[-1], inf)
+    assert dropped == [0, *ends[1:5:2]], "what is not archived stays"
+    with pytest.raises(LogGone):
+        engine.reader().slice(HEADER_SIZE, 4)
+    assert len(everything(engine.reader(), ends[5])) == 6
+    await writer.close()
+
+
+async def test_a_reader_goes_on_where_what_it_has_read_is_gone(engine) -> None:
+    reader = engine.reader()
+    writer = engine.writer(piece=2_000)
+    ends = await fill(writer, 2, 1000)
+    assert len(everything(reader)) == 2
+    await writer.append(b"more")
+    assert await writer.retain(ends[-1]) == [0]
+    assert payloads(reader, ends[-1]) == [b"more"]
+    with pytest.raises(LogGone):
+        reader.read(ends[0])
+    await writer.close()
+
+
+async def test_archived_slices_from_many_threads_while_more_is_archived(engine, reader) -> None:
+    writer = engine.writer(piece=100_000)
+    given = [number.to_bytes(4) * 250 for number in range(600)]
+    for payload in given:
+        await writer.append(payload)
+    entries = everything(reader)
+
+    def check(turn: int) -> bool:
+        chosen = entries[turn * 7 % 300 :: 11]
+        return all(reader.slice(entry.start + HEADER_SIZE + 4, 8) == entry.payload[4:12] for entry in chosen)
+
+    with ThreadPoolExecutor(8) as pool:
+        loop = asyncio.get_running_loop()
+        reading = [loop.run_in_executor(pool, check, turn) for turn in range(200)]
+        assert len(await archive_all(writer, entries[-1].end)) == 5
+        assert all(await asyncio.gather(*reading))
+        assert all(pool.map(check, range(100)))
     await writer.close()

@@ -176,8 +176,11 @@ class Held:
         await self.gate.wait()
         return end
 
-    async def retain(self, position: int) -> list[int]:
-        return await self.writer.retain(position)
+    async def archive(self, position: int, before: float) -> int | None:
+        return await self.writer.archive(position, before)
+
+    async def retain(self, position: int, before: float | None = None) -> list[int]:
+        return await self.writer.retain(position, before)
 
     async def close(self) -> None:
         await self.writer.close()

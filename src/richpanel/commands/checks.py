@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from rich.filesize import decimal
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from richpanel.commands.delivery import connect
 from richpanel.commands.running import Running, log_owner, running_server
 from richpanel.config import PREFIX, Settings, browser_package, lmtp_place, table, variable
+from richpanel.log.archive import Archive
 from richpanel.log.contract import LogDamaged, LogGone
-from richpanel.log.files import TORN, segment_bases
+from richpanel.log.files import TORN
+from richpanel.log.retention import LogSizes, log_sizes
 from richpanel.log.segments import SegmentReader
 from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.database import SQLITE_VERSION, Branch, open_engine, reading
@@ -164,9 +167,8 @@ def log(directory: DataDirectory, *, deep: bool, show: Callable[[int, int], None
     else:
         yield Check("server", "ok", "does not run")
     reader = SegmentReader(directory.log)
-    bases = segment_bases(directory.log)
     last = reader.durable()
-    yield Check("log", "ok", f"{len(bases)} files, positions {reader.first():,} to {last:,}")
+    yield Check("log", "ok", f"positions {reader.first():,} to {last:,}; {sizes_text(log_sizes(directory.log))}")
     if torn := list((directory.log / TORN).glob("*")):
         size = sum(path.stat().st_size for path in torn)
         told = (
@@ -176,6 +178,7 @@ def log(directory: DataDirectory, *, deep: bool, show: Callable[[int, int], None
     yield from _processing(directory, last)
     if deep:
         yield _records(reader, last, show)
+        yield from _archives(directory.log)
     reader.close()
 
 
@@ -227,6 +230,32 @@ def _readiness(running: Running) -> Iterator[Check]:
         yield Check("ready", "problem", reason)
     for note in told.get("notes", ()):
         yield Check("ready", "note", note)
+
+
+def sizes_text(sizes: LogSizes) -> str:
+    """Tell what the log takes on disk, raw and archived, and how much archiving saved."""
+    text = f"{sizes.raw_files:,} raw files with {decimal(sizes.raw_bytes)}"
+    if sizes.ratio is None:
+        return f"{text}, none archived"
+    held = f"{decimal(sizes.archived_raw_bytes)} in {decimal(sizes.archived_bytes)}, {sizes.ratio:.1f} to 1"
+    return f"{text}; {sizes.archived_files:,} archived ({held})"
+
+
+def _archives(log: Path) -> Iterator[Check]:
+    """Look at every byte of the archives; that their records are sound was seen before."""
+    paths = sorted(log.glob("*.zst"))
+    sound = 0
+    for path in paths:
+        try:
+            Archive(path).check_file()
+        except FileNotFoundError:  # Retention has just dropped it.
+            pass
+        except (LogDamaged, OSError) as error:
+            yield Check("archives", "problem", str(error))
+            continue
+        sound += 1
+    if sound == len(paths):
+        yield Check("archives", "ok", f"{sound:,} files, each with a matching checksum")
 
 
 def _processing(directory: DataDirectory, last: int) -> Iterator[Check]:

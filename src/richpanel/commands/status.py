@@ -3,10 +3,12 @@
 from contextlib import suppress
 from time import time
 
+from richpanel.commands.checks import sizes_text
 from richpanel.commands.invocation import AsJson, Data, console, definitions, existing, print_json, print_table, state
 from richpanel.commands.running import log_owner, running_server
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone
+from richpanel.log.retention import LogSizes, log_sizes
 from richpanel.log.segments import SegmentReader
 from richpanel.store.database import reading
 from richpanel.store.sources import list_sources
@@ -21,6 +23,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
     with state(directory) as engine, reading(engine) as connection:
         progress = processed(connection)
         counts = source_counts(connection)
+    sizes = log_sizes(directory.log)
     log = SegmentReader(directory.log)
     last, since = log.durable(), None
     with suppress(LogGone, LogDamaged, OSError):  # `doctor` tells of those.
@@ -32,6 +35,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         outcomes = {sources[number].id: counted for number, counted in counts.items() if number in sources}
         shown = {"log": {"last": last}, "processed": progress.position, "oldestUnprocessedSeconds": lag}
         shown |= {"server": running.url if running else None, "lmtp": running.lmtp if running else None}
+        shown["files"] = _files(sizes)
         print_json({**shown, "messages": progress.messages, "outcomes": outcomes})
         return
     owner = log_owner(directory.path)
@@ -42,7 +46,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
     rows = [
         ["server", server],
         *([["mail", f"taken by LMTP at {running.lmtp}"]] if running and running.lmtp else []),
-        ["log", f"{last:,} bytes"],
+        ["log", f"{last:,} bytes: {sizes_text(sizes)}"],
         ["waiting", behind],
         ["messages", f"{progress.messages:,}"],
     ]
@@ -56,3 +60,16 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         print_table(["source", "outcome", "messages"], lines, empty="")
     else:
         console().print("Nothing has arrived yet.")
+
+
+def _files(sizes: LogSizes) -> dict[str, object]:
+    """Give what the log takes on disk, raw and archived."""
+    return {
+        "raw": {"files": sizes.raw_files, "bytes": sizes.raw_bytes},
+        "archived": {
+            "files": sizes.archived_files,
+            "bytes": sizes.archived_bytes,
+            "rawBytes": sizes.archived_raw_bytes,
+            "ratio": sizes.ratio,
+        },
+    }

@@ -18,6 +18,10 @@ MAX_DISCARD_BYTES: Final = 4_096
 """A discard's payload is cut to this; its full size is kept beside it."""
 
 
+class BodyGone(LookupError):
+    """What stood at a place of the log is no longer kept: a setting of the operator's has let it go."""
+
+
 class Discard(msgspec.Struct, omit_defaults=True):
     """An item that was refused: why, and how large it was before it was cut."""
 

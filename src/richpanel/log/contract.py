@@ -9,6 +9,8 @@ from `Entry.end`, never from sums of your own.
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
+from richpanel.core.record import BodyGone
+
 HEADER_SIZE: Final = 8
 """Bytes before a payload: u32 length, u32 CRC-32, little endian. The CRC covers the length's four bytes and then the
 payload, so that zeroes on a disk are never a record."""
@@ -30,7 +32,7 @@ class LogLocked(Exception):
     """Another process owns the log."""
 
 
-class LogGone(Exception):
+class LogGone(BodyGone):
     """The position lies before the oldest record that is kept (retention)."""
 
 
@@ -69,10 +71,20 @@ class LogWriter(Protocol):
         larger than all that may ever wait. A writer in another process than the log's owner also raises LogUnsure.
         """
 
-    async def retain(self, position: int) -> list[int]:
+    async def archive(self, position: int, before: float) -> int | None:
+        """Rewrite the oldest piece that is not archived yet in its compact, permanent form; return where it began.
+
+        A piece that ends at or below `position` and took its last record before `before` (seconds UTC); None where
+        there is none, or somebody needs them all as they are. Positions stay, and every record and slice reads as
+        before, also meanwhile and after a crash at any instant. It yields to live traffic. Raises OSError (it can be
+        tried again), and LogDamaged for a piece that has a damaged record: that stays as it is and is not tried again.
+        """
+
+    async def retain(self, position: int, before: float | None = None) -> list[int]:
         """Drop what is older than `position`, as far as that goes in whole pieces; return the positions they began at.
 
-        Never drops a record that ends behind `position`. Raises OSError.
+        With `before` (seconds UTC) only what is archived and took its last record before that. Never drops a record
+        that ends behind `position`, nor anything while somebody reads them all. Raises OSError.
         """
 
     async def close(self) -> None:

@@ -3,8 +3,8 @@
 import fcntl
 import os
 import re
-from contextlib import suppress
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, ACCESS_WRITE, mmap
 from pathlib import Path
 from typing import Final, Self
@@ -16,7 +16,7 @@ LOCK: Final = "lock"
 TORN: Final = "torn"
 SEALED_MODE: Final = 0o440
 
-_NAME: Final = re.compile(r"(\d{20})\.log")
+_NAME: Final = re.compile(r"(\d{20})\.(?:log|zst)")
 _WORD: Final = 8
 
 
@@ -25,13 +25,18 @@ def segment_path(directory: Path, base: int) -> Path:
     return directory / f"{base:020d}.log"
 
 
+def archive_path(directory: Path, base: int) -> Path:
+    """Return the path of the archive of the segment at position `base` (log/archive.py)."""
+    return directory / f"{base:020d}.zst"
+
+
 def segment_bases(directory: Path) -> list[int]:
-    """Return the positions at which the segments begin, oldest first; none where there is no directory yet."""
+    """Return the positions at which the segments begin, archived or not, oldest first; none without a directory."""
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
         return []
-    return sorted(int(match[1]) for match in map(_NAME.fullmatch, names) if match)
+    return sorted({int(match[1]) for match in map(_NAME.fullmatch, names) if match})
 
 
 def sync_directory(directory: Path) -> None:
@@ -43,19 +48,39 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
-def drop_segments(directory: Path, position: int) -> list[int]:
-    """Delete the sealed segments that end at or below `position`; return where they began.
+@contextmanager
+def undisturbed(directory: Path) -> Iterator[None]:
+    """Wait until nobody archives or drops segments, and keep everybody from it; several may do this at once."""
+    fd = _locked(directory, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        os.close(fd)
 
-    The last segment is the active one and stays. Oldest first, so that a crash between two leaves no hole.
-    """
-    bases = segment_bases(directory)
-    dropped = []
-    for base, following in pairwise(bases):
-        if following > position:
-            break
-        segment_path(directory, base).unlink()
-        dropped.append(base)
-    return dropped
+
+@contextmanager
+def rearranging(directory: Path) -> Iterator[bool]:
+    """Be the one who archives or drops segments; gives whether that may be now: a backup that reads them may not."""
+    try:
+        fd = _locked(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.close(fd)
+
+
+def _locked(directory: Path, how: int) -> int:
+    """Lock the directory itself: a file for it could belong to whoever came first, and be closed to others."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, how)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 class OwnerLock:

@@ -58,3 +58,27 @@ def entries(chunk: bytes, position: int) -> list[Entry]:
         found.append(Entry(position + place, position + end, payload))
         place = end
     return found
+
+
+class RecordWalk:
+    """Checks the records of a segment whose bytes come in pieces of any size, each record against its CRC."""
+
+    def __init__(self, position: int) -> None:
+        """Begin at the first byte of a record."""
+        self.position = position
+        """Where the next record begins: all before it were whole."""
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Check what the next bytes complete. Raises LogDamaged."""
+        chunk = self._rest + piece if self._rest else piece
+        done = intact_bytes(chunk)
+        self.position += done
+        self._rest = chunk[done:]
+        if (wanted := record_size(self._rest)) and wanted <= len(self._rest):
+            raise LogDamaged(self.position, "the record does not match its CRC")
+
+    def end(self) -> None:
+        """Make sure that the last record was whole. Raises LogDamaged."""
+        if self._rest:
+            raise LogDamaged(self.position, "the segment ends within the record")

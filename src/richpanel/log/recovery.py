@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from richpanel.log.files import SEALED_MODE, TORN, segment_bases, segment_path, sync_directory
+from richpanel.log.archive import Archive
+from richpanel.log.files import SEALED_MODE, TORN, archive_path, segment_bases, segment_path, sync_directory
 from richpanel.log.frames import intact_bytes, record_size
 
 _CHUNK: Final = 4 << 20
@@ -65,6 +66,10 @@ def recover(directory: Path, published: int, floor: int) -> Recovery:
         return Recovery(promised, promised, missing=promised)
     base = bases[-1]
     path = segment_path(directory, base)
+    if not path.exists():  # A copy of a log without its last segment, which is archived.
+        end = base + Archive(archive_path(directory, base)).about.size
+        seal_all_but(directory, bases)
+        return Recovery(max(promised, end), max(promised, end), missing=max(promised - end, 0))
     path.chmod(0o640)  # Sealed, if this is a copy of a log without its last segment.
     fd = os.open(path, os.O_RDWR)
     try:
@@ -83,7 +88,7 @@ def seal_all_but(directory: Path, bases: list[int]) -> None:
     """Make the segments that are not appended to read-only (the process may have died before it could)."""
     for base in bases:
         path = segment_path(directory, base)
-        if path.stat().st_mode & 0o777 != SEALED_MODE:
+        if path.exists() and path.stat().st_mode & 0o777 != SEALED_MODE:
             path.chmod(SEALED_MODE)
 
 

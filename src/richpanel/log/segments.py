@@ -6,10 +6,7 @@ into the loop. Readers, in any process, follow the published end.
 """
 
 import asyncio
-import os
-import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,18 +14,22 @@ from time import monotonic
 from typing import Final, Self
 
 from richpanel.log.active import ActiveSegment
+from richpanel.log.archiving import archive_in_child, next_to_archive
 from richpanel.log.commit import Append, Committed, Committer
 from richpanel.log.contract import HEADER_SIZE, Entry, LogClosed, LogDamaged, LogFull, LogGone
-from richpanel.log.files import DurableMark, OwnerLock, drop_segments, segment_bases, segment_path
+from richpanel.log.files import DurableMark, OwnerLock, segment_bases
 from richpanel.log.frames import entries, header, record_size
+from richpanel.log.opened import OpenSegments
 from richpanel.log.recovery import Recovery, recover
+from richpanel.log.retention import drop_segments
 
+ARCHIVE_BYTES_PER_SECOND: Final = 64 << 20
+"""So fast a segment is archived at the most: 2 s for 128 MB, a quarter of what the disk gives (docs/decisions/0007)."""
 _WAITING_OVERHEAD: Final = 1024
 """What a waiting append counts for beside its payload: its future, its task and the request behind it."""
 _PAUSE_AFTER_FAILURE: Final = 0.25
 """Seconds in which appends are refused at once after a write has failed, so that a full disk costs no CPU."""
 _PROBE_SECONDS: Final = 1.0
-_OPEN_FILES: Final = 64
 
 
 class SegmentWriter:
@@ -49,6 +50,7 @@ class SegmentWriter:
         self._refusal: str | None = None
         self._refuse_until = 0.0
         self._probing: asyncio.TimerHandle | None = None
+        self._damaged: set[int] = set()
 
     @classmethod
     def open(
@@ -108,9 +110,20 @@ class SegmentWriter:
         self._waiting += cost
         return await future
 
-    async def retain(self, position: int) -> list[int]:
+    async def archive(self, position: int, before: float) -> int | None:
+        """Compress the oldest sealed segment that may be; return where it began (`LogWriter.archive`)."""
+        base = await asyncio.to_thread(next_to_archive, self._directory, position, before, self._damaged)
+        if base is None:
+            return None
+        try:
+            return base if await archive_in_child(self._directory, base, ARCHIVE_BYTES_PER_SECOND) else None
+        except LogDamaged:
+            self._damaged.add(base)
+            raise
+
+    async def retain(self, position: int, before: float | None = None) -> list[int]:
         """Delete the sealed segments that end at or below `position`; return where they began (`LogWriter.retain`)."""
-        return await asyncio.to_thread(drop_segments, self._directory, position)
+        return await asyncio.to_thread(drop_segments, self._directory, position, before)
 
     async def close(self) -> None:
         """Write all that waits, and give the log free."""
@@ -188,8 +201,7 @@ class SegmentReader:
         self._directory = directory
         self._mark: DurableMark | None = None
         self._bases: list[int] = []
-        self._files: OrderedDict[int, _OpenFile] = OrderedDict()
-        self._mutex = threading.Lock()
+        self._segments = OpenSegments(directory)
 
     def durable(self) -> int:
         """Published end of the log.
@@ -237,8 +249,7 @@ class SegmentReader:
 
     def close(self) -> None:
         """Give back files and memory."""
-        with self._mutex:
-            self._files.clear()
+        self._segments.close()
         if self._mark is not None:
             self._mark.close()
             self._mark = None
@@ -246,11 +257,17 @@ class SegmentReader:
     def _pread(self, position: int, size: int) -> tuple[int, bytes]:
         """Read at a position, up to the end of its segment; return where that begins, and the bytes."""
         base = self._base_of(position)
-        chunk = self._file(base).read(size, position - base)
+        chunk, gone = b"", None
+        try:
+            chunk = self._segments.read(base, position - base, size)
+        except LogGone as error:  # Retention has dropped it; if it ended here, what follows may be there.
+            gone = error
         if not chunk:  # At the end of the segment that is the last one, as far as we know.
             self._bases = segment_bases(self._directory)
             if (newer := self._base_of(position)) != base:
-                base, chunk = newer, self._file(newer).read(size, position - newer)
+                return newer, self._segments.read(newer, position - newer, size)
+            if gone is not None:
+                raise gone
         return base, chunk
 
     def _base_of(self, position: int) -> int:
@@ -261,39 +278,3 @@ class SegmentReader:
         if index < 0:
             raise LogGone(f"the log no longer has position {position}")
         return self._bases[index]
-
-    def _file(self, base: int) -> "_OpenFile":
-        """Return the segment's open file, or open it."""
-        with self._mutex:
-            file = self._files.get(base)
-            if file is None or file.deleted():
-                try:
-                    file = _OpenFile(segment_path(self._directory, base))
-                except FileNotFoundError:
-                    raise LogGone(f"the log no longer has the segment at position {base}") from None
-                # A deleted segment's space comes free only when nobody has it open.
-                for old in [old for old, open_file in self._files.items() if open_file.deleted()]:
-                    del self._files[old]
-                self._files[base] = file
-            self._files.move_to_end(base)
-            if len(self._files) > _OPEN_FILES:
-                self._files.popitem(last=False)
-            return file
-
-
-class _OpenFile:
-    """A descriptor that is closed with the last reference to it, so that no thread reads from a number used again."""
-
-    def __init__(self, path: Path) -> None:
-        self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-
-    def read(self, size: int, offset: int) -> bytes:
-        return os.pread(self._fd, size, offset)  # `self` keeps it open meanwhile.
-
-    def deleted(self) -> bool:
-        return os.fstat(self._fd).st_nlink == 0

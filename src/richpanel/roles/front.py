@@ -18,6 +18,7 @@ from richpanel.log.contract import LogLocked
 from richpanel.log.remote import Appends
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.roles.clock import now_ms
+from richpanel.roles.keeping import Keeping
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.port import Dispatch, nothing
 from richpanel.roles.relay import Relay
@@ -76,15 +77,17 @@ def _log_in(settings: Settings) -> Path:
 
 @asynccontextmanager
 async def _log_of(settings: Settings, glance: Glance, listening: int) -> AsyncIterator[SegmentWriter | None]:
-    """Own the log, unless this is a server for the pages alone, and take what other roles append."""
+    """Own the log, unless this is a server for the pages alone: take what other roles append, archive what is old."""
     if settings.role == "web":
         yield None
         return
     writer = await _open_log(settings, glance)
     appends = Appends(writer, socket.socket(fileno=listening))
+    keeping = Keeping(settings, writer, glance)
     try:
         yield writer
     finally:
+        await keeping.stop()
         await appends.close()
         await writer.close()
 

@@ -13,6 +13,7 @@ import msgspec
 from richpanel import telemetry
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone, LogReader
+from richpanel.log.retention import log_sizes
 from richpanel.store.glance import Glance, Unreadable
 from richpanel.web.metrics import exposition
 
@@ -90,7 +91,9 @@ class Health:
     def _figures(self) -> bytes:
         """Bring the figures that are read, not counted, up to date, and give all."""
         telemetry.LOG_DURABLE.set(self.log.durable())
-        telemetry.LOG_BYTES.set(sum(path.stat().st_size for path in self.log_directory.glob("*.log")))
+        sizes = log_sizes(self.log_directory)
+        telemetry.LOG_BYTES.set(sizes.total)
+        telemetry.LOG_ARCHIVED_BYTES.set(sizes.archived_bytes)
         telemetry.LOG_WAITING_BYTES.set(self.waiting())
         telemetry.PROCESS_UP.set(float("process" not in self.missing))
         telemetry.WEB_UP.set(float("web" not in self.missing))
