@@ -5,19 +5,22 @@ activity whose sender becomes known, and so does a message that is taken away (`
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from sqlalchemy import Connection
 
 from richpanel.core import order as order_rules
+from richpanel.core import profile as people
 from richpanel.core.identity import MAX_UIDS
 from richpanel.core.ids import hash64
 from richpanel.core.order import OrderState
 from richpanel.core.profile import Profile
+from richpanel.core.record import BodyGone
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import parse
 from richpanel.process.definitions import Definitions
-from richpanel.process.folding import Folding
+from richpanel.process.folding import Folding, Open
 from richpanel.process.incoming import Incoming, open_item
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
@@ -26,8 +29,11 @@ from richpanel.store import message_rows as messages
 from richpanel.store import order_rows as orders
 from richpanel.store.message_rows import Bodies, StoredMessage
 from richpanel.store.order_rows import OrderKey
+from richpanel.store.timeline import ENTRY_TYPES
 
 _CHUNK = 5_000
+StoredRow = tuple[int, int, int]
+"""(t, number, type) of a stored message."""
 
 
 class Reader:
@@ -40,12 +46,22 @@ class Reader:
         self._sources = {source.number: source for source in definitions.sources.values()}
 
     def open(self, numbers: Iterable[int]) -> list[Incoming]:
-        """Open messages by number."""
-        return [self._open(row) for row in messages.load(self.connection, numbers).values()]
+        """Open messages by number; those whose bodies are no longer kept are left out."""
+        found = []
+        for row in messages.load(self.connection, numbers).values():
+            with suppress(BodyGone):
+                found.append(self._open(row))
+        return found
 
     def stamp(self, number: int) -> Stamp:
-        """Give the stamp of a stored message."""
-        return self.open([number])[0].stamp
+        """Give the stamp of a stored message; where its id went with its body, the first of that instant."""
+        opened = self.open([number])
+        return opened[0].stamp if opened else (messages.load(self.connection, [number])[number].t, "", "")
+
+    def is_gone(self, number: int) -> bool:
+        """Tell whether a message's body is no longer kept. If it is, so are those of all with lower numbers."""
+        row = messages.load(self.connection, [number])[number]
+        return messages.kept(self.bodies, row.place, row.size) is None
 
     def _open(self, row: StoredMessage) -> Incoming:
         meta = messages.meta(self.bodies, row.place, row.lead)
@@ -74,20 +90,16 @@ def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, 
     for profile in profiles:
         if profile in folding.memory.profiles:
             before[profile] = folding.memory.profiles[profile]
-        folding.drop(profile)
-        numbers = [
-            number
+        stored = [
+            row
             for span in history.of_profile(folding.connection, profile, MAX_UIDS)
-            for _, number, _ in history.numbers(folding.connection, span)
-            if number < since
+            for row in history.numbers(folding.connection, span)
+            if row[1] < since
         ]
-        for start in range(0, len(numbers), _CHUNK):
-            opened = reader.open(numbers[start : start + _CHUNK])
-            folding.fold(profile, opened, trace=False)
-            for message in opened:
-                event = of_message(message)
-                for key in by_order[event[0]] if event is not None and event[0] in by_order else ():
-                    owners[(key, message.stamp)] = profile
+        for message in _afresh(reader, folding, profile, stored):
+            event = of_message(message)
+            for key in by_order[event[0]] if event is not None and event[0] in by_order else ():
+                owners[(key, message.stamp)] = profile
     taken.reassign(owners, profiles)
     return before
 
@@ -96,13 +108,14 @@ def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[Order
     """Fold orders that lost an event afresh from what is stored before message `since`: the state has no old values.
 
     The profiles that their events belong to must be up to date. Of events that an order with too many of them does not
-    list any more (`core.order.MAX_LISTED`) none comes back.
+    list any more (`core.order.MAX_LISTED`) none comes back; those whose bodies are no longer kept stay as they are.
     """
     for order in taken.take(lost):
         entries = {entry.stamp: entry for entry in order.state.entries}
-        hashes = [hash64(memory.secret, source, message_id) for _, message_id, source in entries]
-        found = memory.message_ids.find(reader.connection, hashes)
-        fresh = OrderState(order.key[1])
+        hashes = {hash64(memory.secret, stamp[2], stamp[1]): stamp for stamp in entries}
+        found = memory.message_ids.find(reader.connection, list(hashes))
+        gone = [entries[hashes[known]] for known, numbers in found.items() if any(map(reader.is_gone, numbers))]
+        fresh = OrderState(order.key[1], sorted(gone, key=lambda entry: entry.stamp))
         for message in reader.open(number for numbers in found.values() for number in numbers if number < since):
             event = of_message(message)
             if event is not None and message.stamp in entries:
@@ -110,3 +123,38 @@ def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[Order
                 order_rules.add(fresh, message.event or "", event[1], message.stamp, profile)
         order.state = fresh
     orders.forget_events(reader.connection, [order.number for order in taken.take(lost)])
+
+
+def _afresh(reader: Reader, folding: Folding, profile: int, stored: list[StoredRow]) -> Iterator[Incoming]:
+    """Fold one profile afresh, and give each message that was folded."""
+    numbers = [number for _, number, _ in stored]
+    was = None
+    if numbers and reader.is_gone(min(numbers)):
+        was = folding.take(profile, 0, from_t=0, whole=True)
+    folding.drop(profile)
+    folded: dict[int, int] = {}
+    for start in range(0, len(numbers), _CHUNK):
+        opened = reader.open(numbers[start : start + _CHUNK])
+        if opened:
+            folding.fold(profile, opened, trace=False)
+        folded.update((message.n, message.t) for message in opened)
+        yield from opened
+    if was is not None:
+        gone = sum(number not in folded and kind in ENTRY_TYPES for _, number, kind in stored)
+        _keep(folding, was, gone, min(folded.values(), default=history.FOREVER))
+
+
+def _keep(folding: Folding, was: Open, gone: int, kept_from: int) -> None:
+    """Keep what the profile was where the log no longer tells: a customer must not lose what retention let go.
+
+    Of `gone` events only the number is known; sessions that ended before `kept_from`, the first event that was folded
+    afresh, stay as they were. So what has moved to somebody else and is gone stays here, too.
+    """
+    opened = folding.take(was.number, was.profile.created, from_t=0)
+    events = opened.profile.events + gone
+    people.merge(opened.profile, was.profile)
+    opened.profile.events = events
+    opened.renamed = True
+    for session in was.book.all():
+        if session.last[0] < kept_from:
+            opened.book.add(session)

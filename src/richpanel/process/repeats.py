@@ -68,7 +68,7 @@ def settle(connection: Connection, memory: Memory, arrived: list[Incoming], bodi
     for key, message in counting.items():
         known = before.get(key)
         if known is not None and not _counts_instead(message, known, bodies):
-            settled.repeats.append(_repeat(known.n, bodies(known.place, known.size), message))
+            settled.repeats.append(_repeat(known.n, _body(bodies, known.place, known.size, message), message))
             continue
         memory.last_message += 1
         message.n = memory.last_message
@@ -81,7 +81,7 @@ def settle(connection: Connection, memory: Memory, arrived: list[Incoming], bodi
         if known is None:
             settled.repeats.append(_repeat(counts.n, counts.body, message))
         else:
-            settled.repeats.append(_repeat(known.n, bodies(known.place, known.size), message))
+            settled.repeats.append(_repeat(known.n, _body(bodies, known.place, known.size, message), message))
     return settled
 
 
@@ -94,24 +94,35 @@ def _stored_before(
     for key, message in counting.items():
         for number in found.get(message.hash, ()):
             row = loaded[number]
-            if row.source == key[0] and stored.message_id(bodies, row) == key[1]:
+            if row.source == key[0] and stored.has_id(bodies, row, key[1]):
                 before[key] = row  # Else two ids share a hash: both count.
     return before
 
 
 def _counts_instead(message: Incoming, known: StoredMessage, bodies: Bodies) -> bool:
     """Tell whether a message counts instead of the stored one: a clock went back, or both came in one millisecond."""
-    if message.received != known.received:
-        return message.received < known.received
+    if message.received > known.received:
+        return False
+    body = stored.kept(bodies, known.place, known.size)
+    if body is None:  # What it did cannot be told any more, nor taken back.
+        return False
+    if message.received < known.received:
+        return True
     meta = stored.meta(bodies, known.place, known.lead)
-    return _content(message.body, message.t, message.meta) < _content(bodies(known.place, known.size), known.t, meta)
+    return _content(message.body, message.t, message.meta) < _content(body, known.t, meta)
+
+
+def _body(bodies: Bodies, place: int, size: int, beside: Incoming) -> bytes:
+    """Read a body to compare with a message; one that is no longer kept contradicts none."""
+    body = stored.kept(bodies, place, size)
+    return beside.body if body is None else body
 
 
 def _replace(connection: Connection, bodies: Bodies, known: StoredMessage, message: Incoming, settled: Settled) -> None:
     """Note that a stored message is a repeat now, and so are its own repeats, of the one that counts instead."""
     settled.replaced.append(known.n)
     moved = [
-        (message.n, int(_differ(message.body, bodies(place, size))), row)
+        (message.n, int(_differ(message.body, _body(bodies, place, size, message))), row)
         for row, place, size in stored.repeats_of(connection, known.n)
     ]
     stored.move_repeats(connection, moved)

@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.core.record import Meta
+from richpanel.core.record import BodyGone, Meta
 from richpanel.store import schema
 from richpanel.store.bulk import LISTED, fetch, insert, listed, many
 
 Bodies = Callable[[int, int], bytes]
-"""Reads bytes of the log: (place, size)."""
+"""Reads bytes of the log: (place, size). Raises BodyGone where retention has let them go."""
 
 MAX_DISCARDS: Final = 10_000
 DISCARD_AGE_MS: Final = 30 * 24 * 3_600_000
@@ -55,6 +55,14 @@ def load(connection: Connection, numbers: Iterable[int]) -> dict[int, StoredMess
     return {row[0]: StoredMessage(*row) for row in rows}
 
 
+def kept(bodies: Bodies, place: int, size: int) -> bytes | None:
+    """Read a body; None where it is no longer kept."""
+    try:
+        return bodies(place, size)
+    except BodyGone:
+        return None
+
+
 def meta(bodies: Bodies, place: int, lead: int) -> Meta:
     """Read what a message shares with the others of its record."""
     start = place - lead
@@ -63,11 +71,24 @@ def meta(bodies: Bodies, place: int, lead: int) -> Meta:
 
 
 def message_id(bodies: Bodies, message: StoredMessage) -> str:
-    """Read a message's id from its body, or from its record where the door gave it one."""
+    """Read a message's id from its body, or from its record where the door gave it one. Raises BodyGone."""
     given = _decode_id(bodies(message.place, message.size)).messageId
     if given is not None and given != "":
         return str(given)
     return meta(bodies, message.place, message.lead).ids[message.item]
+
+
+def known_id(bodies: Bodies, message: StoredMessage) -> str | None:
+    """Read a message's id; None where it went with its body."""
+    try:
+        return message_id(bodies, message)
+    except BodyGone:
+        return None
+
+
+def has_id(bodies: Bodies, message: StoredMessage, wanted: str) -> bool:
+    """Tell whether a message found by the hash of an id has that id; where its body is gone, the hash alone tells."""
+    return known_id(bodies, message) in (wanted, None)
 
 
 def add(connection: Connection, rows: Sequence[tuple[int | None, ...]]) -> None:

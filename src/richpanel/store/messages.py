@@ -33,7 +33,7 @@ _MAX_SCAN: Final = 200_000
 
 
 class MessageRow(msgspec.Struct, rename="camel", kw_only=True):
-    """A message or discard in the list."""
+    """A message or discard in the list. A message has an id, but that goes with its body once that is not kept."""
 
     message_id: str | None
     source: str
@@ -142,7 +142,7 @@ def _numbers_of(connection: Connection, account: AccountSettings, uid: str, befo
 
 def _shown(row: StoredMessage, bodies: Bodies, sources: Mapping[int, SourceRow]) -> MessageRow:
     return MessageRow(
-        message_id=message_rows.message_id(bodies, row),
+        message_id=message_rows.known_id(bodies, row),
         source=sources[row.source].id,
         type=TYPE_NAMES[row.type],
         event=None,
@@ -191,7 +191,7 @@ def _discards(
     )
     found = []
     for discard_id, number, at, code, place, size, _ in rows:
-        fields = _peek(bodies(place, size))
+        fields = _peek(message_rows.kept(bodies, place, size) or b"")
         view = MessageRow(
             message_id=fields.get("messageId"),
             source=sources[number].id,

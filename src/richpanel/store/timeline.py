@@ -16,7 +16,7 @@ from richpanel.core.profile import unpack
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import iso
 from richpanel.core.traits import SESSION_KEY
-from richpanel.store import history, message_rows
+from richpanel.store import history, message_rows, names
 from richpanel.store.account import AccountSettings
 from richpanel.store.bulk import fetch
 from richpanel.store.history import Span
@@ -27,14 +27,18 @@ from richpanel.store.sources import SourceRow
 
 BECAME_CUSTOMER: Final = "became_customer"
 _FOREVER: Final = 1 << 62
-_ENTRY_TYPES: Final = (1, 2, 6)  # track, page, channel
+ENTRY_TYPES: Final = (1, 2, 6)  # track, page, channel
 _decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class TimelineItem(msgspec.Struct, rename="camel", kw_only=True):
-    """One entry: `type` is page, track, channel or became_customer; `event` the event's or page's name."""
+    """One entry: `type` is page, track, channel or became_customer; `event` the event's or page's name.
 
-    id: str
+    `body_kept` is false where retention has let the message's body go: with it went its id, its properties and a
+    session id of its own.
+    """
+
+    id: str | None
     type: str
     event: str | None
     timestamp: str
@@ -42,6 +46,7 @@ class TimelineItem(msgspec.Struct, rename="camel", kw_only=True):
     properties: msgspec.Raw
     source: str
     channel: str | None = None
+    body_kept: bool = True
 
 
 class _Entry(msgspec.Struct):
@@ -70,7 +75,7 @@ def list_timeline(
     before = None if at is None else ((at[0], at[1], at[2]), at[3])
     numbers = _newest(connection, profile, _FOREVER if before is None else before[0][0], limit)
     opened = message_rows.load(connection, numbers)
-    entries = [_entry(row, bodies, sources[row.source], account) for row in opened.values()]
+    entries = [_entry(row, bodies, sources[row.source], account, connection) for row in opened.values()]
     customer = _became_customer(connection, profile)
     if customer is not None:
         entries.append(customer)
@@ -122,12 +127,16 @@ def _at(connection: Connection, spans: Iterable[Span], t: int) -> list[tuple[int
     for span in spans:
         if span.from_t <= t < span.to_t:
             here = history.numbers(connection, Span(span.identity, t, t + 1))
-            rows += [(t, n) for _, n, kind in here if kind in _ENTRY_TYPES]
+            rows += [(t, n) for _, n, kind in here if kind in ENTRY_TYPES]
     return rows
 
 
-def _entry(row: StoredMessage, bodies: Bodies, source: SourceRow, account: AccountSettings) -> _Entry:
-    body = bodies(row.place, row.size)
+def _entry(
+    row: StoredMessage, bodies: Bodies, source: SourceRow, account: AccountSettings, connection: Connection
+) -> _Entry:
+    body = message_rows.kept(bodies, row.place, row.size)
+    if body is None:
+        return _entry_without_body(row, source, connection)
     if row.type == CHANNEL_TYPE:
         return _channel_entry(row, body, source)
     message = decode_message(body)
@@ -144,7 +153,24 @@ def _entry(row: StoredMessage, bodies: Bodies, source: SourceRow, account: Accou
         properties=properties,
         source=source.id,
     )
-    return _Entry((row.t, item.id, source.id), 0, item, generated=key is None)
+    return _Entry((row.t, str(given), source.id), 0, item, generated=key is None)
+
+
+def _entry_without_body(row: StoredMessage, source: SourceRow, connection: Connection) -> _Entry:
+    """Show what the row alone tells; its number stands for the id in the order."""
+    event = names.by_number(connection, [row.event]).get(row.event) if row.event is not None else None
+    item = TimelineItem(
+        id=None,
+        type="channel" if row.type == CHANNEL_TYPE else TYPES[row.type],
+        event=event,
+        timestamp=iso(row.t),
+        session_id=None,
+        properties=msgspec.Raw(b"{}"),
+        source=source.id,
+        channel=event if row.type == CHANNEL_TYPE else None,
+        body_kept=False,
+    )
+    return _Entry((row.t, f"\0{row.n:020}", source.id), 0, item, generated=row.type != CHANNEL_TYPE)
 
 
 def _split_session(raw: msgspec.Raw, blocked: frozenset[str]) -> tuple[str | None, msgspec.Raw]:
@@ -178,7 +204,7 @@ def _channel_entry(row: StoredMessage, body: bytes, source: SourceRow) -> _Entry
         source=source.id,
         channel=activity.channel,
     )
-    return _Entry((row.t, item.id, source.id), 0, item)
+    return _Entry((row.t, activity.messageId, source.id), 0, item)
 
 
 def _became_customer(connection: Connection, profile: int) -> _Entry | None:

@@ -21,6 +21,7 @@ from richpanel.store.sources import SourceRow
 
 _OUTCOMES = ("kept", "unsupported", "filtered", "failed")
 _TYPE_NAMES = (*TYPES, "channel")
+_NO_BODY = msgspec.Raw(b"null")
 
 
 class MatchedProfile(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -38,7 +39,10 @@ class Repeat(msgspec.Struct, rename="camel"):
 
 
 class Trace(msgspec.Struct, rename="camel", kw_only=True):
-    """One message: received, decided, changed, delivered (contract.md)."""
+    """One message: received, decided, changed, delivered (contract.md).
+
+    `body` is null where `body_kept` is false: retention has let it go.
+    """
 
     message_id: str
     source: str
@@ -56,6 +60,7 @@ class Trace(msgspec.Struct, rename="camel", kw_only=True):
     deliveries: list[Any] = []
     duplicates: list[Repeat] = []
     body: msgspec.Raw
+    body_kept: bool = True
 
 
 def read_traces(
@@ -79,9 +84,9 @@ def read_traces(
     stored = message_rows.load(connection, [row[0] for row in rows])
     found = []
     for row in stored.values():
-        if message_rows.message_id(bodies, row) == message_id:
+        if message_rows.has_id(bodies, row, message_id):
             trace = _trace(connection, bodies, sources[row.source], row, message_id)
-            trace.notes = _notes(bodies, row, blocked) if row.outcome == 0 else []
+            trace.notes = _notes(bodies, row, blocked) if row.outcome == 0 and trace.body_kept else []
             found.append(trace)
     return found + _discards(connection, bodies, sources, hashes, message_id)
 
@@ -99,6 +104,7 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
         )
     ]
     changes = fetch(connection, "SELECT data FROM changes WHERE n = ?", row.n)
+    body = _body(bodies, row)
     return Trace(
         message_id=message_id,
         source=source.id,
@@ -113,7 +119,8 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
         changes=msgspec.json.decode(changes[0][0], type=list[msgspec.Raw]) if changes else [],
         decisions=decisions,
         duplicates=repeats,
-        body=_body(bodies, row),
+        body=_NO_BODY if body is None else body,
+        body_kept=body is not None,
     )
 
 
@@ -139,9 +146,11 @@ def _profile(connection: Connection, row: StoredMessage) -> MatchedProfile:
     return MatchedProfile(uid=value)
 
 
-def _body(bodies: Bodies, row: StoredMessage) -> msgspec.Raw:
+def _body(bodies: Bodies, row: StoredMessage) -> msgspec.Raw | None:
     """Give a message as it counts: the batch's fields merged in, no write key, the client's address."""
-    body = bodies(row.place, row.size)
+    body = message_rows.kept(bodies, row.place, row.size)
+    if body is None:
+        return None
     if row.type == CHANNEL_TYPE:
         return msgspec.Raw(body)
     meta = message_rows.meta(bodies, row.place, row.lead)
@@ -179,11 +188,8 @@ def _discards(
     )
     found = []
     for source, at, code, place, size, _ in rows:
-        payload = bodies(place, size)
-        try:
-            body = msgspec.Raw(payload) if isinstance(msgspec.json.decode(payload), dict) else None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            body = None
+        payload = message_rows.kept(bodies, place, size)
+        body = _as_object(payload or b"")
         fields = _object(body)
         kind = msgspec.json.decode(fields["type"]) if "type" in fields else None
         found.append(
@@ -195,7 +201,15 @@ def _discards(
                 timestamp=None,
                 outcome="discarded",
                 code=code,
-                body=body or msgspec.Raw(msgspec.json.encode(payload.decode("utf-8", "replace"))),
+                body=body or msgspec.Raw(msgspec.json.encode(payload and payload.decode("utf-8", "replace"))),
+                body_kept=payload is not None,
             )
         )
     return found
+
+
+def _as_object(payload: bytes) -> msgspec.Raw | None:
+    try:
+        return msgspec.Raw(payload) if isinstance(msgspec.json.decode(payload), dict) else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
