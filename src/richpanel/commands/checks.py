@@ -234,7 +234,7 @@ def _readiness(running: Running) -> Iterator[Check]:
 
 def sizes_text(sizes: LogSizes) -> str:
     """Tell what the log takes on disk, raw and archived, and how much archiving saved."""
-    text = f"{sizes.raw_files:,} raw files with {decimal(sizes.raw_bytes)}"
+    text = f"{sizes.raw_files:,} raw {'file' if sizes.raw_files == 1 else 'files'} with {decimal(sizes.raw_bytes)}"
     if sizes.ratio is None:
         return f"{text}, none archived"
     held = f"{decimal(sizes.archived_raw_bytes)} in {decimal(sizes.archived_bytes)}, {sizes.ratio:.1f} to 1"

@@ -16,8 +16,12 @@ from richpanel.store.driver import sqlite3
 
 Branch = Literal["account", "state"]
 SQLITE_VERSION: Final[str] = sqlite3.sqlite_version
+DriverError: Final[type[Exception]] = sqlite3.Error
+"""What SQLite's driver raises where it is used without SQLAlchemy."""
 _AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
 _ACCOUNT: Final = "account.db"
+_WAL_BYTES: Final = 256 << 20
+"""A write-ahead log that grew beyond this, while a backup held it, is cut once it starts over."""
 
 
 def sqlite_url(directory: Path, branch: Branch) -> str:
@@ -55,6 +59,7 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
             "temp_store = MEMORY",
             f"cache_size = -{cache_mib * 1024}",
             f"wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}",
+            f"journal_size_limit = {_WAL_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
         if read_only:
@@ -65,6 +70,14 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def new_database(path: Path) -> Any:
+    """Open a new file, to copy a database into, by the driver alone: nothing of it counts before it is complete."""
+    made = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("journal_mode = OFF", "synchronous = OFF"):
+        made.execute(f"PRAGMA {pragma}")
+    return made
 
 
 @contextmanager

@@ -12,9 +12,14 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _KEY_FILE: Final = "secret.key"
 
 
+def revisions(branch: str) -> list[str]:
+    """Name the revisions of a branch that this version knows, the oldest first."""
+    return sorted(path.stem for path in _MIGRATIONS.glob(f"{branch}_*.py"))
+
+
 def newest(branch: str) -> str:
     """Name the revision at which this version wants the databases of a branch."""
-    return max(path.stem for path in _MIGRATIONS.glob(f"{branch}_*.py"))
+    return revisions(branch)[-1]
 
 
 def is_ready(directory: Path, *, has_key: bool, needs_login: bool) -> bool:
