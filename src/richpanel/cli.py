@@ -26,6 +26,16 @@ _DOCTOR: Final = """Check this machine, the settings and the data directory.
 
 It shows the effective settings, secrets hidden. The exit code is 1 where there is a problem; a note is none.
 """
+_BACKUP: Final = """Write everything into one file, while the server runs or not.
+
+What was accepted before it began is in it. It holds what opens the account (keys, tokens, password hashes) and what
+customers did: it is readable by you alone, keep it so. FILE is there once it is complete, or not at all.
+"""
+_RESTORE: Final = """Make a data directory of a backup.
+
+The directory must be empty or not there yet. Every checksum, record and table is checked before anything is put there;
+where something is wrong, nothing is. The server then goes on with the same write keys, tokens and logins.
+"""
 _SOURCE_ADD: Final = """Add a source and show its write key.
 
 It is connected to the destination that the first start made, so that its messages are kept for the account at once. A
@@ -37,6 +47,8 @@ _VERBS: Final = (
     ("export", "richpanel.commands.exporting:export", _EXPORT),
     ("status", "richpanel.commands.status:status", "Show how far the processing is, and what arrived."),
     ("doctor", "richpanel.commands.doctor:doctor", _DOCTOR),
+    ("backup", "richpanel.commands.backup:backup", _BACKUP),
+    ("restore", "richpanel.commands.restore:restore", _RESTORE),
     ("migrate", "richpanel.commands.migrate:migrate", "Bring the databases to this version's tables."),
 )
 _GROUPS: Final = (

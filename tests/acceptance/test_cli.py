@@ -46,7 +46,7 @@ def decoded(done: "subprocess.CompletedProcess[str]") -> Any:
 
 def test_help_lists_every_verb_and_names_the_data_directory() -> None:
     listed = run("--help").stdout
-    for verb in ("serve", "source", "token", "import", "export", "status", "doctor", "migrate"):
+    for verb in ("serve", "source", "token", "import", "export", "status", "doctor", "backup", "restore", "migrate"):
         assert verb in listed
     assert run("--version").stdout.strip() == "0.1.0"
     assert "--port" in run("serve", "--help").stdout

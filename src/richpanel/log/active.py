@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from richpanel.log.contract import LogDamaged
-from richpanel.log.files import SEALED_MODE, segment_path, sync_directory
+from richpanel.log.files import SEALED_MODE, drop_cached, segment_path, sync_directory
 from richpanel.log.recovery import intact_end
 
 _BUFFERS_PER_WRITE: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
@@ -106,7 +106,7 @@ class ActiveSegment:
             raise LogDamaged(self.end, "the file is shorter than what had been synced")
         os.ftruncate(self._fd, self.size)
         os.fdatasync(self._fd)
-        _drop_cached(self._fd, 0, 0)
+        drop_cached(self._fd, 0, 0)
         whole = intact_end(self._fd, self._checked, self.size)
         if whole != self.size:
             raise LogDamaged(self.base + whole, "what had been synced cannot be read back after a failed write")
@@ -114,12 +114,12 @@ class ActiveSegment:
 
     def _uncache(self) -> None:
         cached_from = self.size - _CACHED
-        _drop_cached(self._fd, self._cached_from, cached_from - self._cached_from)
+        drop_cached(self._fd, self._cached_from, cached_from - self._cached_from)
         self._cached_from = cached_from
         if self._predecessor is not None:
             with suppress(OSError):  # Retention may have dropped it.
                 fd = os.open(self._predecessor, os.O_RDONLY)
-                _drop_cached(fd, 0, 0)
+                drop_cached(fd, 0, 0)
                 os.close(fd)
             self._predecessor = None
 
@@ -140,13 +140,6 @@ class ActiveSegment:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _drop_cached(fd: int, start: int, size: int) -> None:
-    """Let the page cache forget a range of the file (size 0: to its end), where the system can be told so."""
-    if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):  # Advice: a file system that takes none keeps its cache.
-            os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _behind(buffers: Sequence[bytes | memoryview], written: int) -> list[bytes | memoryview]:

@@ -19,7 +19,15 @@ from typing import Final
 
 from richpanel.log.archive import BLOCK_BYTES, About, Archive, write_archive
 from richpanel.log.contract import LogDamaged
-from richpanel.log.files import SEALED_MODE, archive_path, rearranging, segment_bases, segment_path, sync_directory
+from richpanel.log.files import (
+    SEALED_MODE,
+    archive_path,
+    drop_cached,
+    rearranging,
+    segment_bases,
+    segment_path,
+    sync_directory,
+)
 from richpanel.log.frames import RecordWalk
 from richpanel.log.pace import Pace
 
@@ -98,7 +106,7 @@ def _checked(fd: int, base: int, pace: Pace, alive: Callable[[], bool]) -> Itera
     while chunk := os.pread(fd, _CHUNK, offset):
         walk.feed(chunk)
         yield chunk
-        _forget(fd, offset, len(chunk))
+        drop_cached(fd, offset, len(chunk))
         offset += len(chunk)
         pace.spend(len(chunk))
         if not alive():
@@ -109,7 +117,7 @@ def _checked(fd: int, base: int, pace: Pace, alive: Callable[[], bool]) -> Itera
 def _read_back(draft: Path, written: About) -> None:
     """Read the archive from the disk, as far as the system lets go of its cache, and compare. Raises OSError."""
     with draft.open("rb") as file:
-        _forget(file.fileno(), 0, 0)
+        drop_cached(file.fileno(), 0, 0)
     try:
         archive = Archive(draft)
         archive.check_file()
@@ -118,12 +126,6 @@ def _read_back(draft: Path, written: About) -> None:
         raise OSError(f"what was written cannot be read back: {error}") from None
     if archive.about != written:
         raise OSError(f"what was written to {draft} cannot be read back")
-
-
-def _forget(fd: int, start: int, size: int) -> None:
-    """Let the page cache forget what was read once: it must not push out what is read again and again."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
 
 
 def _stand_back() -> None:

@@ -48,6 +48,13 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def drop_cached(fd: int, start: int, size: int) -> None:
+    """Let the page cache forget a range of the file (size 0: to its end), where the system can be told so."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):  # Advice: a file system that takes none keeps its cache.
+            os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
+
+
 @contextmanager
 def undisturbed(directory: Path) -> Iterator[None]:
     """Wait until nobody archives or drops segments, and keep everybody from it; several may do this at once."""
