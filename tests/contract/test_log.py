@@ -77,6 +77,7 @@ class OwnedWriter:
         self._appends = appends
         self._remote = remote
         self.append = remote.append
+        self.archive = remote.archive
         self.retain = remote.retain
 
     @property

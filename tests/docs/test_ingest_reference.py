@@ -15,11 +15,10 @@ from richpanel.core.message import (
     TYPES,
 )
 from richpanel.core.record import MAX_DISCARD_BYTES
-from richpanel.roles.serving import HEAD_SECONDS, MAX_HEAD_BYTES
+from richpanel.roles.serving import HEAD_SECONDS, MAX_CONNECTIONS, MAX_HEAD_BYTES
 from richpanel.source.asgi import DoorOptions
 from richpanel.source.partner import MAX_SETTINGS_HEADER
 from richpanel.source.scan import MAX_DEPTH
-from richpanel.roles.serving import MAX_CONNECTIONS
 from tests.source.running import running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "ingest.md").read_text(encoding="utf-8")

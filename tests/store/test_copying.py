@@ -8,7 +8,8 @@ import pytest
 
 from richpanel.store import copying
 from richpanel.store.copying import DatabaseDamagedError, WrongRevisionError
-from richpanel.store.database import migrate, open_engine, sqlite_url
+from richpanel.store.database import open_engine, sqlite_url
+from richpanel.store.migrating import migrate
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from richpanel.log.frames import RecordWalk
 from richpanel.store import copying
 from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.copying import DatabaseDamagedError, WrongRevisionError
-from richpanel.store.database import Branch, migrate
+from richpanel.store.database import Branch
 from richpanel.store.directory import DataDirectory
+from richpanel.store.migrating import migrate
 from richpanel.store.secrets import KEY_FILE, SecretKeyError, open_secrets
 from richpanel.store.status import processed
 

@@ -11,15 +11,17 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, Final
+from math import isnan, nan
+from typing import Any, Final, assert_never
 
 import msgspec
 
-from richpanel.log.contract import LogClosed, LogFull, LogReader, LogUnsure, LogWriter
+from richpanel.log.contract import LogClosed, LogDamaged, LogFull, LogReader, LogUnsure, LogWriter
 
 _ASKED: Final = struct.Struct("<QBI")
 _ANSWERED: Final = struct.Struct("<I")
-_POSITION: Final = struct.Struct("<Q")
+_SPAN: Final = struct.Struct("<Qd")
+"""A position, and a time in seconds UTC, not a number where there is none."""
 _MOST_BYTES: Final = 1 << 30
 """No log lets so much wait; a frame that says so is none."""
 _WAITING_BYTES: Final = 16 << 20
@@ -29,6 +31,7 @@ ANSWER_SECONDS: Final = 10.0
 class _Verb(IntEnum):
     APPEND = 1
     RETAIN = 2
+    ARCHIVE = 3
 
 
 _ERRORS: Final[tuple[type[Exception], ...]] = (LogFull, LogClosed, ValueError, OSError)
@@ -36,7 +39,7 @@ _ERRORS: Final[tuple[type[Exception], ...]] = (LogFull, LogClosed, ValueError, O
 
 
 class _Answer(msgspec.Struct, array_like=True):
-    """The owner's word on a request: the positions it gave, or which error and its text."""
+    """The owner's word on a request: the positions it gave, or which error and its text; both for a damaged record."""
 
     number: int
     positions: list[int] = []
@@ -78,9 +81,14 @@ class RemoteWriter:
         (position,) = await self._ask(_Verb.APPEND, b"".join(parts))
         return position
 
-    async def retain(self, position: int) -> list[int]:
+    async def archive(self, position: int, before: float) -> int | None:
+        """Have the owner archive the oldest piece that is not (`LogWriter.archive`)."""
+        found = await self._ask(_Verb.ARCHIVE, _SPAN.pack(position, before))
+        return found[0] if found else None
+
+    async def retain(self, position: int, before: float | None = None) -> list[int]:
         """Have the owner drop what is older (`LogWriter.retain`)."""
-        return await self._ask(_Verb.RETAIN, _POSITION.pack(position))
+        return await self._ask(_Verb.RETAIN, _SPAN.pack(position, nan if before is None else before))
 
     async def close(self) -> None:
         """Wait for what was asked before, and hang up; the owner's log stays open."""
@@ -118,6 +126,8 @@ class RemoteWriter:
             self._bytes -= size
             self._waiting.pop(number, None)
         if given.error is not None:
+            if given.positions:
+                raise LogDamaged(given.positions[0], given.text)
             raise _ERRORS[given.error](given.text)
         return given.positions
 
@@ -211,16 +221,27 @@ class Appends:
 
     async def _answer(self, number: int, verb: _Verb, payload: bytes, writer: asyncio.StreamWriter) -> None:
         try:
-            if verb is _Verb.APPEND:
-                positions = [await self._log.append(payload)]
-            else:
-                positions = await self._log.retain(*_POSITION.unpack(payload))
-            answer = _Answer(number, positions)
+            answer = _Answer(number, await self._do(verb, payload))
+        except LogDamaged as error:
+            answer = _Answer(number, [error.position], error=len(_ERRORS), text=error.reason)
         except _ERRORS as error:
             place = next(place for place, kind in enumerate(_ERRORS) if isinstance(error, kind))
             answer = _Answer(number, error=place, text=str(error))
         told = _encode(answer)
         writer.write(_ANSWERED.pack(len(told)) + told)
+
+    async def _do(self, verb: _Verb, payload: bytes) -> list[int]:
+        match verb:
+            case _Verb.APPEND:
+                return [await self._log.append(payload)]
+            case _Verb.RETAIN:
+                position, before = _SPAN.unpack(payload)
+                return await self._log.retain(position, None if isnan(before) else before)
+            case _Verb.ARCHIVE:
+                base = await self._log.archive(*_SPAN.unpack(payload))
+                return [] if base is None else [base]
+            case _:
+                assert_never(verb)
 
 
 async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int, _Verb, bytes]]:

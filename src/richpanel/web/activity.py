@@ -46,8 +46,10 @@ _read_letter: Final = msgspec.json.Decoder(Letter).decode
 
 
 class Entry(NamedTuple):
-    """One line of the timeline. `fields` are its properties as (key, text); a channel's message is a `letter`. The id is
-    gone where the body is."""
+    """One line of the timeline. `fields` are its properties as (key, text); a channel's message is a `letter`.
+
+    The id is gone where the body is.
+    """
 
     id: str | None
     timestamp: str
