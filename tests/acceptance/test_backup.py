@@ -197,7 +197,7 @@ def test_a_backup_that_is_stopped_leaves_no_half_file(server: Server, tmp_path: 
     if how != signal.SIGKILL:
         assert os.listdir(tmp_path) == []
     assert run("backup", file, "--data", server.data).returncode == 0
-    assert not (tmp_path / "b.partial").exists()
+    assert os.listdir(tmp_path) == ["b"], "what a killed one left is gone, too"
 
 
 # ----------------------------------------------------------------------------------------------------------- full disks

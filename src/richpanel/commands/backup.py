@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Annotated, BinaryIO, Final, cast
 
@@ -162,8 +161,7 @@ def _write(directory: DataDirectory, draft: Draft, meter: _Meter, *, secrets: bo
     now = datetime.now(UTC)
     about = About(FORMAT, __version__, now.isoformat(timespec="seconds").replace("+00:00", "Z"))
     still = undisturbed(directory.log) if directory.log.exists() else nullcontext()
-    with still, TemporaryDirectory(prefix="backup-", dir=draft.folder) as folder:
-        copies = Path(folder)
+    with still, draft.aside() as copies:
         with copying.frozen(directory.state_url) as state:
             applied = processed(state)
             end = _end_of_log(directory, applied)

@@ -2,14 +2,19 @@
 
 import fcntl
 import os
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from richpanel.log.files import drop_cached, sync_directory
 
 STDOUT: Final = "-"
 _SUFFIX: Final = ".partial"
+_FOLDER_SUFFIX: Final = ".d"
 _SYNC_BYTES: Final = 16 << 20
 """So much is written between two syncs: one large write-back would make everybody else's syncs wait for it."""
 
@@ -49,10 +54,20 @@ class Draft:
             self._draft.unlink(missing_ok=True)
         os.close(self._fd)
 
-    @property
-    def folder(self) -> Path | None:
-        """Where it is written; None for standard output."""
-        return None if self._draft is None else self._draft.absolute().parent
+    @contextmanager
+    def aside(self) -> Iterator[Path]:
+        """Give a folder beside it for what is needed meanwhile; what one that was killed left there goes first."""
+        if self._draft is None:
+            with TemporaryDirectory(prefix="richpanel-") as elsewhere:
+                yield Path(elsewhere)
+            return
+        folder = self._draft.with_name(self._draft.name + _FOLDER_SUFFIX)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, data: bytes) -> int:
         """Write all of it."""
