@@ -38,7 +38,7 @@ bench: $(VENV)/.tests ## measure the targets, each with its reference in the sam
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.tests ## the long ones: a hundred kills, a minute of overload, growth to 5 M events
-	$(BIN)/python -m pytest -m soak -s tests
+	$(BIN)/python -m pytest -m soak -s -o faulthandler_timeout=3600 tests
 	$(BIN)/python -m bench soak $(ARGS)
 
 lock: $(VENV)/.dev ## write the lock files anew from requirements/*.in (ARGS="--upgrade" takes newer releases)
