@@ -11,6 +11,7 @@ from richpanel.core.identity import (
     Move,
     Run,
     Runs,
+    from_links,
     is_shared,
     link,
     moves,
@@ -122,6 +123,12 @@ def test_links_that_are_taken_away_have_never_been(links: dict[Stamp, int], data
             known, stamp, min((other for other in left if other > stamp and left[other] == uid), default=None)
         )
         assert known == compressed(sorted(left.items()))
+
+
+@given(LINKS, st.dictionaries(UIDS, STAMPS))
+def test_links_before_a_cut_do_not_count(links: dict[Stamp, int], cuts: dict[int, Stamp]) -> None:
+    counting = [(stamp, uid) for stamp, uid in sorted(links.items()) if uid not in cuts or stamp > cuts[uid]]
+    assert from_links(links.items(), cuts) == compressed(counting)
 
 
 @given(LINKS, st.integers(-1, 8), st.integers(1, 3))

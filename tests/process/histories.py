@@ -120,6 +120,19 @@ class Pool:
         named = sender.filter(lambda given: bool(given.keys() - {"name"}))
         return st.fixed_dictionaries({**self.shared, "channel": st.sampled_from(("email", "chat")), "from": named})
 
+    def by_hand(self) -> Calls:
+        """What a person does with whom a device is linked to; an undo may name anything, or nothing."""
+        cut_or_link = st.fixed_dictionaries(
+            {
+                "type": st.sampled_from(("link", "link", "unlink")),
+                "uid": st.sampled_from(self.uids),
+                "anonymousId": st.sampled_from(self.devices),
+                **self.shared,
+            }
+        )
+        undo = st.fixed_dictionaries({"type": st.just("undo"), "undoes": self.shared["messageId"], **self.shared})
+        return cut_or_link | cut_or_link | undo
+
 
 def records(*calls: Calls, letters: Calls | None = None) -> st.SearchStrategy[list[Arrived]]:
     """Records of some of these calls each, and now and then a letter."""
@@ -133,6 +146,7 @@ def records(*calls: Calls, letters: Calls | None = None) -> st.SearchStrategy[li
 def one_by_one(
     *calls: Calls,
     letters: Calls | None = None,
+    by_hand: Calls | None = None,
     sources: Sequence[str] = SOURCES[:1],
     arrivals: st.SearchStrategy[int] = NEXT_SECOND,
 ) -> st.SearchStrategy[list[Arrived]]:
@@ -140,6 +154,8 @@ def one_by_one(
     made = [st.builds(Arrived, call.map(lambda item: [item]), st.sampled_from(sources), arrivals) for call in calls]
     if letters is not None:
         made.append(st.builds(lambda item, at: Arrived([item], "Channels", at, door="channel"), letters, arrivals))
+    if by_hand is not None:
+        made.append(st.builds(lambda item, at: Arrived([item], "Channels", at, door="people"), by_hand, arrivals))
     one = st.one_of(*made)
     return st.lists(one, min_size=6, max_size=18)
 
@@ -225,9 +241,19 @@ def letters_of_known() -> st.SearchStrategy[list[Arrived]]:
     return one_by_one(*calls, letters=pool.activity("email", "phone", "anonymousId"), arrivals=CLOCK_STEPS)
 
 
+def linked_by_hand() -> st.SearchStrategy[list[Arrived]]:
+    """People link, cut and take it back, before and after the calls that it is about; ids are few."""
+    pool = Pool(UIDS[:2], DEVICES[:2], 9)
+    anonymous = Pool(UIDS[:2], DEVICES[:2], 99)
+    anonymous.who = st.sampled_from(DEVICES[:2]).map(lambda device: {"anonymousId": device})
+    calls = (pool.identify(given={}), pool.order(numbers=("o1",)), anonymous.page(given={}), anonymous.page(given={}))
+    letters, by_hand = pool.activity("anonymousId", "email"), pool.by_hand()
+    return one_by_one(*calls, letters=letters, by_hand=by_hand, arrivals=NEXT_SECOND | CLOCK_STEPS)
+
+
 replacing = st.one_of(repeated(), replaced_links(), refunds(), letters_of_known())
 """Those in which a clock goes back."""
 moving = st.one_of(shared_devices(), orders(), letters(), late_links(), visits())
-histories = st.one_of(everything(), moving, replacing)
+histories = st.one_of(everything(), moving, replacing, linked_by_hand())
 plans = st.lists(st.tuples(st.sampled_from(BATCHES), st.booleans()), min_size=1, max_size=6)
 """How the log is applied: the bytes of each batch, and whether the worker starts anew after it."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from richpanel.core.device import device_type
 from richpanel.core.ids import clean_id, email_address, phone_address
+from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.timestamps import iso
 from tests.process.reference_messages import Arrival, Message, Stamp, counting
 from tests.process.reference_orders import figures, orders_by_owner, place, shown
@@ -32,12 +33,16 @@ def linked(links: list[tuple[int, str]], t: int) -> str | None:
     return next((uid for at, uid in reversed(links) if at <= t), links[0][1] if links else None)
 
 
-def device_links(calls: list[Message]) -> dict[str, list[tuple[int, str]]]:
-    """Identify, page and track messages that carry both ids."""
+def device_links(calls: list[Message], by_hand: list[Message]) -> dict[str, list[tuple[int, str]]]:
+    """Identify, page and track messages that carry both ids, and links by hand, but those that were cut later."""
+    undone = {(m.item["undoes"], m.stamp[2]) for m in by_hand if m.kind == "undo"}
+    counting = [m for m in by_hand if m.kind != "undo" and (m.stamp[1], m.stamp[2]) not in undone]
     links: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for call in calls:
-        if call.uid and call.anonymous:
-            links[call.anonymous].append((call.t, call.uid))
+    for one in sorted([*calls, *counting], key=lambda message: message.stamp):
+        if one.kind == "unlink":
+            links[one.anonymous or ""] = [link for link in links[one.anonymous or ""] if link[1] != one.uid]
+        elif one.uid and one.anonymous:
+            links[one.anonymous].append((one.t, one.uid))
     return links
 
 
@@ -83,7 +88,7 @@ def owner_of_activity(
         if owner:
             return ("uid", owner)
     device: list[Who] = [("anonymousId", anonymous)] if anonymous else []
-    if anonymous and any(call.anonymous == anonymous for call in calls):
+    if anonymous and (devices[anonymous] or any(call.anonymous == anonymous and not call.uid for call in calls)):
         owner = linked(devices[anonymous], message.t)
         return ("uid", owner) if owner else device[0]
     return (named + device)[0]
@@ -216,8 +221,9 @@ class Shared(NamedTuple):
 def find_people(arrivals: Iterable[Arrival]) -> Shared:
     """Whose each message is; histories are in the order."""
     messages = counting(arrivals)
-    calls = [message for message in messages if message.kind != "channel"]
-    devices = device_links(calls)
+    by_hand = [message for message in messages if message.kind in MANUAL_TYPES]
+    calls = [message for message in messages if message.kind not in (*MANUAL_TYPES, "channel")]
+    devices = device_links(calls, by_hand)
     histories: dict[Who, list[Message]] = defaultdict(list)
     for call in calls:
         histories[owner_of_call(call, devices)].append(call)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from richpanel.core.ids import clean_id
+from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.timestamps import parse
 from richpanel.process.repeats import digest
 
@@ -36,7 +37,7 @@ class Message(NamedTuple):
 
     @property
     def uid(self) -> str | None:
-        return clean_id(self.item.get("userId"))
+        return clean_id(self.item.get("uid" if self.kind in MANUAL_TYPES else "userId"))
 
     @property
     def anonymous(self) -> str | None:
@@ -79,6 +80,6 @@ def counting(arrivals: Iterable[Arrival]) -> list[Message]:
 def is_kept(message: Message) -> bool:
     """7: by type, then by the integrations object (the generator knows `Richpanel` and `All` alone)."""
     switches = message.item.get("integrations", {})
-    return message.kind in ("identify", "page", "track", "channel") and bool(
+    return message.kind in ("identify", "page", "track", "channel", *MANUAL_TYPES) and bool(
         switches.get("Richpanel", switches.get("All", True))
     )

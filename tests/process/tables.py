@@ -7,11 +7,11 @@ from richpanel.core.identity import unpack
 from richpanel.core.order import unpack as unpack_order
 from tests.process.account import Account
 
-OF_MESSAGES = ("history", "message_ids", "changes", "duplicates", "channel_activity")
+OF_MESSAGES = ("history", "message_ids", "changes", "duplicates", "channel_activity", "manual")
 DANGLING = {
     **{table: f"SELECT n FROM {table} WHERE n NOT IN (SELECT n FROM messages)" for table in OF_MESSAGES},
     "messages without an id": "SELECT n FROM messages WHERE n NOT IN (SELECT n FROM message_ids)",
-    "kept without a history": "SELECT n FROM messages WHERE outcome = 0 AND n NOT IN (SELECT n FROM history)",
+    "no history": "SELECT n FROM messages WHERE outcome = 0 AND type < 7 AND n NOT IN (SELECT n FROM history)",
     "misplaced": "SELECT n FROM history h JOIN messages m USING (n) WHERE (h.t, h.identity) <> (m.t, m.identity)",
     "activity": "SELECT n FROM channel_activity c JOIN messages m USING (n) WHERE c.identity <> m.identity",
     "search": "SELECT rowid FROM search WHERE rowid NOT IN (SELECT id FROM profiles WHERE customer = 1)",

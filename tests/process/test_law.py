@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.timestamps import iso
 from richpanel.process.repeats import digest
 from richpanel.store import parts, schema
@@ -144,6 +145,6 @@ def assert_traced(account: Account, arrived: Sequence[Arrival]) -> None:
         assert sorted((repeat.received_at, repeat.conflict) for repeat in found[0].duplicates) == repeats
         assert found[0].conflict == any(differs for _, differs in repeats)
         owner = owners.get(key)
-        assert (found[0].outcome == "kept") == (owner is not None)
+        assert (found[0].outcome == "kept") == (owner is not None or first.item.get("type") in MANUAL_TYPES)
         if owner is not None:
             assert (found[0].profile.uid or found[0].profile.visitor) == owner[1]

@@ -8,15 +8,24 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from richpanel.core import order, pipeline, session, traits
+from richpanel.core import identity, order, pipeline, session, traits
 from richpanel.core.session import Book
 from richpanel.process import batch, people, removal, repeats
 from richpanel.process.channels import Resolver
 from richpanel.process.orders import Orders
-from richpanel.store import addresses, message_rows
+from richpanel.store import addresses, manual_rows, message_rows
 from richpanel.store.parts import MessageIds
 from tests.process.account import Arrived
-from tests.process.histories import histories, late_links, letters_of_known, plans, repeated, replaced_links, replacing
+from tests.process.histories import (
+    histories,
+    late_links,
+    letters_of_known,
+    linked_by_hand,
+    plans,
+    repeated,
+    replaced_links,
+    replacing,
+)
 from tests.process.test_law import check, law
 
 EXAMPLES = 600
@@ -38,6 +47,16 @@ def arrival_decides(known: dict[str, Any], given: dict[str, Any], stamp: Any) ->
     found = {key: value for key, value in given.items() if key not in known or known[key][1][0] <= stamp[0]}
     known.update({key: (value, stamp) for key, value in found.items()})
     return list(found)
+
+
+def uncut(links: Any, _: Any) -> Any:
+    """Cuts are not looked at."""
+    return identity.from_links(links, {})
+
+
+def with_undone(connection: Any, alias: int, find: Callable[..., Any] = manual_rows.of_alias) -> list[Any]:
+    """What was taken back counts."""
+    return [(row, True) for row, _ in find(connection, alias)]
 
 
 class Bug(NamedTuple):
@@ -68,6 +87,10 @@ BUGS = {
     "links stay when they are taken away": Bug(removal, "_unlink", giving(set()), replaced_links()),
     "a run that is split does not resume": Bug(people, "next_link", giving(None), late_links()),
     "a run that loses its link does not resume": Bug(removal, "next_link", giving(None), replaced_links()),
+    "a cut by hand cuts nothing": Bug(people, "from_links", uncut, linked_by_hand()),
+    "an undo undoes nothing": Bug(manual_rows, "of_alias", with_undone, linked_by_hand()),
+    "an undo that comes first is forgotten": Bug(manual_rows, "touched", giving(set()), linked_by_hand()),
+    "a late call forgets the links by hand": Bug(manual_rows, "among", giving(set()), linked_by_hand()),
     "a late link moves nothing": Bug(people, "moves", giving([])),
     "a shared device is its first person's": Bug(people, "owner", lambda runs, _: runs[0].uid),
     "letters stay with whom they came to": Bug(Resolver, "follow", giving([])),

@@ -22,13 +22,16 @@ PATHS = {
     "/connectors/{connector_id}/rotate",
     "/customers",
     "/customers/{uid}",
+    "/customers/{uid}/links",
     "/customers/{uid}/orders",
     "/customers/{uid}/sessions",
     "/customers/{uid}/timeline",
+    "/customers/{uid}/unlinks",
     "/destinations",
     "/destinations/{destination_id}",
     "/messages",
     "/messages/{message_id}",
+    "/messages/{message_id}/undo",
     "/sources",
     "/sources/{source_id}",
     "/status",
@@ -39,7 +42,13 @@ PATHS = {
     "/visitors/{visitor_id}/timeline",
 }
 
-UNSAYABLE = ("This cursor is not one", "there is no source with the id", "`from` needs a uid", "An API Key is required")
+UNSAYABLE = (
+    "This cursor is not one",
+    "there is no source with the id",
+    "`from` needs a uid",
+    "An API Key is required",
+    "This anonymousId stands",
+)
 """What is wrong with requests that no schema could tell to be wrong."""
 
 

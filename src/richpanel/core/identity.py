@@ -6,7 +6,7 @@ first run; else, with no run at all, to the visitor of the alias.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -100,6 +100,15 @@ def link(runs: Runs, stamp: Stamp, uid: int, resumes: Stamp | None = None) -> Ru
     elif after and after[0].uid == uid:
         after = after[1:]
     return tuple(before + added + after)
+
+
+def from_links(links: Iterable[tuple[Stamp, int]], cuts: Mapping[int, Stamp]) -> Runs:
+    """Give the runs of all links; one of a uid before that uid's cut does not count."""
+    runs: list[Run] = []
+    for stamp, uid in sorted(links):
+        if (uid not in cuts or cuts[uid] < stamp) and (not runs or runs[-1].uid != uid):
+            runs.append(Run(stamp, uid))
+    return tuple(runs)
 
 
 def unlink(runs: Runs, stamp: Stamp, resumes: Stamp | None) -> Runs:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.process import manual
 from richpanel.process.channels import Addresses, Resolver, owner_of
 from richpanel.process.deciding import KEPT, OUTCOMES, decide_all
 from richpanel.process.definitions import Definitions
@@ -58,7 +59,12 @@ def apply(
     number_ids(connection, memory, settled.messages)
     connectors = decide_all(connection, memory, definitions, settled.messages)
     kept = [message for message in settled.messages if message.outcome == KEPT]
-    people = [message for message in kept if message.kind != CHANNEL_TYPE]
+    people = [message for message in kept if message.kind < CHANNEL_TYPE]
+    if len(people) != len(kept):
+        profiles, aliases = manual.follow(reader, memory, [m for m in kept if m.kind > CHANNEL_TYPE])
+        removed.profiles.update(profiles)
+        removed.aliases.update(aliases)
+        kept = [message for message in kept if message.kind <= CHANNEL_TYPE]
 
     carried = _addresses(people, definitions).write(connection, memory)
     moved = link_aliases(connection, memory, people, reader.stamp, removed.profiles)

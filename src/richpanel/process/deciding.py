@@ -33,7 +33,7 @@ def decide_all(
     chosen: list[tuple[Incoming, str]] = []
     connectors: dict[int, int] = {}
     for message in messages:
-        if message.kind == CHANNEL_TYPE:
+        if message.kind >= CHANNEL_TYPE:
             message.outcome = KEPT
             continue
         routes = definitions.routes.get(message.source.id, ())

@@ -11,6 +11,8 @@ from richpanel.core.codes import Code
 from richpanel.core.identity import ANONYMOUS, EMAIL, PHONE, UID
 from richpanel.core.ids import BLOCKED_IDS, clean_id, email_address, hash64, phone_address
 from richpanel.core.inside import Inside
+from richpanel.core.manual import DOOR as MANUAL_DOOR
+from richpanel.core.manual import UNDO, Manual, decode_manual, type_number
 from richpanel.core.message import TYPES, Message, decode_message, reason_of_decode_error
 from richpanel.core.pipeline import look_inside
 from richpanel.core.record import Discard, Meta
@@ -47,6 +49,7 @@ class Incoming:
         "item",
         "kind",
         "lead",
+        "manual",
         "message",
         "message_id",
         "meta",
@@ -71,6 +74,7 @@ class Incoming:
     t: int
     stamp: Stamp
     activity: Activity | None
+    manual: Manual | None
     inside: Inside | None
 
     def __init__(self, meta: Meta, source: SourceRow, spot: Spot, body: bytes) -> None:
@@ -81,6 +85,7 @@ class Incoming:
         self.size = len(body)
         self.received = meta.at
         self.activity = None
+        self.manual = None
         self.inside = None
         # ----
         self.n = 0
@@ -172,6 +177,9 @@ def open_item(
     if meta.door == "channel":
         _open_activity(found)
         return found
+    if meta.door == MANUAL_DOOR:
+        _open_manual(found, blocked)
+        return found
     message = decode_message(body)
     found.message = message
     kind = meta.type or message.type or "track"
@@ -201,6 +209,18 @@ def _open_activity(found: Incoming) -> None:
     found.stamp = (found.t, found.message_id, found.source.id)
 
 
+def _open_manual(found: Incoming, blocked: frozenset[str]) -> None:
+    manual = decode_manual(found.body)
+    found.manual = manual
+    found.message = Message(type=manual.type)
+    found.kind = type_number(manual.type)
+    found.message_id = manual.messageId
+    found.uid, found.anonymous = clean_id(manual.uid, blocked), clean_id(manual.anonymousId, blocked)
+    found.event = None
+    found.t = event_time(found.meta.at, manual.timestamp).t
+    found.stamp = (found.t, found.message_id, found.source.id)
+
+
 def named(activity: Activity, account: AccountSettings) -> list[Key | None]:
     """Give the uid, email, phone and anonymousId by which an activity's sender can be known."""
     sender = activity.sender
@@ -218,6 +238,8 @@ def _key(kind: int, value: str | None) -> Key | None:
 
 def is_of_somebody(message: Incoming, account: AccountSettings) -> bool:
     """Tell whether a message carries any id or address by which a person can be known."""
+    if message.manual is not None:
+        return message.kind == UNDO or (message.uid is not None and message.anonymous is not None)
     if message.activity is None:
         return message.uid is not None or message.anonymous is not None
     return any(key is not None for key in named(message.activity, account))

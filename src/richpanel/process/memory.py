@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.identity import ANONYMOUS, KINDS, Runs, unpack
 from richpanel.core.profile import Profile
-from richpanel.store import identities, names
+from richpanel.store import identities, manual_rows, names, progress
 from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
 from richpanel.store.parts import MessageIds
@@ -43,8 +43,9 @@ class Memory:
     def __init__(self, connection: Connection, secret: bytes) -> None:
         self.secret = secret
         self.message_ids = MessageIds(connection)
-        self.last_message = names.last_message(connection)
+        self.last_message = progress.read(connection).messages  # The newest may have been taken away.
         self.last_identity = identities.last_number(connection)
+        self.any_manual = manual_rows.any_at_all(connection)
         self.identities: tuple[dict[str, Known], ...] = _by_kind()
         self.profiles: dict[int, Profile] = {}
         self._older_identities = _by_kind()

@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import ANONYMOUS, MAX_UIDS, UID, Move, Runs, link, moves, owner, split_run
+from richpanel.core.identity import ANONYMOUS, MAX_UIDS, UID, Move, Runs, from_links, link, moves, owner, split_run
+from richpanel.core.manual import LINK
 from richpanel.core.stamps import Stamp
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Known, Memory
-from richpanel.store import history, identities
-from richpanel.store.bulk import fetch
+from richpanel.store import history, identities, manual_rows
+from richpanel.store.bulk import fetch, listed
 
 StampOf = Callable[[int], Stamp]
 """Reads the stamp of a stored message by its number."""
@@ -59,14 +60,17 @@ def link_aliases(
         if message.uid is not None and message.anonymous in links:
             links[message.anonymous].append(message)
     moved = Moved({}, set(refolds))
+    by_hand = manual_rows.among(connection, [aliases[value].number for value in links]) if memory.any_manual else set()
     stored: list[tuple[int, Runs]] = []
     unlinked = [aliases[value] for value in links]
     memory.load_profiles(connection, [alias.number for alias in unlinked if not alias.fresh and not alias.runs])
     for value, messages in links.items():
         alias = aliases[value]
-        runs = alias.runs
-        for message in sorted(messages, key=lambda found: found.stamp):
-            runs = _add_link(connection, alias, runs, message, stamp_of)
+        made = sorted((message.stamp, message.identity) for message in messages)
+        if alias.number in by_hand:
+            runs = afresh(connection, alias.number, {run.uid for run in alias.runs}, stamp_of, made)
+        else:
+            runs = _add_links(connection, alias, made, stamp_of)
         if runs != alias.runs:
             if not alias.fresh:
                 _follow(connection, memory, alias, runs, moved)
@@ -77,12 +81,42 @@ def link_aliases(
     return moved
 
 
-def _add_link(connection: Connection, alias: Known, runs: Runs, message: Incoming, stamp_of: StampOf) -> Runs:
-    split = split_run(runs, message.stamp, message.identity)
-    resumes = None
-    if split is not None and not alias.fresh:
-        resumes = next_link(connection, alias.number, split.uid, message.stamp, stamp_of)
-    return link(runs, message.stamp, message.identity, resumes)
+def _add_links(connection: Connection, alias: Known, made: list[tuple[Stamp, int]], stamp_of: StampOf) -> Runs:
+    runs = alias.runs
+    for stamp, uid in made:
+        split = split_run(runs, stamp, uid)
+        resumes = None
+        if split is not None and not alias.fresh:
+            resumes = next_link(connection, alias.number, split.uid, stamp, stamp_of)
+        runs = link(runs, stamp, uid, resumes)
+    return runs
+
+
+def afresh(
+    connection: Connection, alias: int, known: set[int], stamp_of: StampOf, made: Iterable[tuple[Stamp, int]] = ()
+) -> Runs:
+    """Give the runs of an alias from all its stored links, of calls and by hand, and those just `made`.
+
+    `known` are uids that may have links: all that have a run. Others were cut by hand, and are found by that.
+    """
+    links = list(made)
+    cuts: dict[int, Stamp] = {}
+    uids = set(known)
+    for row, counts in manual_rows.of_alias(connection, alias):
+        uids.add(row.uid)
+        if counts and row.kind == LINK:
+            links.append((row.stamp, row.uid))
+        elif counts:
+            cuts[row.uid] = max(cuts.get(row.uid, row.stamp), row.stamp)
+    rows = fetch(
+        connection,
+        "SELECT h.identity, h.n FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
+        "WHERE h.identity IN (SELECT value FROM json_each(?)) AND m.alias = ?",
+        listed(uids),
+        alias,
+    )
+    links += [(stamp_of(number), uid) for uid, number in rows]
+    return from_links(links, cuts)
 
 
 def next_link(connection: Connection, alias: int, uid: int, after: Stamp, stamp_of: StampOf) -> Stamp | None:

@@ -15,10 +15,11 @@ from richpanel.core.ids import hash64
 from richpanel.core.stamps import Stamp
 from richpanel.process.deciding import KEPT, OUTCOMES
 from richpanel.process.incoming import Incoming
+from richpanel.process.manual import relink
 from richpanel.process.memory import Memory
 from richpanel.process.people import changing_hands, next_link
 from richpanel.process.refold import Reader
-from richpanel.store import addresses, channels, history, identities
+from richpanel.store import addresses, channels, history, identities, manual_rows
 from richpanel.store import message_rows as messages
 from richpanel.store import order_rows as orders
 from richpanel.store.message_rows import StoredMessage
@@ -43,7 +44,10 @@ def remove(reader: Reader, memory: Memory, numbers: Collection[int], removed: Re
         return
     rows = messages.load(reader.connection, numbers)
     opened = {message.n: message for message in reader.open(list(rows))}
-    kept = [row for row in rows.values() if row.outcome == KEPT]
+    by_hand = [row.n for row in rows.values() if row.type > CHANNEL_TYPE]
+    kept = [row for row in rows.values() if row.outcome == KEPT and row.type <= CHANNEL_TYPE]
+    relinked = manual_rows.touched(reader.connection, by_hand) if by_hand else set()
+    known = {row.uid for alias in relinked for row, _ in manual_rows.of_alias(reader.connection, alias)}
     _find_owners(reader, kept, removed)
     _find_orders(reader, {opened[row.n].stamp for row in kept}, removed)
     _take_away(reader, memory, rows, opened)
@@ -53,7 +57,15 @@ def remove(reader: Reader, memory: Memory, numbers: Collection[int], removed: Re
         if row.alias is not None:
             links[row.alias].append(row)
     removed.aliases.update(links)
+    if memory.any_manual:
+        manual_rows.remove(reader.connection, by_hand)
+        relinked |= manual_rows.among(reader.connection, links)
+        profiles, aliases = relink(reader, memory, relinked, known)
+        removed.profiles.update(profiles)
+        removed.aliases.update(aliases)
     for alias, linking in links.items():
+        if alias in relinked:
+            continue
         made = [(opened[row.n].stamp, row.identity) for row in linking]
         removed.profiles.update(_unlink(reader, memory, alias, made))
 
@@ -80,7 +92,7 @@ def _find_orders(reader: Reader, stamps: set[Stamp], removed: Removed) -> None:
 def _take_away(reader: Reader, memory: Memory, rows: dict[int, StoredMessage], opened: dict[int, Incoming]) -> None:
     """Delete what stands of the messages themselves, and count them no more."""
     connection = reader.connection
-    kept = [row for row in rows.values() if row.outcome == KEPT]
+    kept = [row for row in rows.values() if row.outcome == KEPT and row.type <= CHANNEL_TYPE]
     history.remove(connection, [(row.identity, row.t, row.n) for row in kept])
     channels.remove(connection, [row.n for row in kept if row.type == CHANNEL_TYPE])
     hashes = [(hash64(memory.secret, one.source.id, one.message_id), one.n) for one in opened.values()]

@@ -13,6 +13,7 @@ from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.core.codes import Code
 from richpanel.core.identity import KINDS, MAX_UIDS, UID
 from richpanel.core.ids import hash64
+from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.message import TYPES
 from richpanel.core.routing import Decision
 from richpanel.core.timestamps import iso
@@ -27,7 +28,7 @@ from richpanel.store.traces import Trace, read_traces
 __all__ = ["MessageRow", "Trace", "list_messages", "trace"]
 
 OUTCOMES: Final = ("kept", "unsupported", "filtered", "failed")
-TYPE_NAMES: Final = (*TYPES, "channel")
+TYPE_NAMES: Final = (*TYPES, "channel", *MANUAL_TYPES)
 _MAX_SCAN: Final = 200_000
 """A filter that few messages meet looks at so many of them a page; the cursor goes on from there."""
 

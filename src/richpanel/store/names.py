@@ -25,8 +25,3 @@ def by_number(connection: Connection, numbers: Iterable[int]) -> dict[int, str]:
     """Give the values of numbers."""
     rows = fetch(connection, f"SELECT id, value FROM names WHERE id IN {LISTED}", listed(set(numbers)))
     return {int(number): value for number, value in rows}
-
-
-def last_message(connection: Connection) -> int:
-    """Give the number of the newest message of the state."""
-    return int(fetch(connection, "SELECT coalesce(max(n), 0) FROM messages")[0][0])

@@ -88,7 +88,7 @@ messages = Table(
     Column("lead", Integer, nullable=False),  # `place` less the start of its payload.
     Column("item", SmallInteger, nullable=False),  # Its index in the record.
     Column("source", Integer, nullable=False),
-    Column("type", SmallInteger, nullable=False),  # Index into core.message.TYPES, 6 for channel activity.
+    Column("type", SmallInteger, nullable=False),  # Index into core.message.TYPES, 6 for channel activity, 7 on manual.
     Column("t", Big, nullable=False),
     Column("received", Big, nullable=False),
     Column("identity", Integer, nullable=False),  # Whose history it is in: the uid's, else the alias's.
@@ -190,6 +190,22 @@ channel_activity = Table(  # Who a channel message names, so that it moves when 
     Index("channel_email", "email", sqlite_where=text("email IS NOT NULL")),
     Index("channel_phone", "phone", sqlite_where=text("phone IS NOT NULL")),
     Index("channel_anonymous", "anonymous", sqlite_where=text("anonymous IS NOT NULL")),
+)
+
+manual = Table(  # What people linked, cut and took back by hand (`core.manual`).
+    "manual",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("alias", Integer, nullable=False),
+    Column("uid", Integer, nullable=False),
+    Column("t", Big, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("undoes", Text),
+    Index("manual_alias", "alias"),
+    Index("manual_message", "message_id"),
+    Index("manual_undoes", "undoes", sqlite_where=text("undoes IS NOT NULL")),
 )
 
 duplicates = Table(  # Repeats of a message id; `conflict` where the content differs.

@@ -10,6 +10,7 @@ from richpanel.core import identity, notes
 from richpanel.core.channel import CHANNEL_TYPE, decode_activity
 from richpanel.core.codes import Code
 from richpanel.core.identity import ANONYMOUS
+from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.message import TYPES, decode_message
 from richpanel.core.notes import Note
 from richpanel.core.routing import Decision
@@ -20,7 +21,7 @@ from richpanel.store.message_rows import Bodies, StoredMessage
 from richpanel.store.sources import SourceRow
 
 _OUTCOMES = ("kept", "unsupported", "filtered", "failed")
-_TYPE_NAMES = (*TYPES, "channel")
+_TYPE_NAMES = (*TYPES, "channel", *MANUAL_TYPES)
 _NO_BODY = msgspec.Raw(b"null")
 
 
@@ -126,6 +127,8 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
 
 def _notes(bodies: Bodies, row: StoredMessage, blocked: Collection[str]) -> list[Note]:
     """Tell what of a kept message was not taken as given."""
+    if row.type > CHANNEL_TYPE:
+        return []
     meta, body = message_rows.meta(bodies, row.place, row.lead), bodies(row.place, row.size)
     if row.type == CHANNEL_TYPE:
         return notes.of_activity(decode_activity(body), meta)
@@ -137,6 +140,8 @@ def _notes(bodies: Bodies, row: StoredMessage, blocked: Collection[str]) -> list
 
 def _profile(connection: Connection, row: StoredMessage) -> MatchedProfile:
     """Tell whose the message is by the links known now."""
+    if not row.identity:
+        return MatchedProfile()  # An undo is nobody's.
     kind, value, runs = identities.by_number(connection, [row.identity])[row.identity]
     if kind == ANONYMOUS:
         owner = identity.owner(runs, row.t)
@@ -151,7 +156,7 @@ def _body(bodies: Bodies, row: StoredMessage) -> msgspec.Raw | None:
     body = message_rows.kept(bodies, row.place, row.size)
     if body is None:
         return None
-    if row.type == CHANNEL_TYPE:
+    if row.type >= CHANNEL_TYPE:
         return msgspec.Raw(body)
     meta = message_rows.meta(bodies, row.place, row.lead)
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])

@@ -23,6 +23,7 @@ from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
 from richpanel.web.destinations import destinations_api
 from richpanel.web.headers import with_headers
+from richpanel.web.manual_links import manual_links_api
 from richpanel.web.message_pages import message_pages
 from richpanel.web.messages import messages_api
 from richpanel.web.openapi import PREFIX, document, openapi_json
@@ -84,7 +85,7 @@ def _always(value: Any) -> Provide:
 
 def _api() -> Router:
     """Everything behind a bearer token."""
-    handlers = [*customers_api, *messages_api, status, add_channel_message, search_catalog]
+    handlers = [*customers_api, *messages_api, *manual_links_api, status, add_channel_message, search_catalog]
     routers = [sources_api, tokens_api, connectors_api, destinations_api]
     return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
 

@@ -7,6 +7,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency as Given
 from litestar.response import Redirect
 
+from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.message import TYPES
 from richpanel.store.messages import Trace
 from richpanel.store.sources import SourceRow
@@ -53,7 +54,7 @@ def _list(reading: Reading, asked: MessagesQuery, origin: str) -> Context:
         "cursor": asked.cursor,
         "source_names": names,
         "source_choices": [(row.id, row.name) for row in reading.sources.values() if row.deleted_at is None],
-        "type_choices": [(kind, kind.capitalize()) for kind in (*TYPES, "channel")],
+        "type_choices": [(kind, kind.capitalize()) for kind in (*TYPES, "channel", *MANUAL_TYPES)],
         "outcome_choices": [(outcome, outcome.capitalize()) for outcome in _OUTCOMES],
         "first_source": first_source(reading, origin),
         "origin": origin,

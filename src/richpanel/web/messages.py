@@ -14,7 +14,7 @@ from richpanel.web.paths import decode_id
 from richpanel.web.pending import pending_traces
 from richpanel.web.stores import Reading, Stores
 
-Type = Literal["identify", "track", "page", "screen", "group", "alias", "channel"]
+Type = Literal["identify", "track", "page", "screen", "group", "alias", "channel", "link", "unlink", "undo"]
 Outcome = Literal["kept", "discarded", "unsupported", "filtered", "failed", "duplicate", "pending"]
 SourceId = Annotated[str, Meta(description="The id of a source.")]
 
