@@ -92,3 +92,17 @@ def test_a_process_without_the_log_says_so(data: Path) -> None:
     with running(data, log_writer=None) as reader:
         assert reader.api("POST", LINKS, {"anonymousId": "a"}).status == 503
         assert reader.api("POST", "/messages/m/undo").status == 503
+
+
+@pytest.mark.parametrize(("kind", "shows"), [("link", UID), ("undo", "undoes")])
+def test_its_page_says_what_it_was(told: Site, kind: str, shows: str) -> None:
+    made = do(told, LINKS, anonymousId=LURKER)
+    wanted = made if kind == "link" else do(told, f"/messages/{made}/undo")
+    told.process()
+    told.sign_in()
+    page = told.page(f"/messages/{wanted}")
+    text = page.body.decode()
+    assert page.status == 200
+    assert shows in text
+    assert "No destination" not in text
+    assert ("Matched a person" in text) == (kind == "link")
