@@ -69,7 +69,7 @@ class Bug(NamedTuple):
 
 
 BUGS = {
-    "the order's tie-break is dropped": Bug(traits, "apply", arrival_decides),
+    "the order's tie-break is dropped": Bug(traits, "apply", arrival_decides, late_links()),
     "late messages are folded without a refold": Bug(batch, "refold", giving({})),
     "a duplicate is forgotten": Bug(MessageIds, "find", giving({})),
     "the stored duplicate always counts": Bug(repeats, "_counts_instead", giving(False), replacing),
