@@ -151,6 +151,8 @@ def pages(place: Place) -> None:
         run = runs[name]
         p99 = percentile(run.latencies, 0.99) * 1000
         shares = {share: seconds / run.seconds for share, seconds in used.items()}
+        waits = {each: percentile(runs[each].latencies, 0.99) * 1000 for each in runs if each not in asked}
+        shares |= {f"p99 ms of {each}": wait for each, wait in waits.items()}
         details = milliseconds(run.latencies) | shares | {"answers to all": str(run.answers)}
         place.bench.found(Figure(8, f"{name} p99", p99, "ms", targets=[at_most(p99, 20, "20 ms")], details=details))
 

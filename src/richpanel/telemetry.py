@@ -1,7 +1,8 @@
 """The closed list of figures (`GET /metrics`), and the program's own log. Stages count here; `web/health.py` shows it.
 
 A figure is a dict of numbers by label: counting costs a dict access, because it stands on the path of each request.
-Every figure is written by one thread of one process; what the process role counts reaches the front as a `Snapshot`.
+Every figure is written by one thread of one process, and shown by the front; what the processing counts reaches it as a
+`Snapshot`.
 """
 
 import logging

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from richpanel.log.remote import RemoteWriter
+from richpanel.log.segments import SegmentReader
 from tests.web.running import Site, running, segment
 
 LETTER = {"from": {"email": "Grace@Example.com", "name": "Grace"}, "subject": "Hello", "body": "Where is it?"}
@@ -135,3 +137,13 @@ def test_a_disabled_source_takes_none(site: Site) -> None:
 def test_a_process_without_the_log_says_so(data: Path) -> None:
     with running(data, log_writer=None) as reader:
         assert reader.api("POST", "/channels/email/messages", LETTER).status == 503
+
+
+def test_a_log_that_does_not_answer_is_no_promise(data: Path, tmp_path: Path) -> None:
+    """Whoever owned the log is gone: what was asked of it may be kept or not, and the client is told just that."""
+    reader = SegmentReader(tmp_path / "log")
+    with running(data, log_writer=RemoteWriter(str(tmp_path / "nobody"), reader)) as pages:
+        answer = pages.api("POST", "/channels/email/messages", LETTER)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert "may be kept or not" in answer.json()["detail"]
+    reader.close()

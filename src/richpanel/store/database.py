@@ -20,8 +20,8 @@ DriverError: Final[type[Exception]] = sqlite3.Error
 """What SQLite's driver raises where it is used without SQLAlchemy."""
 _AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
 _ACCOUNT: Final = "account.db"
-_WAL_BYTES: Final = 256 << 20
-"""A write-ahead log that grew beyond this, while a backup held it, is cut once it starts over."""
+_WAL_BYTES: Final = 24 << 20
+"""A write-ahead log that grew beyond this is cut once it starts over: its length tells when to copy it back."""
 
 
 def sqlite_url(directory: Path, branch: Branch) -> str:

@@ -118,7 +118,9 @@ def build(options: WebOptions) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        loading = asyncio.create_task(asyncio.to_thread(pages.load))
         yield
+        await loading
         stores.close()
 
     app = Litestar(

@@ -12,7 +12,7 @@ from litestar.types import Scope
 
 from richpanel.web.access import AnyRequest, SignInRequired, Viewer, signed_in
 from richpanel.web.problems import api_error, log_unforeseen, problem_of
-from richpanel.web.rendering import environment
+from richpanel.web.rendering import environment, load_all
 from richpanel.web.static import Assets
 from richpanel.web.stores import Reading, Stores
 
@@ -32,6 +32,10 @@ class Pages:
         self._env = environment(assets)
         self.secure_cookies: Final = secure_cookies
         self.origin: Final = origin
+
+    def load(self) -> None:
+        """Load what a page needs, before anybody asks for one."""
+        load_all(self._env)
 
     async def show(
         self, viewer: Viewer, template: str, active: str, build: Callable[[Reading], Context]

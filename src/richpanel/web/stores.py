@@ -25,7 +25,7 @@ from richpanel.store.tokens import find_token
 
 T = TypeVar("T")
 _THREADS: Final = 3
-_CACHE_MIB: Final = 4
+_CACHE_MIB: Final = 1
 """The page cache of each thread's connection: it is for the upper levels of the trees, all else is the system's."""
 _COUNT_MS: Final = 3_000
 _OLD_COUNT_MS: Final = 60_000
