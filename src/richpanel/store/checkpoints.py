@@ -23,7 +23,8 @@ class Checkpoints:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         path = engine.url.database if engine.dialect.name == "sqlite" else None
-        self._log = None if path is None else Path(f"{path}-wal")
+        # SQLite names it after the file itself, whatever link led there.
+        self._log = None if path is None else Path(f"{Path(path).resolve()}-wal")
         self._running: threading.Thread | None = None
 
     def after_batch(self) -> None:
@@ -37,6 +38,11 @@ class Checkpoints:
         elif self._log.exists() and self._log.stat().st_size > START_BYTES:
             self._running = threading.Thread(target=self._copy, name="checkpoint", daemon=True)
             self._running.start()
+
+    def wait(self) -> None:
+        """Let what is being copied be copied to its end, so that the connections can be closed."""
+        if self._running is not None:
+            self._running.join()
 
     def _copy(self) -> None:
         """Copy what can be copied. A disk that is full or fails loses nothing by it: the next commit says so."""

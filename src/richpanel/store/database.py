@@ -4,12 +4,14 @@ They are two files because they have two writers: pages and commands write defin
 the state, whose transactions can be long; and because the state can be thrown away and folded again from the log.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
 from richpanel.store.driver import sqlite3
@@ -35,7 +37,8 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
     A commit of definitions is on disk when it returns (`synchronous=FULL`). One of the state need not be (`NORMAL`):
     what a power cut takes of it is folded again from the log, which is the promise.
 
-    `read_only` connections refuse every write. `cache_mib` is the page cache of each connection.
+    `read_only` connections refuse every write. `cache_mib` is the page cache of each connection. Where another file has
+    taken the place of the one that a pooled connection has open (docs/decisions/0010), that connection is made anew.
     """
     engine = create_engine(
         url,
@@ -69,6 +72,8 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
+    if engine.url.database:
+        _follow_file(engine, engine.url.database)
     return engine
 
 
@@ -78,6 +83,28 @@ def new_database(path: Path) -> Any:
     for pragma in ("journal_mode = OFF", "synchronous = OFF"):
         made.execute(f"PRAGMA {pragma}")
     return made
+
+
+def _follow_file(engine: Engine, path: str) -> None:
+    """Let a connection be used only while its file is the one that the path means."""
+
+    @event.listens_for(engine, "do_connect")
+    def _note(_dialect: Any, record: Any, _args: Any, _parameters: Any) -> None:
+        record.info["file"] = _file_at(path)  # Before it is opened: a switch in between is noticed at the first use.
+
+    @event.listens_for(engine, "checkout")
+    def _compare(_connection: Any, record: Any, _proxy: Any) -> None:
+        if (now := _file_at(path)) is not None and record.info.get("file") not in (None, now):
+            raise DisconnectionError("another file has taken this one's place")
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Give device and inode of the file that a path means, through a link; None where there is none yet."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 @contextmanager

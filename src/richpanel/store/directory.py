@@ -22,6 +22,10 @@ class DataDirectory:
         """Where the state is."""
         return sqlite_url(self.path, "state")
 
+    def state_file_url(self, name: str) -> str:
+        """Where a file of the state is that is not, or not yet, the one in force (`store.state_files`)."""
+        return f"sqlite:///{self.path / name}"
+
     @property
     def log(self) -> Path:
         """Where the log is."""

@@ -9,11 +9,13 @@ from richpanel.store.bulk import LISTED, fetch, listed, many
 
 MAX_NAME: Final = 512
 """Longer event names are cut here, for lists; the body keeps them whole."""
+WHOLE: Final = 1 << 20
+"""Decision sets are not cut: they are read again."""
 
 
-def ensure(connection: Connection, values: Iterable[str]) -> dict[str, int]:
+def ensure(connection: Connection, values: Iterable[str], longest: int = MAX_NAME) -> dict[str, int]:
     """Give the number of each value, adding those that are new."""
-    wanted = {value: value[:MAX_NAME] for value in values}
+    wanted = {value: value[:longest] for value in values}
     stored = sorted(set(wanted.values()))
     many(connection, "INSERT OR IGNORE INTO names (value) VALUES (?)", [(value,) for value in stored])
     rows = fetch(connection, f"SELECT value, id FROM names WHERE value IN {LISTED}", listed(stored))
