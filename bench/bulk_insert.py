@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from richpanel.roles.process import CACHE_MIB
+from richpanel.process.worker import CACHE_MIB
 from richpanel.store import schema
 from richpanel.store.database import open_engine, sqlite_url
 from richpanel.store.migrating import migrate

@@ -18,8 +18,7 @@ from bench.workload import FIRST_MS, IN_ORDER, Shop
 from richpanel.core import record
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.definitions import Watch
-from richpanel.process.worker import Worker
-from richpanel.roles.process import CACHE_MIB
+from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.preparing import prepare

@@ -10,16 +10,31 @@ from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.core.codes import Code
 from richpanel.core.inside import merged
 from richpanel.core.message import TYPES
-from richpanel.core.routing import decide, decision
+from richpanel.core.routing import Decision, decide, decision
 from richpanel.process.definitions import Definitions, Route
+from richpanel.process.earlier import Earlier
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Memory
+from richpanel.store.names import WHOLE
 
 KEPT: Final = 0
 OUTCOMES: Final = ("kept", "unsupported", "filtered", "failed")
 """What became of a message at the account, by the number that its row carries."""
 
+_FIRST_CONNECTOR: Final = 1
+
+
+class Stored(Decision, frozen=True, omit_defaults=True):
+    """A decision as stored: with the connector under which the account keeps the message, where it does.
+
+    An order is keyed by it, and the destination may get the key of another one later.
+    """
+
+    connector: int | None = None
+
+
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[Stored]).decode
 
 
 def decide_all(
@@ -27,26 +42,30 @@ def decide_all(
 ) -> dict[int, int]:
     """Decide about each message; give, by message number, the connector under which the account keeps it.
 
-    The decisions are written once per distinct set; a message's row refers to it.
+    The decisions are written once per distinct set; a message's row refers to it. While a state is made anew, a message
+    that was decided about keeps its decision.
     """
     made: dict[tuple[str, tuple[Code | None, ...]], _Made] = {}
+    again = {} if memory.earlier is None else _again(definitions, memory.earlier.of(messages))
     chosen: list[tuple[Incoming, str]] = []
     connectors: dict[int, int] = {}
     for message in messages:
         if message.kind >= CHANNEL_TYPE:
             message.outcome = KEPT
             continue
-        routes = definitions.routes.get(message.source.id, ())
-        codes = tuple([_code(message, route) for route in routes])
-        key = (message.source.id, codes)
-        found = made.get(key)
+        found = again.get(message.n)
         if found is None:
-            found = made[key] = _make(routes, codes)
+            routes = definitions.routes.get(message.source.id, ())
+            codes = tuple([_code(message, route) for route in routes])
+            key = (message.source.id, codes)
+            found = made.get(key)
+            if found is None:
+                found = made[key] = _make(routes, codes)
         chosen.append((message, found.text))
         message.outcome = found.outcome
         if found.outcome == KEPT:
             connectors[message.n] = found.connector
-    numbers = memory.name(connection, {text for _, text in chosen})
+    numbers = memory.name(connection, {text for _, text in chosen}, longest=WHOLE)
     for message, text in chosen:
         message.decision = numbers[text]
     return connectors
@@ -61,14 +80,45 @@ class _Made(NamedTuple):
 
 
 def _make(routes: Sequence[Route], codes: tuple[Code | None, ...]) -> _Made:
-    """Name the decisions; the account keeps what any of its destinations keeps."""
-    decisions = [decision(route.destination, code) for route, code in zip(routes, codes, strict=True)]
-    text = _encode(decisions).decode()
-    for route, each in zip(routes, decisions, strict=True):
-        if each.outcome == "kept" and route.endpoint == "account" and route.connector is not None:
-            return _Made(text, KEPT, route.connector)
+    """Name the decisions."""
+    decisions = [_stored(route, code) for route, code in zip(routes, codes, strict=True)]
+    return _meant(_encode(decisions).decode(), decisions)
+
+
+def _meant(text: str, decisions: Sequence[Stored]) -> _Made:
+    """Tell what decisions mean at the account: it keeps what any of its destinations keeps."""
+    for each in decisions:
+        if each.connector is not None:
+            return _Made(text, KEPT, each.connector)
     refused = next((each.outcome for each in decisions if each.outcome != "kept"), "filtered")
     return _Made(text, OUTCOMES.index(refused), 0)
+
+
+def _stored(route: Route, code: Code | None) -> Stored:
+    made = decision(route.destination, code)
+    connector = route.connector if code is None and route.endpoint == "account" else None
+    return Stored(made.destination, made.outcome, made.code, connector)
+
+
+def _again(definitions: Definitions, earlier: dict[int, Earlier]) -> dict[int, _Made]:
+    """Take decisions up as they were made."""
+    known: dict[Earlier, _Made] = {}
+    for each in set(earlier.values()):
+        decisions = _decode(each.text)
+        known[each] = _meant(each.text, decisions)
+        if each.outcome == KEPT != known[each].outcome:  # Stored when decisions did not name the connector yet.
+            kept = {made.destination for made in decisions if made.outcome == "kept"}
+            known[each] = _Made(each.text, KEPT, _connector_now(definitions, kept))
+    return {number: known[each] for number, each in earlier.items()}
+
+
+def _connector_now(definitions: Definitions, destinations: set[str]) -> int:
+    """Give the connector of a decision that was stored without it: what its destination has now, or the first."""
+    for routes in definitions.routes.values():
+        for route in routes:
+            if route.destination in destinations and route.connector is not None:
+                return route.connector
+    return _FIRST_CONNECTOR
 
 
 def _code(message: Incoming, route: Route) -> Code | None:

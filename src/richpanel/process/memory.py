@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.identity import ANONYMOUS, KINDS, Runs, unpack
 from richpanel.core.profile import Profile
+from richpanel.process.earlier import EarlierDecisions
 from richpanel.store import identities, manual_rows, names, progress
 from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
@@ -37,11 +38,12 @@ class Memory:
 
     Identities and profiles are remembered in two generations: what a batch asks for is in the younger, of identities by
     kind; when that has grown to half of what may be remembered it becomes the older one, and what nobody asked for
-    meanwhile is forgotten.
+    meanwhile is forgotten. `earlier` is set while a state is made anew: what was decided stays.
     """
 
     def __init__(self, connection: Connection, secret: bytes) -> None:
         self.secret = secret
+        self.earlier: EarlierDecisions | None = None
         self.message_ids = MessageIds(connection)
         self.last_message = progress.read(connection).messages  # The newest may have been taken away.
         self.last_identity = identities.last_number(connection)
@@ -99,12 +101,12 @@ class Memory:
             if alias in known:
                 known[alias].runs = runs
 
-    def name(self, connection: Connection, values: Iterable[str]) -> dict[str, int]:
-        """Give the numbers of names, adding those that are new."""
+    def name(self, connection: Connection, values: Iterable[str], *, longest: int = names.MAX_NAME) -> dict[str, int]:
+        """Give the numbers of names, adding those that are new; what is longer is cut."""
         wanted = set(values)
         missing = wanted - self._names.keys()
         if missing:
-            self._names.update(names.ensure(connection, missing))
+            self._names.update(names.ensure(connection, missing, longest))
         return {value: self._names[value] for value in wanted}
 
     def load_profiles(self, connection: Connection, numbers: Iterable[int]) -> None:

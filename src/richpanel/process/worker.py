@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from richpanel.log.contract import LogDamaged, LogReader
 from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Definitions, Watch
+from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.incoming import Opened, open_batch
 from richpanel.process.memory import Memory
 from richpanel.store import progress
@@ -26,6 +27,8 @@ from richpanel.telemetry import get_logger
 
 MAX_BATCH_BYTES: Final = 8 << 20
 """Log bytes per transaction at the most: some 9,000 messages. Larger ones cost memory and gain little."""
+CACHE_MIB: Final = 24
+"""More holds no pages that count: what a batch touches is all over the place, and the system keeps the files anyway."""
 IDLE_SECONDS: Final = (0.02, 0.1)
 """How long to wait for something to do: at first, and after a second of nothing."""
 RETRY_SECONDS: Final = 1.0
@@ -38,7 +41,10 @@ OnStall = Callable[[str | None], None]
 
 
 class Worker:
-    """Applies the log to the state, batch by batch. While the disk takes one, the next is opened."""
+    """Applies the log to the state, batch by batch. While the disk takes one, the next is opened.
+
+    `earlier` is set to make a state anew: messages that it knows keep their decisions.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class Worker:
         self._memory: Memory | None = None
         self._position: int | None = None
         self._ahead: Opened | None = None
+        self.earlier: EarlierDecisions | None = None
 
     def step(self, max_bytes: int = MAX_BATCH_BYTES) -> Applied | None:
         """Apply one batch; None where nothing waits. After an error nothing of it is applied."""
@@ -77,6 +84,7 @@ class Worker:
                 transaction = connection.begin()
                 if self._memory is None:
                     self._memory = Memory(connection, definitions.account.hash_key)
+                self._memory.earlier = self.earlier
                 applied = apply(connection, self._memory, definitions, opened, self._reader.slice)
                 committing = self._disk.submit(self._commit, transaction)
                 try:
@@ -95,8 +103,9 @@ class Worker:
         return applied
 
     def close(self) -> None:
-        """Let the thread end that commits."""
+        """Let the threads end that commit and copy."""
         self._disk.shutdown()
+        self._checkpoints.wait()
 
     def _where(self) -> int:
         if self._position is None:
@@ -119,14 +128,14 @@ class Worker:
         if self._batches % _COLLECT_EVERY == 0:
             gc.collect(1)
 
-    def run(self, stop: threading.Event) -> None:
-        """Apply batches until told to stop.
+    def run(self, stop: threading.Event, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Apply batches until told to stop, or until `interrupted`, which is asked between batches, says so.
 
         What cannot be read or written just now, a database that is busy or full or a disk that fails, is tried again
         and again; nothing is skipped.
         """
         idle, goes = 0, False
-        while not stop.is_set():
+        while not stop.is_set() and not interrupted():
             try:
                 idle = idle + 1 if self.step() is None else 0
                 if not goes:
