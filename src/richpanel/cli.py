@@ -36,6 +36,12 @@ _RESTORE: Final = """Make a data directory of a backup.
 The directory must be empty or not there yet. Every checksum, record and table is checked before anything is put there;
 where something is wrong, nothing is. The server then goes on with the same write keys, tokens and logins.
 """
+_REBUILD: Final = """Make the state anew from the log, compare it with the one in force, and switch to it.
+
+A running server serves from the old state meanwhile and makes the switch itself; its decisions about messages stay what
+they are. Where the two differ the difference is printed, and it is only switched with --yes or after a question. Exit
+code: 0 equal, 3 different, 1 failed; nothing is ever left half-way.
+"""
 _SOURCE_ADD: Final = """Add a source and show its write key.
 
 It is connected to the destination that the first start made, so that its messages are kept for the account at once. A
@@ -46,6 +52,7 @@ _VERBS: Final = (
     ("import", "richpanel.commands.importing:import_file", _IMPORT),
     ("export", "richpanel.commands.exporting:export", _EXPORT),
     ("status", "richpanel.commands.status:status", "Show how far the processing is, and what arrived."),
+    ("rebuild", "richpanel.commands.rebuild:rebuild", _REBUILD),
     ("doctor", "richpanel.commands.doctor:doctor", _DOCTOR),
     ("backup", "richpanel.commands.backup:backup", _BACKUP),
     ("restore", "richpanel.commands.restore:restore", _RESTORE),

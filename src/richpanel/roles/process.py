@@ -13,8 +13,10 @@ from richpanel import telemetry
 from richpanel.config import Settings
 from richpanel.log.segments import SegmentReader
 from richpanel.process.definitions import Watch
-from richpanel.process.worker import Worker
+from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
+from richpanel.roles.succession import Waiting, succeed
+from richpanel.store import state_files
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 
@@ -23,29 +25,50 @@ LOCK_SECONDS: Final = 5.0
 _NICE: Final = 10
 """Calls and pages go first where there are fewer cores than work: the log keeps what waits."""
 _REPORT_SECONDS: Final = 1.0
-CACHE_MIB: Final = 24
-"""More holds no pages that count: what a batch touches is all over the place, and the system keeps the files anyway."""
 
 
 def run(settings: Settings, parent: Parent) -> None:
-    """Fold what the log holds, as it comes, until told to stop; a batch is finished first. Raises CannotRunError."""
+    """Fold what the log holds, as it comes, until told to stop; a batch is finished first. Raises CannotRunError.
+
+    A state that `richpanel rebuild` hands over takes the place of the one in force between two batches.
+    """
     os.nice(_NICE)
     stop = threading.Event()
     on_stop(stop.set)
     parent.listen()
     directory = DataDirectory(settings.data)
-    with _alone(directory.path / "process.lock"):
+    with _alone(directory.path / state_files.PROCESSING):
+        _clean(directory.path)
         account = open_engine(directory.account_url, read_only=True, cache_mib=1)
         state = open_engine(directory.state_url, cache_mib=CACHE_MIB)
         reader = SegmentReader(directory.log)
-        report = _Report(parent)
-        worker = Worker(reader, state, Watch(account), report.on_batch, on_stall=report.on_stall)
+        definitions, report, waiting = Watch(account), _Report(parent), Waiting(directory)
         parent.say(ready=True)
-        worker.run(stop)
-        worker.close()
+        while not stop.is_set():
+            worker = Worker(reader, state, definitions, report.on_batch, on_stall=report.on_stall)
+            worker.run(stop, waiting)
+            worker.close()
+            if not stop.is_set():
+                _remove_later(directory.path, succeed(directory, reader, definitions, lambda: not stop.is_set()))
+                state.dispose()  # Its connections are the replaced file's.
         reader.close()
         for engine in (account, state):
             engine.dispose()
+
+
+def _clean(directory: Path) -> None:
+    """Remove files of the state that were left over; a command that rebuilds right now needs its own."""
+    with state_files.try_lock(directory / state_files.REBUILDING) as free:
+        if free:
+            state_files.clean(directory)
+
+
+def _remove_later(directory: Path, replaced: str | None) -> None:
+    """Remove a replaced file once nobody opens it any more; what a crash prevents the next start does."""
+    if replaced is not None:
+        removing = threading.Timer(state_files.GRACE_SECONDS, state_files.remove, (directory, replaced))
+        removing.daemon = True
+        removing.start()
 
 
 class _Report:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from richpanel.store.driver import sqlite3
+from richpanel.store.driver import file_at, sqlite3
 
 _BUSY_SECONDS: Final = 10.0
 _CACHE_KIB: Final = 512
@@ -90,6 +90,7 @@ class _Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: Any = None
+        self._file: tuple[int, int] | None = None
         self._mutex = threading.Lock()
 
     def ask(self, question: str) -> list[Any]:
@@ -115,6 +116,10 @@ class _Database:
             self._close()
 
     def _open(self) -> Any:
+        found = file_at(self._path)
+        if found != self._file:  # Another file has taken this one's place (docs/decisions/0010).
+            self._close()
+            self._file = found
         if self._connection is None:
             self._connection = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=rw",  # For reading alone it could not follow another's writes.

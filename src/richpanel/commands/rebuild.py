@@ -1,0 +1,288 @@
+"""`richpanel rebuild`: a new state from the log, compared with the one in force, which it then replaces.
+
+The command folds the log into a file of its own. Who holds `process.lock` makes the switch: the server where one runs,
+else this command (docs/decisions/0010).
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+from cyclopts import Parameter
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import Engine
+from sqlalchemy.exc import DatabaseError
+
+from richpanel import telemetry
+from richpanel.commands.invocation import AsJson, Data, console, fail, print_json, print_table, ready
+from richpanel.log.contract import LogDamaged, LogGone
+from richpanel.log.segments import SegmentReader
+from richpanel.process.definitions import Watch
+from richpanel.process.rebuilding import Known, Rebuild, RebuildError, compare_states, position_of
+from richpanel.process.worker import CACHE_MIB
+from richpanel.roles.succession import succeed
+from richpanel.store import progress, state_files
+from richpanel.store.comparison import Tally
+from richpanel.store.database import migrate, open_engine, reading
+from richpanel.store.directory import DataDirectory
+
+DIFFERENT: Final = 3
+"""The exit code where the new state is not what the old one is, switched or not."""
+_NICE: Final = 10
+_NEAR_BYTES: Final = 4 << 20
+"""How near to the state in force the new one is brought before anything is made to wait for it."""
+_ROUNDS: Final = 20
+_LOOK_SECONDS: Final = 0.2
+_DIFFERENCES: Final = {"different": "different", "onlyOld": "only in the old", "onlyNew": "only in the new"}
+
+
+def rebuild(
+    *,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Compare, and do not switch.")] = False,
+    yes: Annotated[bool, Parameter(negative=(), help="Switch although the two differ, without asking.")] = False,
+    json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make the state anew, compare, and switch."""
+    directory = ready(data)
+    telemetry.configure_logging("rebuild", style="auto", level="error")
+    os.nice(_NICE)
+    signal.signal(signal.SIGTERM, _interrupt)
+    started = time.monotonic()
+    with state_files.try_lock(directory.path / state_files.REBUILDING) as alone:
+        if not alone:
+            fail(f"another rebuild runs on {directory.path}: wait for it, or stop it")
+        _clean(directory.path)
+        try:
+            with _opened(directory) as sides:
+                tallies = _run(sides, Choice(dry_run=dry_run, yes=yes, json=json))
+        except (RebuildError, LogGone, LogDamaged, OSError) as error:
+            fail(f"{error}; the state in force is what it was")
+        except DatabaseError as error:
+            fail(f"the database cannot be used: {error.orig}; the state in force is what it was")
+    switched = state_files.in_force(directory.path) == sides.path.name
+    equal = all(tally.is_equal for tally in tallies)
+    if json:
+        shown = {"position": sides.position, "equal": equal, "switched": switched}
+        print_json({**shown, "seconds": round(time.monotonic() - started, 3), "comparison": tallies})
+    else:
+        console().print(_said(equal=equal, switched=switched, dry_run=dry_run))
+    if not equal:
+        sys.exit(DIFFERENT)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _said(*, equal: bool, switched: bool, dry_run: bool) -> str:
+    compared = "The new state equals the old one" if equal else "The new state differs from the old one"
+    if switched:
+        return f"{compared}; the new one is in force."
+    why = "--dry-run" if dry_run else "--yes switches nevertheless"
+    return f"{compared}; the old one stays in force ({why})."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command line says."""
+
+    dry_run: bool
+    yes: bool
+    json: bool
+
+    def switches(self, tallies: list[Tally]) -> bool:
+        """Tell whether to switch; ask where that is open and somebody is there to answer."""
+        if self.dry_run:
+            return False
+        if self.yes or all(tally.is_equal for tally in tallies):
+            return True
+        if self.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return False
+        return console().input("Switch to the new state nevertheless? [y/N] ").strip().lower() in ("y", "yes")
+
+
+@dataclass
+class Sides:
+    """The state in force, the file of the new one, and what both are folded from; `position` is where they compare."""
+
+    directory: DataDirectory
+    path: Path
+    log: SegmentReader
+    account: Engine
+    old: Engine
+    position: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where the new state is."""
+        return self.directory.state_file_url(self.path.name)
+
+
+def _clean(directory: Path) -> None:
+    """Remove what a killed rebuild left, unless the server is just taking it over."""
+    found = state_files.handed_over(directory)
+    if found is not None and found.refused is None:
+        with state_files.try_lock(directory / state_files.PROCESSING) as free:
+            if not free:
+                fail("the server is just switching to an earlier rebuild: try again when it has")
+            state_files.take_back(directory)
+    state_files.clean(directory)
+
+
+@contextmanager
+def _opened(directory: DataDirectory) -> Iterator[Sides]:
+    """Open the state in force and make the file of a new one; it is removed unless it was handed over."""
+    log = SegmentReader(directory.log)
+    account = open_engine(directory.account_url, read_only=True, cache_mib=1)
+    old = open_engine(directory.state_url, read_only=True)
+    sides = Sides(directory, state_files.create(directory.path), log, account, old)
+    try:
+        if (first := log.first()) > 0:
+            raise RebuildError(f"the log begins at {first:,}: what was before is gone, and would be missing")
+        yield sides
+    finally:
+        log.close()
+        account.dispose()
+        old.dispose()
+        found = state_files.handed_over(directory.path)
+        if found is None or found.refused is not None:
+            if found is not None:
+                state_files.take_back(directory.path)
+            state_files.remove(directory.path, sides.path.name)
+
+
+def _run(sides: Sides, choice: Choice) -> list[Tally]:
+    migrate(sides.url, "state")
+    definitions = Watch(sides.account)
+    settings = definitions.current().account
+    with _Bar() as bar:
+        new = open_engine(sides.url, cache_mib=CACHE_MIB)
+        with closing(Rebuild(sides.log, new, sides.old, definitions)) as made:
+            _follow(made, sides.old, bar)
+            tallies = _compare(sides, made, definitions, bar)
+            bar.stop()
+            if not choice.json:
+                _print(tallies)
+            if not choice.switches(tallies):
+                return tallies
+            _follow(made, sides.old, bar)
+        if definitions.current().account != settings:
+            raise RebuildError("the account's settings were changed meanwhile: run it again")
+        bar.say("switch")
+        _switch(sides, definitions)
+    return tallies
+
+
+def _follow(made: Rebuild, old: Engine, bar: "_Bar") -> None:
+    """Fold up to where the state in force is, and again what that has gained meanwhile, until little is left."""
+    for _ in range(_ROUNDS):
+        until = position_of(old)
+        if until - made.position < _NEAR_BYTES:
+            return
+        made.advance(until, bar.folded(until))
+
+
+def _compare(sides: Sides, made: Rebuild, definitions: Watch, bar: "_Bar") -> list[Tally]:
+    """Compare the new state with a snapshot of the old one, both at the snapshot's position."""
+    read_only = open_engine(sides.url, read_only=True)
+    try:
+        with reading(sides.old) as old:
+            sides.position = progress.read(old).position
+            made.advance(sides.position, bar.folded(sides.position))
+            known = definitions.current()
+            rows = {source.number: source for source in known.sources.values()}
+            with reading(read_only) as new:
+                return compare_states(old, new, Known(known.account.hash_key, rows, sides.log.slice), bar.compared)
+    finally:
+        read_only.dispose()
+
+
+def _switch(sides: Sides, definitions: Watch) -> None:
+    """Hand the new state over, and wait until it is in force; where nobody processes, this command makes the switch."""
+    path = sides.directory.path
+    state_files.hand_over(path, sides.path.name)
+    try:
+        while True:
+            with state_files.try_lock(path / state_files.PROCESSING) as free:
+                replaced = succeed(sides.directory, sides.log, definitions, lambda: True) if free else None
+            if replaced is not None:
+                time.sleep(state_files.GRACE_SECONDS)
+                state_files.remove(path, replaced)
+            found = state_files.handed_over(path)
+            if found is None:
+                return
+            if found.refused is not None:
+                raise RebuildError(f"the new state could not be put in force: {found.refused}")
+            time.sleep(_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        fail("the new state is handed over already: the server, or its next start, switches to it", 130)
+
+
+class _Bar:
+    """A progress bar on a terminal; elsewhere nothing."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[counts]}"),
+            TimeRemainingColumn(),
+        )
+        out = console(stderr=True)
+        self._bar = Progress(*columns, console=out, disable=not out.is_terminal, transient=True)
+        self._task = self._bar.add_task("rebuild", total=None, counts="")
+
+    def __enter__(self) -> "_Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def stop(self) -> None:
+        """Make room for what is printed."""
+        self._bar.stop()
+
+    def say(self, what: str) -> None:
+        """Show what is being done where nobody knows how long it takes."""
+        self._bar.start()
+        self._bar.reset(self._task, description=what, total=None, counts="")
+
+    def folded(self, until: int) -> Callable[[int], bool]:
+        """Give what shows how far the log is folded."""
+        self._bar.start()
+        self._bar.reset(self._task, description="fold", total=until, counts="")
+
+        def show(position: int) -> bool:
+            counts = f"{position / 1e6:,.1f} of {until / 1e6:,.1f} MB of the log"
+            self._bar.update(self._task, completed=position, counts=counts)
+            return True
+
+        return show
+
+    def compared(self, kind: str, done: int, total: int) -> None:
+        """Show how far the comparison is."""
+        counts = f"{done:,} of {total:,} {kind}"
+        self._bar.update(self._task, description="compare", completed=done, total=total, counts=counts)
+
+
+def _print(tallies: list[Tally]) -> None:
+    rows = [
+        [tally.kind, *(f"{count:,}" for count in (tally.equal, tally.different, tally.only_old, tally.only_new))]
+        for tally in tallies
+    ]
+    print_table(["", "equal", *_DIFFERENCES.values()], rows, empty="")
+    examples = [
+        [tally.kind, _DIFFERENCES[example.difference], example.who, example.detail]
+        for tally in tallies
+        for example in tally.examples
+    ]
+    if examples:
+        print_table(["", "how", "which", "in what"], examples, empty="")
