@@ -15,8 +15,9 @@ from richpanel.process.definitions import Watch
 from richpanel.process.rebuilding import Known, Rebuild, RebuildError, compare_states, position_of
 from richpanel.store.comparison import Example, Tally
 from richpanel.store.connectors import list_connectors
-from richpanel.store.database import migrate, open_engine, reading
+from richpanel.store.database import open_engine, reading
 from richpanel.store.destinations import CATALOG_ID, DestinationChanges, add_destination, list_destinations
+from richpanel.store.migrating import migrate
 from richpanel.store.secrets import open_secrets
 from tests.process.account import Account, Arrived, copy_of
 from tests.process.calls import activity, identify, page, track

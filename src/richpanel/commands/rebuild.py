@@ -29,8 +29,9 @@ from richpanel.process.worker import CACHE_MIB
 from richpanel.roles.succession import succeed
 from richpanel.store import progress, state_files
 from richpanel.store.comparison import Tally
-from richpanel.store.database import migrate, open_engine, reading
+from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
+from richpanel.store.migrating import migrate
 
 DIFFERENT: Final = 3
 """The exit code where the new state is not what the old one is, switched or not."""

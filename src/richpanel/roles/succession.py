@@ -15,8 +15,9 @@ from richpanel.process.definitions import Watch
 from richpanel.process.rebuilding import Rebuild, RebuildError, position_of
 from richpanel.process.worker import CACHE_MIB
 from richpanel.store import state_files
-from richpanel.store.database import migrate, open_engine
+from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
+from richpanel.store.revisions import is_newest
 from richpanel.telemetry import get_logger
 
 _LOOK_SECONDS: Final = 1.0
@@ -77,8 +78,9 @@ def _catch_up(
 ) -> bool:
     if not (directory.path / name).is_file():
         raise RebuildError("the file is gone")
+    if not is_newest(directory.path / name, "state"):
+        raise RebuildError("it is of another version: rebuild again")
     url = directory.state_file_url(name)
-    migrate(url, "state")
     old = open_engine(directory.state_url, read_only=True, cache_mib=4)
     rebuild = Rebuild(log, open_engine(url, cache_mib=CACHE_MIB), old, definitions)
     try:

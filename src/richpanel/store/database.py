@@ -4,7 +4,6 @@ They are two files because they have two writers: pages and commands write defin
 the state, whose transactions can be long; and because the state can be thrown away and folded again from the log.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
-from richpanel.store.driver import sqlite3
+from richpanel.store.driver import file_at, sqlite3
 
 Branch = Literal["account", "state"]
 SQLITE_VERSION: Final[str] = sqlite3.sqlite_version
@@ -90,21 +89,12 @@ def _follow_file(engine: Engine, path: str) -> None:
 
     @event.listens_for(engine, "do_connect")
     def _note(_dialect: Any, record: Any, _args: Any, _parameters: Any) -> None:
-        record.info["file"] = _file_at(path)  # Before it is opened: a switch in between is noticed at the first use.
+        record.info["file"] = file_at(path)  # Before it is opened: a switch in between is noticed at the first use.
 
     @event.listens_for(engine, "checkout")
     def _compare(_connection: Any, record: Any, _proxy: Any) -> None:
-        if (now := _file_at(path)) is not None and record.info.get("file") not in (None, now):
+        if (now := file_at(path)) is not None and record.info.get("file") not in (None, now):
             raise DisconnectionError("another file has taken this one's place")
-
-
-def _file_at(path: str) -> tuple[int, int] | None:
-    """Give device and inode of the file that a path means, through a link; None where there is none yet."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino)
 
 
 @contextmanager

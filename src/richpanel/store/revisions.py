@@ -31,13 +31,18 @@ def is_ready(directory: Path, *, has_key: bool, needs_login: bool) -> bool:
     if not has_key and not (directory / _KEY_FILE).exists():
         return False
     wanted = "EXISTS (SELECT 1 FROM account) AND " + ("EXISTS (SELECT 1 FROM users)" if needs_login else "1")
-    return _holds(directory, "account", wanted) and _holds(directory, "state", "1")
+    return _holds(directory / "account.db", "account", wanted) and is_newest(directory / "state.db", "state")
 
 
-def _holds(directory: Path, branch: str, condition: str) -> bool:
+def is_newest(path: Path, branch: str) -> bool:
+    """Whether a database is there, and at the revision that this version wants."""
+    return _holds(path, branch, "1")
+
+
+def _holds(path: Path, branch: str, condition: str) -> bool:
     """Whether a database is at the newest revision and a condition holds in it."""
     try:
-        with closing(sqlite3.connect(f"file:{directory / branch}.db?mode=ro", uri=True, timeout=10)) as connection:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
             found = connection.execute(f"SELECT version_num, {condition} FROM alembic_version").fetchall()
     except sqlite3.OperationalError:  # No such file or no such table.
         return False
