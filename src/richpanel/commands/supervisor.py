@@ -205,8 +205,9 @@ class Supervisor:
         self._tell_states(restarted=child.role)
 
     def _tell_states(self, **more: str) -> None:
-        """Tell the front which roles are ready; one that is still on its way to its first start will be in a moment."""
-        self.tell("front", {"ready": {c.role: c.ready or not c.was_ready for c in self._children}, **more})
+        """Tell the front which of the others are ready; one that never was is still starting, like the server."""
+        others = [child for child in self._children if child.role != "front"]
+        self.tell("front", {"ready": {child.role: child.ready or not child.was_ready for child in others}, **more})
 
     # --------------------------------------------------------------------------------------------------------- the end
 

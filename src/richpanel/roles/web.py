@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
@@ -20,7 +20,7 @@ from richpanel.store.directory import DataDirectory
 from richpanel.store.secrets import SecretKeyError, open_secrets
 from richpanel.web import app as web
 
-_KEEP_SECONDS = 75.0
+_KEEP_SECONDS: Final = 75.0
 """The front gives its idle connections up long before (`roles/relay.py`)."""
 
 
