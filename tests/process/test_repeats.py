@@ -144,3 +144,11 @@ def test_repeats_are_counted(account: Account) -> None:
     account.send(OTHER)
     counts = account.rows("SELECT what, count FROM counters ORDER BY what")
     assert counts == [("duplicate", 2), ("kept", 1)]
+
+
+def test_what_nothing_became_is_not_counted(account: Account) -> None:
+    """The one that counts instead has another outcome; a count of 0 stays for no one."""
+    account.send(ONE)
+    account.write([Arrived([{**ONE, "integrations": {"All": False}}], at=ARRIVAL - 1)])
+    account.process(1)
+    assert account.rows("SELECT what, count FROM counters ORDER BY what") == [("duplicate", 1), ("filtered", 1)]

@@ -158,10 +158,12 @@ def trim_discards(connection: Connection, sources: Iterable[int], now: int) -> d
 
 
 def count(connection: Connection, counts: dict[tuple[int, str], int]) -> None:
-    """Add to the counters of (source number, what became of its messages)."""
+    """Add to the counters of (source number, what became of its messages); what nothing became has none."""
     many(
         connection,
         "INSERT INTO counters (source, what, count) VALUES (?, ?, ?) "
         "ON CONFLICT (source, what) DO UPDATE SET count = count + excluded.count",
-        [(source, what, more) for (source, what), more in counts.items()],
+        [(source, what, more) for (source, what), more in counts.items() if more],
     )
+    if any(more < 0 for more in counts.values()):  # A replaced message had another outcome.
+        connection.exec_driver_sql("DELETE FROM counters WHERE count = 0")
