@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from richpanel.core.codes import Code
 from richpanel.core.message import decode_batch
-from richpanel.core.record import Discard, Meta, decode, decode_meta, encode
+from richpanel.core.record import Discard, Meta, decode, decode_meta, encode, erase, is_erased
 
 RAW = msgspec.Raw(b'{ "All": true }')
 
@@ -98,3 +98,108 @@ def test_defaults_are_shared_by_no_two_metas() -> None:
 
 def test_a_small_record_is_small() -> None:
     assert len(payload(meta())) < 80
+
+
+OTHER = [b'{"messageId":"m-kept"}', b'{"a":  1}']
+
+
+def spots(written: bytes) -> list[tuple[int, int]]:
+    """Where each body of a payload stands, the kept ones first, read as the layout says and not by what is tested."""
+    found, offset = decode_meta(written)
+    places = []
+    for size in found.sizes:
+        places.append((offset, size))
+        offset += size + 1
+    return places
+
+
+@pytest.mark.parametrize(
+    ("fields", "erased", "left"),
+    [
+        ({"ids": {0: "given-0", 2: "given-2"}}, [0], {"ids": {2: "given-2"}}),
+        ({"ids": {0: "given-0", 2: "given-2"}}, [0, 2], {}),
+        ({"context": RAW, "integrations": RAW, "ip": "203.0.113.9", "sentAt": 7}, [0, 1], "as before"),
+        ({"context": RAW, "integrations": RAW, "ip": "203.0.113.9", "sentAt": 7}, [0, 1, 2], {}),
+        ({"door": "segment", "type": "track", "ip": "203.0.113.9"}, [2, 0, 1, 1], {"door": "segment", "type": "track"}),
+        ({"door": "channel", "channel": "email", "sentAt": "x"}, [], "as before"),
+    ],
+    ids=str,
+)
+def test_an_erased_body_takes_along_what_is_of_it_alone(fields, erased, left) -> None:
+    items = [b'{"n":0}', *OTHER]
+    written = payload(meta(**fields), *items)
+    scrubbed = erase(written, [spots(written)[index] for index in erased])
+    assert len(scrubbed) == len(written)
+    expected = meta(**(fields if left == "as before" else left))
+    expected.sizes = [len(item) for item in items]
+    assert decode_meta(scrubbed)[0] == expected
+    found = [item.body for item in decode(scrubbed).items]
+    assert found == [b" " * len(item) if index in erased else item for index, item in enumerate(items)]
+    assert [is_erased(body) for body in found] == [index in erased for index in range(3)]
+    assert spots(scrubbed) == spots(written)
+    assert erase(scrubbed, [spots(written)[index] for index in erased]) == scrubbed
+
+
+def test_an_erased_discard_is_no_more() -> None:
+    blank = Discard(Code.INVALID_JSON, 3)
+    written = payload(meta(discards=[Discard(Code.ID_NOT_STRING, 9, "bad"), blank]), b"{}", b'{"a":"b"}', b"   ")
+    scrubbed = erase(written, spots(written)[1:2])
+    assert decode(scrubbed).discarded == [(blank, decode(written).discarded[1][1])], "blank as it came: a discard"
+    assert b"bad" not in scrubbed
+    assert decode(scrubbed).items == decode(written).items
+    assert decode(erase(scrubbed, spots(written)[2:])).discarded == []
+
+
+@pytest.mark.parametrize("spot", [(0, 2), (4, 2), (-1, 2)], ids=str)
+def test_what_is_no_body_is_not_erased(spot) -> None:
+    written = payload(meta(), b"{}", b"[]")
+    with pytest.raises(ValueError, match="no body"):
+        erase(written, [spots(written)[0], spot])
+    with pytest.raises(ValueError, match="no body"):
+        erase(written, [(spots(written)[0][0], 5)])
+    for other in (b"", b"abc", b"\x04\0\0\0abcd", b"\x02\0\0\0{}"):
+        with pytest.raises(ValueError, match="meta"):
+            erase(other, [(0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("body", "erased"), [(b"", False), (b" ", True), (b"   ", True), (b" {}", False), (b"\n ", False), (b" \n", False)]
+)
+def test_spaces_alone_are_what_was_erased(body, erased) -> None:
+    assert is_erased(body) is erased
+
+
+@given(
+    count=st.integers(1, 8),
+    chosen=st.sets(st.integers(0, 7)),
+    refused=st.integers(0, 8),
+    shared=st.fixed_dictionaries({}, optional={"ip": st.just("IP"), "sentAt": st.text(), "context": st.just(RAW)}),
+    data=st.data(),
+)
+def test_erased_bytes_are_gone_and_all_else_stays(count, chosen, refused, shared, data) -> None:
+    chosen = {index for index in chosen if index < count}
+    refused = min(refused, count)
+    kept = count - refused
+    items = [b'{"body %d":"%s"}' % (index, data.draw(st.text(max_size=30)).encode()) for index in range(count)]
+    given_ids = {index: f"id {index}" for index in range(kept) if data.draw(st.booleans())}
+    discards = [Discard(Code.ID_NOT_STRING, 50 + index, f"id {index}") for index in range(kept, count)]
+    written = payload(meta(ids=given_ids, discards=discards, **shared), *items)
+    places = spots(written)
+    scrubbed = erase(written, [places[index] for index in chosen])
+    assert (len(scrubbed), spots(scrubbed)) == (len(written), places)
+    assert not any(b"body %d" % index in scrubbed or b'"id %d"' % index in scrubbed for index in chosen)
+    for index, (offset, size) in enumerate(places):
+        assert scrubbed[offset : offset + size + 1] == (b" " * size if index in chosen else items[index]) + b"\n"
+    old, new = decode_meta(written)[0], decode_meta(scrubbed)[0]
+    assert new.ids == {index: given for index, given in given_ids.items() if index not in chosen}
+    assert decode(scrubbed).discarded == [
+        pair for index, pair in enumerate(decode(written).discarded, kept) if index not in chosen
+    ]
+    if len(chosen) < count:
+        assert (new.ip, new.sentAt, new.context) == (old.ip, old.sentAt, old.context)
+    else:
+        assert (new.ip, new.sentAt, bytes(new.context)) == (None, None, b"")
+    step = written
+    for index in sorted(chosen):
+        step = erase(step, [places[index]])
+    assert step == scrubbed, "at once or one by one"

@@ -2,10 +2,14 @@
 
 Layout of a payload: u32 little-endian length of the meta, the meta as JSON, then each item's exact bytes followed by a
 newline, in the order of `Meta.sizes`. Kept items come first, the payloads of discards after them.
+
+An erased body is one of spaces alone, as long as it was, so that whatever stands behind it stays where it is. A meta
+that said something of it is shorter by that, and ends in spaces.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,7 +27,7 @@ class BodyGone(LookupError):
 
 
 class Discard(msgspec.Struct, omit_defaults=True):
-    """An item that was refused: why, and how large it was before it was cut."""
+    """An item that was refused: why, and how large it was before it was cut; 0 once it is erased."""
 
     code: Code
     size: int
@@ -60,7 +64,10 @@ class Item(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record as read: the shared part, the kept items, and the discards with their (cut) payloads."""
+    """A record as read: the shared part, the kept items, and the discards with their (cut) payloads.
+
+    An erased item keeps its place among the others, since its index counts (`is_erased`); a discard is left out then.
+    """
 
     meta: Meta
     items: list[Item]
@@ -95,4 +102,50 @@ def decode(payload: bytes) -> Record:
         items.append(Item(offset, payload[offset : offset + size]))
         offset += size + 1
     kept = len(items) - len(meta.discards)
-    return Record(meta, items[:kept], list(zip(meta.discards, items[kept:], strict=True)))
+    refused = zip(meta.discards, items[kept:], strict=True)
+    return Record(meta, items[:kept], [pair for pair in refused if pair[0].size or not is_erased(pair[1].body)])
+
+
+def is_erased(body: bytes) -> bool:
+    """Tell whether an item's body, as it is read now, was erased: it is spaces alone, and no item that is kept is."""
+    return body[:1] == b" " and not body.strip(b" ")
+
+
+def erase(payload: bytes, bodies: Iterable[tuple[int, int]]) -> bytes:
+    """Give a payload of the same length without these bodies (offset and size, as `Item` has them).
+
+    With a body goes what the meta says of it alone: the id given at the door, a discard's id and size. Where no body is
+    left, what the record's messages shared goes as well: address, context, integrations, `sentAt`. All else stays as it
+    is. Raises ValueError where no such body stands, or where this is not a payload that `encode` wrote.
+    """
+    try:
+        meta, first = decode_meta(payload)
+    except (struct.error, msgspec.DecodeError) as error:
+        raise ValueError(f"the record's meta cannot be read: {error}") from None
+    offsets = accumulate((size + 1 for size in meta.sizes), initial=first)
+    places = {place: index for index, place in enumerate(zip(offsets, meta.sizes, strict=False))}
+    scrubbed, ids, discards = bytearray(payload), dict(meta.ids), list(meta.discards)
+    for offset, size in bodies:
+        index = places.get((offset, size))
+        if index is None:
+            raise ValueError(f"the record has no body of {size} bytes at {offset}")
+        scrubbed[offset : offset + size] = b" " * size
+        ids.pop(index, None)
+        refused = index - (len(places) - len(discards))
+        if refused >= 0:
+            discards[refused] = Discard(discards[refused].code, 0)
+    left = msgspec.structs.replace(meta, ids=ids, discards=discards)
+    if not any(scrubbed[offset : offset + size].strip(b" ") for offset, size in places):
+        left = msgspec.structs.replace(left, sentAt=None, context=_ABSENT, integrations=_ABSENT, ip=None)
+    if left != meta:
+        _put_meta(scrubbed, left, first)
+    return bytes(scrubbed)
+
+
+def _put_meta(payload: bytearray, meta: Meta, end: int) -> None:
+    """Write a meta in the room of the one that it was made of by leaving something out."""
+    head = _encode_meta(meta)
+    room = end - _LENGTH.size
+    if len(head) > room:
+        raise ValueError("the record's meta is not as it is written here")
+    payload[_LENGTH.size : end] = head.ljust(room)

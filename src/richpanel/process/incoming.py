@@ -125,7 +125,10 @@ class Opened(NamedTuple):
 
 
 def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
-    """Decode records, at least one. It needs nothing of the state, so it can be done ahead of the batch's turn."""
+    """Decode records, at least one. It needs nothing of the state, so it can be done ahead of the batch's turn.
+
+    What was erased is passed over: it is neither a message nor a discard.
+    """
     account = definitions.account
     arrived: list[Incoming] = []
     refused: list[Refused] = []
@@ -137,6 +140,8 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
         base = entry.start + HEADER_SIZE
         meta.sentAt = parse(meta.sentAt)  # Once for all its items.
         for number, (offset, body) in enumerate(items):
+            if record.is_erased(body):
+                continue
             spot = (base + offset, offset, number)
             try:
                 found = open_item(meta, source, spot, body, account.blocked_ids)

@@ -50,6 +50,8 @@ def _waiting(reading: Reading, message_id: str) -> Iterator[tuple[Meta, Item, _K
             continue
         meta, items, _ = record.decode(entry.payload)
         for number, item in enumerate(items):
+            if record.is_erased(item.body):
+                continue
             known = _decode_known(item.body)
             if message_id in (meta.ids.get(number), str(known.messageId)):
                 yield meta, item, known
