@@ -1,121 +1,13 @@
 """What every log engine promises (log/contract.py). One suite, run on each engine and on one asked over a socket."""
 
 import asyncio
-import shutil
-import socket
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
-from pathlib import Path
 
 import pytest
 
-from richpanel.log.contract import (
-    HEADER_SIZE,
-    Entry,
-    LogClosed,
-    LogFull,
-    LogGone,
-    LogLocked,
-    LogReader,
-    LogWriter,
-)
-from richpanel.log.remote import Appends, RemoteWriter
-from richpanel.log.segments import SegmentReader, SegmentWriter
-
-
-class Segments:
-    """The segment engine, as the suite opens it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory / "log"
-
-    def writer(self, *, piece: int = 1 << 20, waiting: int = 8 << 20) -> LogWriter:
-        return SegmentWriter.open(self.directory, segment_bytes=piece, max_waiting_bytes=waiting)
-
-    def reader(self) -> LogReader:
-        return SegmentReader(self.directory)
-
-    async def close(self) -> None:
-        """Close what a test that failed left open."""
-
-
-class Remote(Segments):
-    """The segment engine, appended to from beside its owner."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        # Not in pytest's directory: the path of a Unix socket may have a hundred bytes.
-        self._sockets = Path(tempfile.mkdtemp(prefix="richpanel-"))
-        self._opened: list[OwnedWriter] = []
-
-    def writer(self, *, piece: int = 1 << 20, waiting: int = 8 << 20) -> LogWriter:
-        owner = super().writer(piece=piece, waiting=waiting)
-        path = str(self._sockets / str(len(self._opened)))
-        self._opened.append(OwnedWriter(owner, Appends(owner, listening_at(path)), RemoteWriter(path, self.reader())))
-        return self._opened[-1]
-
-    async def close(self) -> None:
-        for writer in self._opened:
-            await writer.close()
-        shutil.rmtree(self._sockets)
-
-
-def listening_at(path: str) -> socket.socket:
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
-    listening.listen()
-    return listening
-
-
-class OwnedWriter:
-    """A remote writer that takes its owner with it, as the suite expects of the one that it opened."""
-
-    def __init__(self, owner: LogWriter, appends: Appends, remote: RemoteWriter) -> None:
-        self._owner = owner
-        self._appends = appends
-        self._remote = remote
-        self.append = remote.append
-        self.archive = remote.archive
-        self.retain = remote.retain
-
-    @property
-    def durable(self) -> int:
-        return self._remote.durable
-
-    async def close(self) -> None:
-        await self._remote.close()
-        await self._appends.close()
-        await self._owner.close()
-
-
-@pytest.fixture(params=[Segments, Remote])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Segments]:
-    make: Callable[[Path], Segments] = request.param
-    made = make(tmp_path)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def reader(engine: Segments) -> Iterator[LogReader]:
-    reader = engine.reader()
-    yield reader
-    reader.close()
-
-
-def everything(reader: LogReader, position: int = 0, max_bytes: int = 8 << 20) -> list[Entry]:
-    """Read to the end, each time from where the last entry ended."""
-    found: list[Entry] = []
-    while entries := reader.read(position, max_bytes):
-        found += entries
-        position = entries[-1].end
-    return found
-
-
-def payloads(reader: LogReader, position: int = 0) -> list[bytes]:
-    return [entry.payload for entry in everything(reader, position)]
+from richpanel.log.contract import HEADER_SIZE, LogClosed, LogFull, LogGone, LogLocked, LogWriter
+from tests.contract.engines import archive_all, everything, payloads
 
 
 async def fill(writer: LogWriter, count: int, size: int) -> list[int]:
@@ -350,13 +242,6 @@ async def test_retention_keeps_the_newest_piece(engine, reader) -> None:
     writer = engine.writer()
     assert writer.durable == ends[-1] + HEADER_SIZE + 4
     await writer.close()
-
-
-async def archive_all(writer: LogWriter, position: int) -> list[int]:
-    done = []
-    while (base := await writer.archive(position, inf)) is not None:
-        done.append(base)
-    return done
 
 
 async def test_what_is_archived_reads_as_before(engine, reader) -> None:

@@ -13,8 +13,8 @@ import pytest
 from richpanel.log.contract import LogClosed, LogFull, LogUnsure
 from richpanel.log.remote import Appends, RemoteWriter
 from richpanel.log.segments import SegmentReader, SegmentWriter
+from tests.contract.engines import listening_at
 from tests.contract.segment_files import read_all
-from tests.contract.test_log import listening_at
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -181,6 +181,9 @@ class Held:
 
     async def retain(self, position: int, before: float | None = None) -> list[int]:
         return await self.writer.retain(position, before)
+
+    async def erase(self, spans: Sequence[tuple[int, int]]) -> int:
+        return await self.writer.erase(spans)
 
     async def close(self) -> None:
         await self.writer.close()

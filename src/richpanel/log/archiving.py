@@ -8,7 +8,6 @@ At every instant the raw segment, the archive, or both are there and whole, and 
 is written under another name, synced, read back from the disk, and renamed; only then is the raw segment removed.
 """
 
-import asyncio
 import json
 import os
 import sys
@@ -18,8 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from richpanel.log.archive import BLOCK_BYTES, About, Archive, write_archive
+from richpanel.log.background import owner_lives, run_child, stand_back
 from richpanel.log.contract import LogDamaged
 from richpanel.log.files import (
+    DRAFT,
     SEALED_MODE,
     archive_path,
     drop_cached,
@@ -32,9 +33,7 @@ from richpanel.log.frames import RecordWalk
 from richpanel.log.pace import Pace
 
 _MODULE: Final = "richpanel.log.archiving"
-_DRAFT: Final = ".new"
 _CHUNK: Final = 16 * BLOCK_BYTES
-_NICE: Final = 19
 _DAMAGED: Final = 3
 _BUSY: Final = 4
 
@@ -56,20 +55,12 @@ async def archive_in_child(directory: Path, base: int, bytes_per_second: float) 
     Raises LogDamaged where the segment is damaged (it stays as it is), OSError where the disk or the system refuses. A
     caller who is cancelled ends the child.
     """
-    command = (sys.executable, "-P", "-m", _MODULE, str(directory), str(base), str(bytes_per_second))
-    nothing, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(*command, stdin=nothing, stdout=pipe)
-    try:
-        said, _ = await child.communicate()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode == _DAMAGED:
+    code, said = await run_child(_MODULE, str(directory), str(base), str(bytes_per_second))
+    if code == _DAMAGED:
         raise LogDamaged(*json.loads(said))
-    if child.returncode not in (0, _BUSY):
-        raise OSError(said.decode(errors="replace").strip() or f"archiving ended with code {child.returncode}")
-    return child.returncode == 0
+    if code not in (0, _BUSY):
+        raise OSError(said.decode(errors="replace").strip() or f"archiving ended with code {code}")
+    return code == 0
 
 
 def archive_segment(directory: Path, base: int, pace: Pace, alive: Callable[[], bool] = lambda: True) -> About:
@@ -79,7 +70,7 @@ def archive_segment(directory: Path, base: int, pace: Pace, alive: Callable[[], 
     overwritten; so is an archive whose raw segment is still there, since that one counts.
     """
     raw = segment_path(directory, base)
-    draft = archive_path(directory, base).with_suffix(_DRAFT)
+    draft = archive_path(directory, base).with_suffix(DRAFT)
     draft.unlink(missing_ok=True)
     with raw.open("rb", buffering=0) as source, draft.open("xb") as target:
         sealed_ns = os.fstat(source.fileno()).st_mtime_ns
@@ -87,7 +78,7 @@ def archive_segment(directory: Path, base: int, pace: Pace, alive: Callable[[], 
             written = write_archive(target, _checked(source.fileno(), base, pace, alive), base, sealed_ns)
             target.flush()
             os.fsync(target.fileno())
-            _read_back(draft, written)
+            read_back(draft, written)
             os.fchmod(target.fileno(), SEALED_MODE)
             if not alive():
                 raise InterruptedError("the log's owner is gone")
@@ -114,7 +105,7 @@ def _checked(fd: int, base: int, pace: Pace, alive: Callable[[], bool]) -> Itera
     walk.end()
 
 
-def _read_back(draft: Path, written: About) -> None:
+def read_back(draft: Path, written: About) -> None:
     """Read the archive from the disk, as far as the system lets go of its cache, and compare. Raises OSError."""
     with draft.open("rb") as file:
         drop_cached(file.fileno(), 0, 0)
@@ -128,24 +119,16 @@ def _read_back(draft: Path, written: About) -> None:
         raise OSError(f"what was written to {draft} cannot be read back")
 
 
-def _stand_back() -> None:
-    """Run only where nobody else wants to, as far as the system knows such a thing."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError):  # Not Linux, or a sandbox that knows no such thing.
-        os.nice(_NICE)
-
-
 def main() -> int:
     """Archive the segment that the command line names; the result is the exit code, and a word on stdout."""
     directory, base, rate = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    _stand_back()
-    owner = os.getppid()
+    stand_back()
+    alive = owner_lives()
     try:
         with rearranging(directory) as allowed:
             if not allowed:
                 return _BUSY
-            archive_segment(directory, base, Pace(rate), lambda: os.getppid() == owner)
+            archive_segment(directory, base, Pace(rate), alive)
     except LogDamaged as error:
         sys.stdout.write(json.dumps([error.position, error.reason]))
         return _DAMAGED

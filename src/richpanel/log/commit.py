@@ -25,6 +25,8 @@ class Append(NamedTuple):
     """Header and payload, in bytes; 0 asks only whether the disk takes something."""
     buffers: Sequence[bytes]
     """Header, then the payload in its parts."""
+    seal: bool = False
+    """Ask that all that was written before it lies in sealed segments."""
 
 
 class Committed(NamedTuple):
@@ -105,7 +107,8 @@ class Committer:
     def _commit(self, group: list[Append]) -> Committed:
         start = self.end
         try:
-            if self._active.size >= self._segment_bytes:
+            sealing = self._active.size and any(append.seal for append in group)
+            if sealing or self._active.size >= self._segment_bytes:
                 self._active = self._active.next()
             if size := sum(append.size for append in group):
                 self._active.write([buffer for append in group for buffer in append.buffers], size)

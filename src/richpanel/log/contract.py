@@ -36,6 +36,10 @@ class LogGone(BodyGone):
     """The position lies before the oldest record that is kept (retention)."""
 
 
+class LogBusy(Exception):
+    """Somebody reads the whole log (a backup) and needs it as it is: try again later."""
+
+
 class LogDamaged(Exception):
     """What stands at `position` is not the record that was written there: the disk or a hand changed it."""
 
@@ -85,6 +89,19 @@ class LogWriter(Protocol):
 
         With `before` (seconds UTC) only what is archived and took its last record before that. Never drops a record
         that ends behind `position`, nor anything while somebody reads them all. Raises OSError.
+        """
+
+    async def erase(self, spans: Sequence[tuple[int, int]]) -> int:
+        """Erase bodies for good; return how many records this has changed. A span is a body's (place, size).
+
+        Afterwards no file of the log has those bodies, nor what a record's meta said of them alone (`record.erase`):
+        spaces stand there instead. Every position, and all that was not named, reads as before; a reader in any process
+        reads the new bytes within a second. What is erased or dropped already is passed over, so that a call that a
+        crash cut short is made again. It yields to live traffic: seconds for each piece of the log that it touches.
+
+        Raises LogBusy, OSError and LogFull (it can be tried again); LogClosed; and, when all the rest is done,
+        LogDamaged for a piece that is damaged, or ValueError for a span that is no body: such a piece stays as it is.
+        A writer in another process than the log's owner also raises LogUnsure, but waits as long as it takes.
         """
 
     async def close(self) -> None:

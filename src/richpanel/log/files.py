@@ -14,6 +14,8 @@ from richpanel.log.contract import LogLocked
 DURABLE: Final = "durable"
 LOCK: Final = "lock"
 TORN: Final = "torn"
+DRAFT: Final = ".new"
+"""Ends the name of a file that is to take another one's place."""
 SEALED_MODE: Final = 0o440
 
 _NAME: Final = re.compile(r"(\d{20})\.(?:log|zst)")
@@ -37,6 +39,12 @@ def segment_bases(directory: Path) -> list[int]:
     except FileNotFoundError:
         return []
     return sorted({int(match[1]) for match in map(_NAME.fullmatch, names) if match})
+
+
+def clear_drafts(directory: Path) -> None:
+    """Remove what a crash has left of files that were being written. Raises OSError. Only while `rearranging`."""
+    for draft in directory.glob(f"*{DRAFT}"):
+        draft.unlink()
 
 
 def sync_directory(directory: Path) -> None:

@@ -11,17 +11,22 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from enum import IntEnum
+from itertools import starmap
 from math import isnan, nan
 from typing import Any, Final, assert_never
 
 import msgspec
 
-from richpanel.log.contract import LogClosed, LogDamaged, LogFull, LogReader, LogUnsure, LogWriter
+from richpanel.log.contract import LogBusy, LogClosed, LogDamaged, LogFull, LogReader, LogUnsure, LogWriter
 
 _ASKED: Final = struct.Struct("<QBI")
 _ANSWERED: Final = struct.Struct("<I")
 _SPAN: Final = struct.Struct("<Qd")
 """A position, and a time in seconds UTC, not a number where there is none."""
+_BODY: Final = struct.Struct("<QQ")
+"""A place and a size."""
+_BODIES_BYTES: Final = _BODY.size << 16
+"""So many are named in one request, 1 MB, which counts as waiting until it is answered."""
 _MOST_BYTES: Final = 1 << 30
 """No log lets so much wait; a frame that says so is none."""
 _WAITING_BYTES: Final = 16 << 20
@@ -32,9 +37,10 @@ class _Verb(IntEnum):
     APPEND = 1
     RETAIN = 2
     ARCHIVE = 3
+    ERASE = 4
 
 
-_ERRORS: Final[tuple[type[Exception], ...]] = (LogFull, LogClosed, ValueError, OSError)
+_ERRORS: Final[tuple[type[Exception], ...]] = (LogFull, LogClosed, LogBusy, ValueError, OSError)
 """What an owner's log raises comes through as such; the answer has its place in this list."""
 
 
@@ -78,17 +84,27 @@ class RemoteWriter:
     async def append(self, payload: bytes | Sequence[bytes]) -> int:
         """Keep one record; return its end position once it is on the owner's disk (`LogWriter.append`)."""
         parts = (payload,) if isinstance(payload, bytes) else payload
-        (position,) = await self._ask(_Verb.APPEND, b"".join(parts))
+        (position,) = await self._ask(_Verb.APPEND, b"".join(parts), self._seconds)
         return position
 
     async def archive(self, position: int, before: float) -> int | None:
         """Have the owner archive the oldest piece that is not (`LogWriter.archive`)."""
-        found = await self._ask(_Verb.ARCHIVE, _SPAN.pack(position, before))
+        found = await self._ask(_Verb.ARCHIVE, _SPAN.pack(position, before), self._seconds)
         return found[0] if found else None
 
     async def retain(self, position: int, before: float | None = None) -> list[int]:
         """Have the owner drop what is older (`LogWriter.retain`)."""
-        return await self._ask(_Verb.RETAIN, _SPAN.pack(position, nan if before is None else before))
+        span = _SPAN.pack(position, nan if before is None else before)
+        return await self._ask(_Verb.RETAIN, span, self._seconds)
+
+    async def erase(self, spans: Sequence[tuple[int, int]]) -> int:
+        """Have the owner erase bodies, however long that takes (`LogWriter.erase`)."""
+        try:
+            asked = b"".join(starmap(_BODY.pack, sorted(spans)))
+        except struct.error as error:
+            raise ValueError(f"a place or a size is none: {error}") from None
+        parts = [asked[start : start + _BODIES_BYTES] for start in range(0, len(asked), _BODIES_BYTES)]
+        return sum([changed for part in parts for changed in await self._ask(_Verb.ERASE, part, None)])
 
     async def close(self) -> None:
         """Wait for what was asked before, and hang up; the owner's log stays open."""
@@ -101,7 +117,7 @@ class RemoteWriter:
                 await self._talking
             self._talking = None
 
-    async def _ask(self, verb: _Verb, payload: bytes) -> list[int]:
+    async def _ask(self, verb: _Verb, payload: bytes, seconds: float | None) -> list[int]:
         if self._closed:
             raise LogClosed("the log is closed")
         if len(payload) >= _MOST_BYTES:
@@ -118,10 +134,10 @@ class RemoteWriter:
         if self._talking is None:
             self._talking = asyncio.create_task(self._talk())
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(seconds):
                 given = await answer
         except TimeoutError:
-            raise LogUnsure(f"the log's owner has not answered for {self._seconds:.0f} s") from None
+            raise LogUnsure(f"the log's owner has not answered for {seconds:.0f} s") from None
         finally:
             self._bytes -= size
             self._waiting.pop(number, None)
@@ -189,14 +205,22 @@ class Appends:
         """Begin. Call it on the event loop of the log."""
         self._log = log
         self._open: dict[asyncio.StreamReader, asyncio.Task[None]] = {}
+        self._erasing: set[asyncio.Task[int]] = set()
+        self._closing = False
         self._server = asyncio.ensure_future(self._listen(listening))
 
     async def close(self) -> None:
-        """Take nothing more, answer what was asked before, and hang up. A second call does nothing."""
+        """Take nothing more, answer what was asked before, and hang up. A second call does nothing.
+
+        What is being erased is not waited for: who asked is told, and asks the next owner.
+        """
         server = await self._server
         server.close()
         for reader in self._open:
             reader.feed_eof()
+        self._closing = True
+        for erasing in self._erasing:
+            erasing.cancel()
         await asyncio.gather(*self._open.values())
 
     async def _listen(self, listening: socket.socket) -> asyncio.Server:
@@ -240,8 +264,24 @@ class Appends:
             case _Verb.ARCHIVE:
                 base = await self._log.archive(*_SPAN.unpack(payload))
                 return [] if base is None else [base]
+            case _Verb.ERASE:
+                return [await self._erase(payload)]
             case _:
                 assert_never(verb)
+
+    async def _erase(self, payload: bytes) -> int:
+        erasing = asyncio.create_task(self._log.erase(list(_BODY.iter_unpack(payload))))
+        self._erasing.add(erasing)
+        if self._closing:
+            erasing.cancel()
+        try:
+            await asyncio.wait((erasing,))
+        finally:
+            erasing.cancel()
+            self._erasing.discard(erasing)
+        if erasing.cancelled():
+            raise LogClosed("the log was closed before all was erased")
+        return erasing.result()
 
 
 async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int, _Verb, bytes]]:

@@ -17,14 +17,16 @@ from richpanel.log.active import ActiveSegment
 from richpanel.log.archiving import archive_in_child, next_to_archive
 from richpanel.log.commit import Append, Committed, Committer
 from richpanel.log.contract import HEADER_SIZE, Entry, LogClosed, LogDamaged, LogFull, LogGone
-from richpanel.log.files import DurableMark, OwnerLock, segment_bases
+from richpanel.log.erasing import erase_in_child
+from richpanel.log.files import DurableMark, OwnerLock, clear_drafts, rearranging, segment_bases
 from richpanel.log.frames import entries, header, record_size
 from richpanel.log.opened import OpenSegments
 from richpanel.log.recovery import Recovery, recover
 from richpanel.log.retention import drop_segments
 
 ARCHIVE_BYTES_PER_SECOND: Final = 64 << 20
-"""So fast a segment is archived at the most: 2 s for 128 MB, a quarter of what the disk gives (docs/decisions/0007)."""
+"""So fast a segment is archived or rewritten at the most: 2 s for 128 MB, a quarter of what the disk gives
+(docs/decisions/0007)."""
 _WAITING_OVERHEAD: Final = 1024
 """What a waiting append counts for beside its payload: its future, its task and the request behind it."""
 _PAUSE_AFTER_FAILURE: Final = 0.25
@@ -51,6 +53,7 @@ class SegmentWriter:
         self._refuse_until = 0.0
         self._probing: asyncio.TimerHandle | None = None
         self._damaged: set[int] = set()
+        self._rearranging = asyncio.Lock()
 
     @classmethod
     def open(
@@ -71,6 +74,9 @@ class SegmentWriter:
         with ExitStack() as undo:
             lock = OwnerLock(directory)
             undo.callback(lock.release)
+            with rearranging(directory) as allowed, suppress(OSError):  # In the way of none but the next of that name.
+                if allowed:
+                    clear_drafts(directory)
             writer = cls(directory, lock, max_waiting_bytes)
             mark = DurableMark.create(directory)
             undo.callback(mark.close)
@@ -101,7 +107,14 @@ class SegmentWriter:
         parts = (payload,) if isinstance(payload, bytes) else payload
         size = sum(map(len, parts))
         cost = size + _WAITING_OVERHEAD
-        self._admit(cost)
+        if self._ended is not None:
+            raise LogClosed("the log is closed")
+        if self._waiting + cost > self._max_waiting:
+            if cost > self._max_waiting:
+                raise ValueError(f"a record of {cost} bytes is larger than all that may wait")
+            raise LogFull(f"{self._waiting} bytes wait for the disk")
+        if self._refusal is not None and monotonic() < self._refuse_until:
+            raise LogFull(self._refusal)
         future: asyncio.Future[int] = self._loop.create_future()
         if not self._turn:
             # The thread is woken once for a turn of the loop: it shares the interpreter with it.
@@ -112,18 +125,35 @@ class SegmentWriter:
 
     async def archive(self, position: int, before: float) -> int | None:
         """Compress the oldest sealed segment that may be; return where it began (`LogWriter.archive`)."""
-        base = await asyncio.to_thread(next_to_archive, self._directory, position, before, self._damaged)
-        if base is None:
-            return None
-        try:
-            return base if await archive_in_child(self._directory, base, ARCHIVE_BYTES_PER_SECOND) else None
-        except LogDamaged:
-            self._damaged.add(base)
-            raise
+        async with self._rearranging:
+            base = await asyncio.to_thread(next_to_archive, self._directory, position, before, self._damaged)
+            if base is None:
+                return None
+            try:
+                return base if await archive_in_child(self._directory, base, ARCHIVE_BYTES_PER_SECOND) else None
+            except LogDamaged:
+                self._damaged.add(base)
+                raise
 
     async def retain(self, position: int, before: float | None = None) -> list[int]:
         """Delete the sealed segments that end at or below `position`; return where they began (`LogWriter.retain`)."""
-        return await asyncio.to_thread(drop_segments, self._directory, position, before)
+        async with self._rearranging:
+            return await asyncio.to_thread(drop_segments, self._directory, position, before)
+
+    async def erase(self, spans: Sequence[tuple[int, int]]) -> int:
+        """Overwrite bodies with spaces, in new files for their segments (`LogWriter.erase`)."""
+        if not spans:
+            return 0
+        if outside := next((span for span in spans if min(span) < 0 or sum(span) > self.durable), None):
+            raise ValueError(f"the log has no body of {outside[1]} bytes at {outside[0]}")
+        async with self._rearranging:
+            if self._ended is not None:
+                raise LogClosed("the log is closed")
+            if max(spans)[0] >= segment_bases(self._directory)[-1]:
+                sealed: asyncio.Future[int] = self._loop.create_future()
+                self._committer.submit([Append(sealed, 0, 0, (), seal=True)])
+                await sealed
+            return await erase_in_child(self._directory, spans, ARCHIVE_BYTES_PER_SECOND)
 
     async def close(self) -> None:
         """Write all that waits, and give the log free."""
@@ -132,16 +162,6 @@ class SegmentWriter:
             self._hand_over()
             self._committer.stop()
         await asyncio.shield(self._ended)
-
-    def _admit(self, cost: int) -> None:
-        if self._ended is not None:
-            raise LogClosed("the log is closed")
-        if self._waiting + cost > self._max_waiting:
-            if cost > self._max_waiting:
-                raise ValueError(f"a record of {cost} bytes is larger than all that may wait")
-            raise LogFull(f"{self._waiting} bytes wait for the disk")
-        if self._refusal is not None and monotonic() < self._refuse_until:
-            raise LogFull(self._refusal)
 
     def _hand_over(self) -> None:
         if self._turn:
