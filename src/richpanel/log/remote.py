@@ -25,8 +25,8 @@ _SPAN: Final = struct.Struct("<Qd")
 """A position, and a time in seconds UTC, not a number where there is none."""
 _BODY: Final = struct.Struct("<QQ")
 """A place and a size."""
-_BODIES_BYTES: Final = _BODY.size << 16
-"""So many are named in one request, 1 MB, which counts as waiting until it is answered."""
+_BODIES_BYTES: Final = _BODY.size << 14
+"""So many are named in one request, a quarter of a MB, which counts as waiting until it is answered."""
 _MOST_BYTES: Final = 1 << 30
 """No log lets so much wait; a frame that says so is none."""
 _WAITING_BYTES: Final = 16 << 20
