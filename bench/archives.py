@@ -1,7 +1,8 @@
 """`python -m bench archives`: what archiving a segment saves and costs, by codec and size of block (docs/decisions).
 
 First the codecs, in memory; then a log as built, with the same segment raw and archived: what archiving takes, and how
-long it takes to read a body, fifty of them as a timeline's page does, and all records in order.
+long it takes to read a body, fifty of them as a timeline's page does, and all records in order. At last, what it takes
+to erase bodies from it (docs/decisions/0011).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from bench.workload import Shop
 from richpanel.core import record
 from richpanel.log.archiving import archive_segment
 from richpanel.log.contract import HEADER_SIZE, Entry
+from richpanel.log.erasing import erase_in_segment
 from richpanel.log.files import archive_path, segment_path
 from richpanel.log.pace import Pace
 from richpanel.log.segments import SegmentReader, SegmentWriter
@@ -34,6 +36,7 @@ _PAGE: Final = 50
 _SAMPLE_BYTES: Final = 16 * MIB
 _BATCH: Final = 100
 _ITEMS: Final = 2_000
+_EVERY: Final = 100
 
 
 class Codec(NamedTuple):
@@ -54,7 +57,10 @@ def archives(bench: Bench, mib: int) -> None:
                 asyncio.run(_fill(directory, size, mib * MIB))
             raw = segment_path(directory, 0).read_bytes()[:_SAMPLE_BYTES]
             bench.console.print(_codecs(raw, f"{size} to a record"))
+            bodies = _bodies(directory)
+            raw_erased = _erased(directory, bodies[::2])
             bench.console.print(_built(directory, f"{size} to a record"))
+            bench.console.print(_erasing(raw_erased, _erased(directory, bodies[1::2]), f"{size} to a record"))
 
 
 def _records(size: int) -> Iterator[list[bytes]]:
@@ -118,6 +124,36 @@ def _built(directory: Path, title: str) -> Table:
     took = f"archived in {time.perf_counter() - wall:.2f} s, {time.process_time() - began:.2f} s of CPU"
     table.add_row("archived", f"{archive_path(directory, 0).stat().st_size:,}", *_reading(directory, places, size))
     table.caption = took
+    return table
+
+
+def _bodies(directory: Path) -> list[tuple[int, int]]:
+    """Find the first body of each record of the first segment."""
+    reader = SegmentReader(directory)
+    found = []
+    for entry in _entries(reader, segment_path(directory, 0).stat().st_size):
+        item = record.decode(entry.payload).items[0]
+        found.append((entry.start + HEADER_SIZE + item.offset, len(item.body)))
+    reader.close()
+    return found
+
+
+def _erased(directory: Path, bodies: list[tuple[int, int]]) -> list[list[str]]:
+    """Erase one body, then one in a hundred, each time by writing the segment anew."""
+    rows = []
+    for spans in (bodies[:1], bodies[1::_EVERY]):
+        began, wall = time.process_time(), time.perf_counter()
+        changed = erase_in_segment(directory, 0, spans, Pace())
+        took = (time.perf_counter() - wall, time.process_time() - began)
+        rows.append([f"{changed:,}", *(f"{seconds:.2f}" for seconds in took)])
+    return rows
+
+
+def _erasing(raw: list[list[str]], archived: list[list[str]], title: str) -> Table:
+    table = Table("segment", "records changed", "seconds", "of CPU", title=f"erasing, {title}")
+    for name, rows in (("raw", raw), ("archived", archived)):
+        for row in rows:
+            table.add_row(name, *row)
     return table
 
 

@@ -139,6 +139,7 @@ def test_a_segment_is_archived_and_read(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.count("zstd 3") == 10
     assert printed.count("archived in") == 2
+    assert printed.count("erasing, ") == 2
     assert not list(tmp_path.iterdir())
 
 

@@ -13,7 +13,6 @@ import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -47,8 +46,6 @@ Span = tuple[int, int]
 
 _MODULE: Final = "richpanel.log.erasing"
 _CHUNK: Final = 16 * BLOCK_BYTES
-_SYNC_BYTES: Final = 8 << 20
-"""So much is written between two syncs: one at the end would hold up those of live traffic for as long as it takes."""
 _TELLING_BYTES: Final = 16
 """A shorter body, or beginning of one, tells of nobody, and stands in many places."""
 
@@ -134,7 +131,7 @@ def _replace(
     path: Path, segment: "_Raw | _Archived", rewriting: Rewriting, pace: Pace, alive: Callable[[], bool]
 ) -> int:
     draft = path.with_suffix(DRAFT)
-    with draft.open("xb") as target:
+    with draft.open("x+b") as target:
         try:
             segment.write(target, rewriting.through(_paced(segment.pieces(), pace, alive)))
             if not rewriting.changed:
@@ -176,24 +173,20 @@ class _Raw:
                 offset += len(piece)
 
     def write(self, target: BinaryIO, pieces: Iterable[bytes | bytearray]) -> None:
-        digest, synced, done = sha256(), 0, 0
+        """Write, sync and read back piece by piece: at once it would hold up the syncs of live traffic."""
+        fd, done, state = target.fileno(), 0, self._path.stat()
         for piece in pieces:
             target.write(piece)
-            digest.update(piece)
+            target.flush()
+            os.fdatasync(fd)
+            drop_cached(fd, 0, 0)
+            if os.pread(fd, len(piece), done) != piece:
+                raise OSError(f"what was written to {target.name} cannot be read back")
+            drop_cached(fd, done, len(piece))
             done += len(piece)
-            if done - synced >= _SYNC_BYTES:
-                synced = _sync(target, done)
-        state = self._path.stat()
-        _sync(target, done)
-        os.utime(target.fileno(), ns=(state.st_atime_ns, state.st_mtime_ns))  # When its last record came.
-        with Path(target.name).open("rb") as written:
-            drop_cached(written.fileno(), 0, 0)
-            found = sha256()
-            while piece := written.read(_CHUNK):
-                found.update(piece)
-            drop_cached(written.fileno(), 0, 0)
-        if found.digest() != digest.digest() or done != state.st_size:
-            raise OSError(f"what was written to {target.name} cannot be read back")
+        if done != state.st_size:
+            raise OSError(f"what was written to {target.name} is of another size")
+        os.utime(fd, ns=(state.st_atime_ns, state.st_mtime_ns))  # When its last record came.
 
 
 class _Archived:
@@ -225,13 +218,6 @@ def _in_blocks(pieces: Iterable[bytes | bytearray]) -> Iterator[bytes]:
             del rest[:whole]
     if rest:
         yield bytes(rest)
-
-
-def _sync(target: BinaryIO, done: int) -> int:
-    target.flush()
-    os.fdatasync(target.fileno())
-    drop_cached(target.fileno(), 0, 0)
-    return done
 
 
 def _erase_in_torn(directory: Path, bodies: Sequence[bytes]) -> None:

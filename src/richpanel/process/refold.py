@@ -59,14 +59,18 @@ class Reader:
         return opened[0].stamp if opened else (messages.load(self.connection, [number])[number].t, "", "")
 
     def is_gone(self, number: int) -> bool:
-        """Tell whether a message's body is no longer kept. If it is, so are those of all with lower numbers."""
+        """Tell whether retention has let a message's body go. If it has, so it has those of all with lower numbers."""
         row = messages.load(self.connection, [number])[number]
-        return messages.kept(self.bodies, row.place, row.size) is None
+        try:
+            self.bodies(row.place, row.size)
+        except BodyGone:
+            return True
+        return False
 
     def _open(self, row: StoredMessage) -> Incoming:
         meta = messages.meta(self.bodies, row.place, row.lead)
         meta.sentAt = parse(meta.sentAt)
-        body = self.bodies(row.place, row.size)
+        body = messages.body(self.bodies, row.place, row.size)
         found = open_item(meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
         found.n = row.n
         found.identity = row.identity

@@ -126,7 +126,7 @@ def _replace(connection: Connection, bodies: Bodies, known: StoredMessage, messa
         for row, place, size in stored.repeats_of(connection, known.n)
     ]
     stored.move_repeats(connection, moved)
-    conflict = _differ(message.body, bodies(known.place, known.size))
+    conflict = _differ(message.body, _body(bodies, known.place, known.size, message))
     settled.repeats.append(
         Repeat(known.source, message.n, known.place, known.size, known.lead, known.received, conflict)
     )

@@ -138,11 +138,11 @@ class _Comparison:
             self.history.note(difference, f"{person(who.get(identity, NOBODY))}: message number {n}", f"at {t}")
 
     def _name(self, side: _Side, row: Row) -> str:
-        """Say which message it is; its id stands in the log."""
+        """Say which message it is; its id stands in the log, unless it was erased."""
         if len(self.messages.examples) + len(self.history.examples) >= 40:
             return ""
         stored = message_rows.load(side.connection, [row.n])[row.n]
-        return f"{person(row.who)}: {message_rows.message_id(self._bodies, stored)}"
+        return f"{person(row.who)}: {message_rows.known_id(self._bodies, stored) or f'message number {row.n}'}"
 
 
 def compare_messages(

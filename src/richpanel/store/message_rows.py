@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.core.record import BodyGone, Meta
+from richpanel.core.record import BodyGone, Meta, is_erased
 from richpanel.store import schema
 from richpanel.store.bulk import LISTED, fetch, insert, listed, many
 
@@ -55,10 +55,21 @@ def load(connection: Connection, numbers: Iterable[int]) -> dict[int, StoredMess
     return {row[0]: StoredMessage(*row) for row in rows}
 
 
+def body(bodies: Bodies, place: int, size: int) -> bytes:
+    """Read a body. Raises BodyGone where retention has let it go, or it was erased.
+
+    A row of the state points at an erased body only for a moment, or after a power cut took the state back.
+    """
+    found = bodies(place, size)
+    if is_erased(found):
+        raise BodyGone(f"what stood at {place} of the log was erased")
+    return found
+
+
 def kept(bodies: Bodies, place: int, size: int) -> bytes | None:
     """Read a body; None where it is no longer kept."""
     try:
-        return bodies(place, size)
+        return body(bodies, place, size)
     except BodyGone:
         return None
 
@@ -72,7 +83,7 @@ def meta(bodies: Bodies, place: int, lead: int) -> Meta:
 
 def message_id(bodies: Bodies, message: StoredMessage) -> str:
     """Read a message's id from its body, or from its record where the door gave it one. Raises BodyGone."""
-    given = _decode_id(bodies(message.place, message.size)).messageId
+    given = _decode_id(body(bodies, message.place, message.size)).messageId
     if given is not None and given != "":
         return str(given)
     return meta(bodies, message.place, message.lead).ids[message.item]
