@@ -21,8 +21,9 @@ DriverError: Final[type[Exception]] = sqlite3.Error
 """What SQLite's driver raises where it is used without SQLAlchemy."""
 _AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
 _ACCOUNT: Final = "account.db"
-_WAL_BYTES: Final = 24 << 20
-"""A write-ahead log that grew beyond this is cut once it starts over: its length tells when to copy it back."""
+_WAL_BYTES: Final = 128 << 20
+"""A write-ahead log that grew beyond this is cut once it starts over. `store.checkpoints` holds it far shorter, and to
+write where a file is long already costs the disk less."""
 
 
 def sqlite_url(directory: Path, branch: Branch) -> str:
