@@ -1,7 +1,7 @@
 """The processing role: apply what the log holds, as it comes, for as long as it runs.
 
 One process does this for a data directory. When the log is far ahead, batches grow: a page that many messages touch is
-then written once for all of them. When it is not, a batch is what arrived meanwhile, so that it is visible at once.
+then written once for all of them. When it is not, a batch is what arrived within the last `PACE_SECONDS`.
 """
 
 import gc
@@ -29,6 +29,10 @@ MAX_BATCH_BYTES: Final = 8 << 20
 """Log bytes per transaction at the most: some 9,000 messages. Larger ones cost memory and gain little."""
 CACHE_MIB: Final = 24
 """More holds no pages that count: what a batch touches is all over the place, and the system keeps the files anyway."""
+AHEAD_BYTES: Final = 1 << 20
+"""With more than so much waiting, batches follow at once, and the next is opened while the disk takes one."""
+PACE_SECONDS: Final = 0.05
+"""Else they begin so far apart: a batch has a cost of its own, some 4 ms, that its messages share."""
 IDLE_SECONDS: Final = (0.02, 0.1)
 """How long to wait for something to do: at first, and after a second of nothing."""
 RETRY_SECONDS: Final = 1.0
@@ -89,7 +93,8 @@ class Worker:
                 committing = self._disk.submit(self._commit, transaction)
                 try:
                     self._memory.trim()
-                    self._ahead = self._open(definitions, applied.position, max_bytes)
+                    if self._reader.durable() - applied.position > min(AHEAD_BYTES, max_bytes):
+                        self._ahead = self._open(definitions, applied.position, max_bytes)
                 finally:
                     committing.result()
         except BaseException:
@@ -136,6 +141,7 @@ class Worker:
         """
         idle, goes = 0, False
         while not stop.is_set() and not interrupted():
+            started = time.monotonic()
             try:
                 idle = idle + 1 if self.step() is None else 0
                 if not goes:
@@ -143,6 +149,8 @@ class Worker:
                     goes = True
                 if idle:
                     stop.wait(IDLE_SECONDS[idle > _PATIENCE])
+                elif self._ahead is None:
+                    stop.wait(started + PACE_SECONDS - time.monotonic())
             except (OperationalError, LogDamaged, OSError) as error:
                 goes, reason = False, str(error.orig if isinstance(error, OperationalError) else error)
                 self._on_stall(reason)
