@@ -22,6 +22,7 @@ from bench.processes import pin
 from bench.workload import IN_ORDER, PEOPLE, STEP_MS, Mix, Shop
 
 _POLL_SECONDS: Final = 0.1
+_GOLDEN: Final = 0.618034
 _NICE: Final = -10
 """The measuring device should not wait for what it measures; only root can give itself this."""
 
@@ -100,8 +101,11 @@ class _Generator:
             return client.closed(iter(batches(people, recipe.key, sent_at(), recipe.size)), inf)
 
     def open(self, streams: Sequence[Stream], port: int, connections: int, seconds: float) -> dict[str, Run]:
-        """Send streams side by side, each call at its time; gives each stream's run."""
-        due = sorted((number / stream.rate, index) for index, stream in enumerate(streams)
+        """Send streams side by side, each call at its time; gives each stream's run.
+
+        They are strangers to each other: each begins at its own point of its period, not all at once each time.
+        """
+        due = sorted(((number + index * _GOLDEN % 1) / stream.rate, index) for index, stream in enumerate(streams)
                      for number in range(int(stream.rate * seconds)))  # fmt: skip
         sources = [self._calls(stream) for stream in streams]
         calls: Iterator[Call] = (next(sources[index]) for _, index in due)

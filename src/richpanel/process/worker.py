@@ -31,7 +31,7 @@ CACHE_MIB: Final = 24
 """More holds no pages that count: what a batch touches is all over the place, and the system keeps the files anyway."""
 AHEAD_BYTES: Final = 1 << 20
 """With more than so much waiting, batches follow at once, and the next is opened while the disk takes one."""
-PACE_SECONDS: Final = 0.05
+PACE_SECONDS: Final = 0.1
 """Else they begin so far apart: a batch has a cost of its own, some 4 ms, that its messages share."""
 IDLE_SECONDS: Final = (0.02, 0.1)
 """How long to wait for something to do: at first, and after a second of nothing."""
