@@ -76,6 +76,8 @@ class Worker:
     def step(self, max_bytes: int = MAX_BATCH_BYTES) -> Applied | None:
         """Apply one batch; None where nothing waits. After an error nothing of it is applied."""
         started = time.perf_counter()
+        if self._ahead is None and self._position is not None and self._reader.durable() <= self._position:
+            return None  # Asked ten times a second by a server that has nothing to do.
         definitions = self._definitions.current()
         opened, self._ahead = self._ahead, None
         if opened is None or opened.version != definitions.version:
