@@ -1,6 +1,6 @@
 """Folding: load the profiles that a batch touches, fold their messages, write each once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -20,6 +20,8 @@ from richpanel.store.account import AccountSettings
 from richpanel.store.profile_rows import Keys, Written
 
 _HUNDREDTHS_LIMIT: Final = 1 << 62
+Times = tuple[int, int]
+"""The first and the last event time of something, ms."""
 
 
 class Open:
@@ -66,8 +68,10 @@ class Folding:
         """Read many profiles at once, so that taking them up needs no query each; what was dropped stays so."""
         self.memory.load_profiles(self.connection, set(numbers) - self.gone)
 
-    def take(self, number: int, t: int, *, from_t: int, keys: Iterable[str] = (), whole: bool = False) -> Open:
-        """Take up a profile, made now if it is new, with the sessions that events from `from_t` on may touch.
+    def take(
+        self, number: int, t: int, *, times: Sequence[Times] = (), keys: Iterable[str] = (), whole: bool = False
+    ) -> Open:
+        """Take up a profile, made now if it is new, with the sessions that may touch what is in `times` or has `keys`.
 
         A profile is taken up once in a batch: whoever does it first must name all that the batch will touch.
         """
@@ -83,33 +87,29 @@ class Folding:
             stored = self._keys(profile)
         loaded: list[Session] = []
         if profile.closed:
-            loaded = self._closed_sessions(number, profile, from_t, keys, whole=whole)
+            loaded = self._closed_sessions(number, profile, times, keys, whole=whole)
         opened = Open(number, profile, loaded, self.account.session_gap, stored)
         self.open[number] = opened
         return opened
 
     def _closed_sessions(
-        self, number: int, profile: Profile, from_t: int, keys: Iterable[str], *, whole: bool
+        self, number: int, profile: Profile, times: Sequence[Times], keys: Iterable[str], *, whole: bool
     ) -> list[Session]:
         if whole:
             return sessions.all_of(self.connection, number)
         newest = max((session.start for session in profile.open if not session.key), default=None)
         open_keys = {session.key for session in profile.open}
         missing = [key for key in keys if key and key not in open_keys]
-        late = newest is not None and from_t < newest
+        late = [] if newest is None else [each for each in times if each[0] < newest]
         if not late and not missing:
             return []
-        return sessions.touching(self.connection, number, from_t if late else 1 << 62, missing)
+        return sessions.touching(self.connection, number, _joined(late, self.account.session_gap), missing)
 
     def fold(self, number: int, messages: list[Incoming], *, trace: bool = True) -> None:
         """Fold messages of one profile, in any order; with `trace`, note what each changed."""
         known = self.memory.profiles.get(number)
-        lowest = messages[0].t
-        keys: Iterable[str] = ()
-        if known is not None and known.closed:  # Only then may there be rows to load.
-            lowest = min([message.t for message in messages])
-            keys = {message.inside.session_key for message in messages if message.inside is not None}
-        opened = self.take(number, lowest, from_t=lowest, keys=keys)
+        times, keys = _touched(messages) if known is not None and known.closed else ((), ())  # Else none has a row.
+        opened = self.take(number, messages[0].t, times=times, keys=keys)
         was_customer = opened.profile.customer is not None
         for message in messages:
             changed = fold_one(opened, message)
@@ -122,13 +122,14 @@ class Folding:
 
     def join(self, visitors: list[int], into: int, messages: list[Incoming]) -> None:
         """Give visitors' whole profiles to another: they were that person all along. `messages` follow by `fold`."""
-        found = [self.take(number, 0, from_t=0, whole=True) for number in visitors if number in self.memory.profiles]
+        found = [self.take(number, 0, whole=True) for number in visitors if number in self.memory.profiles]
         if not found:
             return
-        lowest = min([*(visitor.profile.created for visitor in found), *(message.t for message in messages)])
-        keys = {message.inside.session_key for message in messages if message.inside is not None}
-        keys.update(*(visitor.book.explicit.keys() for visitor in found))
-        opened = self.take(into, found[0].profile.created, from_t=lowest, keys=keys)
+        times, keys = _touched(messages)
+        for visitor in found:
+            times += [(session.start, session.end) for session in visitor.book.generated]
+            keys |= visitor.book.explicit.keys()
+        opened = self.take(into, found[0].profile.created, times=times, keys=keys)
         was_customer = opened.profile.customer is not None
         for visitor in found:
             people.merge(opened.profile, visitor.profile)
@@ -174,6 +175,23 @@ class Folding:
         sessions.remove(self.connection, deleted)
         sessions.save(self.connection, closed)
         profiles.save(self.connection, written, uids)
+
+
+def _touched(messages: list[Incoming]) -> tuple[list[Times], set[str]]:
+    """Tell when messages' events without a session id of their own happened, and the ids of the others."""
+    insides = [(message.t, message.inside.session_key) for message in messages if message.inside is not None]
+    return [(t, t) for t, key in insides if not key], {key for _, key in insides if key}
+
+
+def _joined(times: list[Times], gap: int) -> list[Times]:
+    """Give times that lie far from each other instead: what is within a session's gap is one."""
+    found: list[Times] = []
+    for start, end in sorted(times):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end + gap))
+        else:
+            found.append((start, end + gap))
+    return found
 
 
 def fold_one(opened: Open, message: Incoming) -> list[Change]:

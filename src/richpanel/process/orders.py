@@ -122,7 +122,7 @@ def _taken(folding: Folding, number: int) -> Profile | None:
     profile = folding.memory.profiles.get(number)
     if profile is None:
         return None
-    return folding.take(number, profile.seen, from_t=1 << 62).profile
+    return folding.take(number, profile.seen).profile
 
 
 def _count(profile: Profile | None, figure: tuple[bool, str, str], sign: int) -> None:

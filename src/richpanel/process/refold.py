@@ -134,7 +134,7 @@ def _afresh(reader: Reader, folding: Folding, profile: int, stored: list[StoredR
     numbers = [number for _, number, _ in stored]
     was = None
     if numbers and reader.is_gone(min(numbers)):
-        was = folding.take(profile, 0, from_t=0, whole=True)
+        was = folding.take(profile, 0, whole=True)
     folding.drop(profile)
     folded: dict[int, int] = {}
     for start in range(0, len(numbers), _CHUNK):
@@ -154,7 +154,7 @@ def _keep(folding: Folding, was: Open, gone: int, kept_from: int) -> None:
     Of `gone` events only the number is known; sessions that ended before `kept_from`, the first event that was folded
     afresh, stay as they were. So what has moved to somebody else and is gone stays here, too.
     """
-    opened = folding.take(was.number, was.profile.created, from_t=0)
+    opened = folding.take(was.number, was.profile.created)
     events = opened.profile.events + gone
     people.merge(opened.profile, was.profile)
     opened.profile.events = events

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from richpanel.core.profile import pack_session, unpack_session
 from richpanel.core.session import Session
 from richpanel.store import schema
-from richpanel.store.bulk import fetch, insert, many
+from richpanel.store.bulk import fetch, insert, listed, many
 
 Place = tuple[str, int]
 """How a session's row is found within its profile: its key, and its start where it is generated (else 0)."""
@@ -18,20 +18,27 @@ def place_of(session: Session) -> Place:
     return (session.key, 0 if session.key else session.start)
 
 
-def touching(connection: Connection, profile: int, from_t: int, keys: Iterable[str]) -> list[Session]:
-    """Load the sessions that events from `from_t` on, or with one of `keys`, may touch.
+def touching(
+    connection: Connection, profile: int, times: Sequence[tuple[int, int]], keys: Iterable[str]
+) -> list[Session]:
+    """Load the sessions that may touch what happens in these times, or has one of `keys`.
 
-    Generated ones: the last that starts at or before `from_t`, and all after it.
+    Of each `(from_t, to_t)`: the last generated one that starts at or before `from_t`, and those that start before
+    `to_t`. So a late event reads two rows, however many there are.
     """
-    rows = list(
-        fetch(
+    rows: list[tuple[bytes]] = []
+    if times:
+        rows += fetch(
             connection,
-            "SELECT data FROM sessions WHERE profile = ?1 AND key = '' AND start >= coalesce((SELECT max(start) "
-            "FROM sessions WHERE profile = ?1 AND key = '' AND start <= ?2), 0)",
+            "WITH times AS (SELECT json_extract(value, '$[0]') from_t, json_extract(value, '$[1]') to_t "
+            "FROM json_each(?2)) "
+            "SELECT data FROM sessions WHERE profile = ?1 AND key = '' AND start IN ("
+            "SELECT (SELECT max(s.start) FROM sessions s WHERE s.profile = ?1 AND s.key = '' AND s.start <= from_t) "
+            "FROM times UNION SELECT s.start FROM times CROSS JOIN sessions s WHERE s.profile = ?1 AND s.key = '' "
+            "AND s.start > from_t AND s.start < to_t)",
             profile,
-            from_t,
+            listed(times),
         )
-    )
     for key in keys:
         rows += fetch(connection, "SELECT data FROM sessions WHERE profile = ? AND key = ?", profile, key)
     return [unpack_session(row[0]) for row in rows]
