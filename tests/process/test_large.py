@@ -1,24 +1,45 @@
 """Large histories: what a message costs follows from what it touches, however long the history is.
 
-Nothing is timed here, but what is read is counted.
+What is read is counted, not timed; `make soak` times 200,000 events, here and in `tests/acceptance/test_large.py`.
 """
 
+import time
 from typing import Any
 
 import pytest
 
 from richpanel.core.profile import unpack_session
+from richpanel.process import pieces
 from richpanel.store import session_rows
+from richpanel.store.profiles import CustomerDetail, find_visitor
 from tests.process import large, reference
 from tests.process.account import MINUTE, T0, Account, Arrived, at
 from tests.process.calls import identify, page
-from tests.process.dump import dump
-from tests.process.large import DEVICE, SESSION, minute
+from tests.process.dump import customer, dump
+from tests.process.large import DEVICE, SESSION, event, minute
 from tests.process.tables import leftovers
-from tests.process.test_law import arrivals, differences
+from tests.process.test_gone import let_go
+from tests.process.test_law import arrivals, differences, small_pieces
 
 EVENTS = 2_000
+PIECE = 32
 LATER = T0 + round(minute(EVENTS) * MINUTE) + 60 * MINUTE
+FEW = 6 * PIECE
+"""Bodies that may be read again: the pieces at both ends of what moves, the first batch, and heads of records."""
+
+
+@pytest.fixture
+def bodies(account: Account, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where in the log something is read, to fold it again."""
+    read: list[int] = []
+    slice_ = account.reader.slice
+
+    def counting(place: int, size: int) -> bytes:
+        read.append(place)
+        return slice_(place, size)
+
+    monkeypatch.setattr(account.reader, "slice", counting)
+    return read
 
 
 @pytest.fixture
@@ -41,6 +62,12 @@ def by_event(number: int, call: dict[str, Any], after: float = 0) -> dict[str, A
 
 def late(number: int, after: float, **properties: Any) -> dict[str, Any]:
     return by_event(number, page(0, None, DEVICE, **properties), after)
+
+
+def by_hand(kind: str, device: str = DEVICE) -> Arrived:
+    """Somebody links u1's device, or cuts it, after all that the bot did."""
+    record = {"messageId": kind, "type": kind, "uid": "u1", "anonymousId": device, "timestamp": at(minute(EVENTS) + 1)}
+    return Arrived([record], "Channels", at=LATER + 1000, door="people")
 
 
 def apply(account: Account, arrived: list[Arrived], *records: Arrived) -> None:
@@ -82,3 +109,113 @@ def test_late_events_of_one_batch_join_what_lies_between_them(account: Account) 
 def customer_of_device(account: Account) -> dict[str, Any]:
     """The bot while it is a visitor."""
     return dump(account)["anonymousId", DEVICE]
+
+
+@pytest.fixture
+def bot(account: Account, bodies: list[int], monkeypatch: pytest.MonkeyPatch) -> list[Arrived]:
+    """A bot whose history is in pieces, and who is u1 since before its first event; u2 is there, too."""
+    small_pieces(monkeypatch, PIECE)
+    people = [by_event(0, identify(0, "u1", DEVICE, email="bot@x.example"), -10), by_event(0, identify(0, "u2"), -9)]
+    arrived = [Arrived(people, at=T0 - 1000), *large.records(EVENTS, each=50)]
+    large.grow(account, arrived)
+    bodies.clear()
+    return arrived
+
+
+REPEAT = Arrived([event(EVENTS // 2)], at=T0 + round(minute(EVENTS // 2) * MINUTE) - 1000)
+LOGIN = Arrived([by_event(EVENTS // 2, identify(0, "u2", DEVICE), 5)], at=LATER)
+CHANGES = {
+    "a repeat that counts instead": [REPEAT],
+    "a late login of another": [LOGIN],
+    "a late login in the middle of a session": [
+        Arrived([by_event(EVENTS // 2, identify(0, "u2", DEVICE), 0.25)], at=LATER)
+    ],
+    "a cut by hand": [by_hand("unlink")],
+    "a link by hand": [LOGIN, by_hand("link")],
+    "a late login, and back": [LOGIN, Arrived([by_event(EVENTS // 4 * 3, identify(0, "u1", DEVICE), 5)], at=LATER)],
+}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "restarted"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_moves_or_goes_reads_few_bodies(
+    account: Account, bot: list[Arrived], bodies: list[int], name: str, *, restarted: bool
+) -> None:
+    if restarted:  # What the worker held of the next pieces is read again.
+        account.restart()
+    for change in CHANGES[name]:
+        bodies.clear()
+        apply(account, bot, change)
+        assert len(set(bodies)) < FEW
+    assert_same(account, bot)
+
+
+def test_what_came_late_is_read_again_once(account: Account, bot: list[Arrived], bodies: list[int]) -> None:
+    """A hundred late events, all over the history: pieces that cover all of it are given up where it is cut."""
+    apply(account, bot, *(Arrived([late(number, 7)], at=LATER) for number in range(3, EVENTS, EVENTS // 100)))
+    bodies.clear()
+    apply(account, bot, LOGIN)
+    assert len(set(bodies)) < FEW + 200
+    bodies.clear()
+    apply(account, bot, by_hand("unlink"))
+    assert len(set(bodies)) < FEW
+    assert_same(account, bot)
+
+
+def test_a_history_without_pieces_gets_them_when_it_is_read(
+    account: Account, bot: list[Arrived], bodies: list[int]
+) -> None:
+    """As one of an older version has none."""
+    with account.state_engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM pieces")
+    account.restart()
+    apply(account, bot, REPEAT)
+    assert len(set(bodies)) > EVENTS
+    bodies.clear()
+    apply(account, bot, LOGIN)
+    assert len(set(bodies)) < FEW
+    assert_same(account, bot)
+
+
+def test_a_piece_that_contradicts_the_history_is_not_believed(account: Account, bot: list[Arrived]) -> None:
+    with account.state_engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE pieces SET identity = (SELECT id FROM identities WHERE value = 'u2')")
+        connection.exec_driver_sql("UPDATE pieces SET high = 1 << 60")
+    account.restart()
+    apply(account, bot, LOGIN)
+    assert_same(account, bot)
+
+
+def test_pieces_tell_what_the_log_does_not_keep(account: Account, bot: list[Arrived]) -> None:
+    """Retention lets bodies go; what a piece holds still follows a late login. What is in none stays where it was."""
+    let_go(account)
+    apply(account, bot, LOGIN)
+    one, other = customer(account, "u1"), customer(account, "u2")
+    assert one["ordersCount"] + other["ordersCount"] == EVENTS // 100
+    assert other["ordersCount"] >= EVENTS // 200 - 2
+    assert len(other["sessions"]) >= EVENTS // SESSION // 2 - 2 * PIECE // SESSION
+
+
+def test_more_of_them_than_there_is_room_for_begin_anew(
+    account: Account, bot: list[Arrived], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_MAX_GROWING", 1)
+    crowd = [page(number, None, f"d{number % 3}") for number in range(9)]
+    apply(account, bot, *(Arrived([item], at=LATER) for item in crowd))
+    apply(account, bot, LOGIN)
+    assert_same(account, bot)
+
+
+@pytest.mark.soak
+def test_a_repeat_that_counts_instead_among_200_000_events(account: Account) -> None:
+    """Its clock went back, so that it takes the place of the one before; a server that works well has none."""
+    large.grow(account, large.records(200_000))
+    account.write([Arrived([event(100_000)], at=T0 + round(minute(100_000) * MINUTE) - 1000)])
+    started = time.perf_counter()
+    assert account.process(1) == 1
+    took = time.perf_counter() - started
+    print(f"\na repeat that counts instead: folded in {took * 1000:.0f} ms")
+    assert took < 1.0
+    found = account.read(find_visitor, account.settings, DEVICE)
+    assert isinstance(found, CustomerDetail)
+    assert found.orders_count == 2_000

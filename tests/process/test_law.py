@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.timestamps import iso
+from richpanel.process import pieces
 from richpanel.process.repeats import digest
 from richpanel.store import parts, schema
 from richpanel.store.messages import trace
@@ -98,6 +99,22 @@ def test_it_is_so_where_a_history_spans_many_parts(
             patch.setattr(module, "PART", 4)
         patch.setattr(parts, "_BITS", 1 << 9)
         check(template, records, plan)
+
+
+@law(200)
+@given(records=histories, plan=plans)
+def test_it_is_so_where_histories_are_in_pieces(
+    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        small_pieces(patch, 2 + len(records) % 2)
+        check(template, records, plan)
+
+
+def small_pieces(patch: pytest.MonkeyPatch, size: int = 2) -> None:
+    """From 8,192 events on, pieces hold 1,024 messages; from now on everybody's hold so few."""
+    patch.setattr(pieces, "LARGE", 1)
+    patch.setattr(pieces, "PIECE", size)
 
 
 def differences(found: dict[Who, dict[str, Any]], expected: dict[Who, dict[str, Any]]) -> dict[str, Any]:

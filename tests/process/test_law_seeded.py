@@ -10,11 +10,13 @@ from hypothesis.strategies import SearchStrategy
 
 from richpanel.core import identity, order, pipeline, session, traits
 from richpanel.core.session import Book
-from richpanel.process import batch, people, removal, repeats
+from richpanel.process import batch, people, pieces, removal, repeats
 from richpanel.process.channels import Resolver
+from richpanel.process.folding import Folding
 from richpanel.process.orders import Orders
-from richpanel.store import addresses, manual_rows, message_rows
+from richpanel.store import addresses, manual_rows, message_rows, piece_rows
 from richpanel.store.parts import MessageIds
+from richpanel.store.piece_rows import Piece
 from tests.process.account import Arrived
 from tests.process.histories import (
     histories,
@@ -26,7 +28,7 @@ from tests.process.histories import (
     replaced_links,
     replacing,
 )
-from tests.process.test_law import check, law
+from tests.process.test_law import check, law, small_pieces
 
 EXAMPLES = 600
 """How many histories may be needed at the most; the first few dozen are enough for most."""
@@ -57,6 +59,34 @@ def uncut(links: Any, _: Any) -> Any:
 def with_undone(connection: Any, alias: int, find: Callable[..., Any] = manual_rows.of_alias) -> list[Any]:
     """What was taken back counts."""
     return [(row, True) for row, _ in find(connection, alias)]
+
+
+def without_orders(load: Callable[..., Piece]) -> Callable[..., Piece]:
+    """What a piece's messages are orders of is lost."""
+    return lambda *args: load(*args)._replace(orders=[])
+
+
+def without_sessions(load: Callable[..., Piece]) -> Callable[..., Piece]:
+    """Only what pieces say of the profile itself counts."""
+
+    def found(*args: Any) -> Piece:
+        piece = load(*args)
+        piece.state.open = []
+        return piece
+
+    return found
+
+
+def keeping_what_grows(read: Callable[..., Any]) -> Callable[..., Any]:
+    """A piece that is made of messages read again leaves them in the one that is being made."""
+
+    def reading(folding: Folding, *args: Any) -> Any:
+        growing = dict(folding.memory.growing)
+        events = read(folding, *args)
+        folding.memory.growing.update(growing)
+        return events
+
+    return reading
 
 
 class Bug(NamedTuple):
@@ -94,6 +124,10 @@ BUGS = {
     "a late link moves nothing": Bug(people, "moves", giving([])),
     "a shared device is its first person's": Bug(people, "owner", lambda runs, _: runs[0].uid),
     "letters stay with whom they came to": Bug(Resolver, "follow", giving([])),
+    "pieces forget their orders": Bug(piece_rows, "load", without_orders(piece_rows.load)),
+    "pieces forget their sessions": Bug(piece_rows, "load", without_sessions(piece_rows.load)),
+    "pieces keep what was taken away": Bug(removal, "give_up", nothing, replacing),
+    "a message is in two pieces": Bug(pieces, "read", keeping_what_grows(pieces.read), replacing),
     "sessions do not join": Bug(Book, "_join", nothing),
     "the last page is the one that came last": Bug(session, "newest", lambda one, other: other or one),
     "pages and tracks change no email": Bug(pipeline, "_carry_email", giving([])),
@@ -111,5 +145,6 @@ def test_the_law_fails_where(template: Path, name: str) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bug.place, bug.name, bug.instead)
+        small_pieces(patch)
         with pytest.raises((AssertionError, KeyError)):
             holds()

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
-from richpanel.process import manual
+from richpanel.process import manual, pieces
 from richpanel.process.channels import Addresses, Resolver, owner_of
 from richpanel.process.deciding import KEPT, OUTCOMES, decide_all
 from richpanel.process.definitions import Definitions
@@ -91,7 +91,9 @@ def apply(
     for owner, group in groups.items():
         folding.fold(owner, group)
     folding.keep_figures(before)
-    orders.add(folding, _order_events(people, connectors))
+    events = _order_events(people, connectors)
+    orders.add(folding, events)
+    pieces.grow(folding, groups, {message.n: key[1] for key, message, _ in events})
     orders.take_of(folding.new_customers)
     orders.write(folding)
     folding.write(_uids(connection, folding))

@@ -12,6 +12,7 @@ from richpanel.core.ids import phone_address
 from richpanel.core.pipeline import Change
 from richpanel.core.profile import Profile
 from richpanel.core.session import Book, Session
+from richpanel.process.growing import Growing
 from richpanel.process.incoming import IDENTIFY, Incoming
 from richpanel.process.memory import Memory
 from richpanel.store import profile_rows as profiles
@@ -140,6 +141,17 @@ class Folding:
         if not was_customer and opened.profile.customer is not None:
             self.new_customers.add(into)
 
+    def add(self, number: int, part: Profile) -> None:
+        """Give a profile that is folded afresh what some of its messages make together, with all their sessions."""
+        opened = self.take(number, part.created)
+        was_customer = opened.profile.customer is not None
+        people.merge(opened.profile, part)
+        for session in part.open:
+            opened.book.add(session)
+        opened.renamed = True
+        if not was_customer and opened.profile.customer is not None:
+            self.new_customers.add(number)
+
     def drop(self, number: int) -> None:
         """Forget a profile: its messages are somebody else's, or it is folded afresh."""
         self.open.pop(number, None)
@@ -147,12 +159,19 @@ class Folding:
         self.gone.add(number)
 
     def keep_figures(self, before: Mapping[int, Profile]) -> None:
-        """Carry the figures of orders over to profiles that were folded afresh: orders are folds of their own."""
+        """Carry the figures of orders over to profiles that were folded afresh: orders are folds of their own.
+
+        Their orders need another look only where they became customers, or are none any more.
+        """
         for number, old in before.items():
             opened = self.open.get(number)
             if opened is not None:
                 opened.profile.orders, opened.profile.currencies = old.orders, old.currencies
                 opened.renamed = True
+            if (opened is not None and opened.profile.customer is not None) == (old.customer is not None):
+                self.new_customers.discard(number)
+            else:
+                self.new_customers.add(number)
 
     def _keys(self, profile: Profile) -> Keys:
         figure = profile.currencies.get(self.account.currency)
@@ -194,7 +213,7 @@ def _joined(times: list[Times], gap: int) -> list[Times]:
     return found
 
 
-def fold_one(opened: Open, message: Incoming) -> list[Change]:
+def fold_one(opened: Open | Growing, message: Incoming) -> list[Change]:
     """Fold one message by its type (`core.pipeline`)."""
     if message.inside is not None:
         return pipeline.event(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from richpanel.core.identity import ANONYMOUS, KINDS, Runs, unpack
 from richpanel.core.profile import Profile
 from richpanel.process.earlier import EarlierDecisions
+from richpanel.process.growing import Growths
 from richpanel.store import identities, manual_rows, names, progress
 from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
@@ -38,7 +39,8 @@ class Memory:
 
     Identities and profiles are remembered in two generations: what a batch asks for is in the younger, of identities by
     kind; when that has grown to half of what may be remembered it becomes the older one, and what nobody asked for
-    meanwhile is forgotten. `earlier` is set while a state is made anew: what was decided stays.
+    meanwhile is forgotten. `growing` has the pieces that are not stored yet, by identity. `earlier` is set while a
+    state is made anew: what was decided stays.
     """
 
     def __init__(self, connection: Connection, secret: bytes) -> None:
@@ -50,6 +52,7 @@ class Memory:
         self.any_manual = manual_rows.any_at_all(connection)
         self.identities: tuple[dict[str, Known], ...] = _by_kind()
         self.profiles: dict[int, Profile] = {}
+        self.growing: dict[int, Growths] = {}
         self._older_identities = _by_kind()
         self._older_profiles: dict[int, Profile] = {}
         self._names: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """Orders of a batch: add their events, find their owners, and carry the difference into the owners' figures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from sqlalchemy import Connection
@@ -11,6 +11,7 @@ from richpanel.core.figures import worth
 from richpanel.core.money import decode_exact, minus, plus, text
 from richpanel.core.order import OrderState
 from richpanel.core.profile import Currency, Profile
+from richpanel.core.stamps import Stamp
 from richpanel.process.folding import Folding
 from richpanel.process.incoming import Incoming
 from richpanel.store import order_rows as stored
@@ -73,14 +74,20 @@ class Orders:
                 entry.profile = joins.get(entry.profile, entry.profile)
         stored.forget_profiles(self.connection, joins)
 
-    def reassign(self, owners: dict[tuple[OrderKey, tuple[int, str, str]], int], refolded: set[int]) -> None:
-        """Follow a refold: each event of an order belongs to the profile in whose history it was found."""
-        for key, order in stored.of_profiles(self.connection, refolded).items():
-            self.open.setdefault(key, order)
-        stored.forget_profiles(self.connection, refolded)
+    def reassign(
+        self,
+        known: Mapping[OrderKey, StoredOrder],
+        owners: Mapping[tuple[OrderKey, Stamp], int],
+        refolded: set[int],
+    ) -> None:
+        """Follow a refold: each event of these orders belongs to the profile in whose history it was found."""
+        changed = set()
         for (key, stamp), profile in owners.items():
-            if key in self.open:
-                orders.moved(self.open[key].state, stamp, profile)
+            order = self.open.get(key, known[key])
+            if orders.moved(order.state, stamp, profile):
+                self.open[key] = order
+                changed.add(order.number)
+        stored.forget_parts(self.connection, refolded, changed)
 
     def write(self, folding: Folding) -> None:
         """Find each order's owner, carry the figures, write the orders."""

@@ -16,9 +16,10 @@ from richpanel.core.identity import MAX_UIDS
 from richpanel.core.ids import hash64
 from richpanel.core.order import OrderState
 from richpanel.core.profile import Profile
-from richpanel.core.record import BodyGone
+from richpanel.core.record import BodyGone, Meta
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import parse
+from richpanel.process import pieces
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import Folding, Open
 from richpanel.process.incoming import Incoming, open_item
@@ -29,11 +30,8 @@ from richpanel.store import message_rows as messages
 from richpanel.store import order_rows as orders
 from richpanel.store.message_rows import Bodies, StoredMessage
 from richpanel.store.order_rows import OrderKey
+from richpanel.store.piece_rows import OrderEvent
 from richpanel.store.timeline import ENTRY_TYPES
-
-_CHUNK = 5_000
-StoredRow = tuple[int, int, int]
-"""(t, number, type) of a stored message."""
 
 
 class Reader:
@@ -43,6 +41,8 @@ class Reader:
         self.connection = connection
         self._blocked = definitions.account.blocked_ids
         self.bodies = bodies
+        self._record: int | None = None
+        self._meta: Meta
         self._sources = {source.number: source for source in definitions.sources.values()}
 
     def open(self, numbers: Iterable[int]) -> list[Incoming]:
@@ -68,10 +68,13 @@ class Reader:
         return False
 
     def _open(self, row: StoredMessage) -> Incoming:
-        meta = messages.meta(self.bodies, row.place, row.lead)
-        meta.sentAt = parse(meta.sentAt)
+        record = row.place - row.lead
+        if record != self._record:  # Those that came together are mostly read together.
+            meta = messages.meta(self.bodies, row.place, row.lead)
+            meta.sentAt = parse(meta.sentAt)
+            self._record, self._meta = record, meta
         body = messages.body(self.bodies, row.place, row.size)
-        found = open_item(meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
+        found = open_item(self._meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
         found.n = row.n
         found.identity = row.identity
         return found
@@ -94,17 +97,10 @@ def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, 
     for profile in profiles:
         if profile in folding.memory.profiles:
             before[profile] = folding.memory.profiles[profile]
-        stored = [
-            row
-            for span in history.of_profile(folding.connection, profile, MAX_UIDS)
-            for row in history.numbers(folding.connection, span)
-            if row[1] < since
-        ]
-        for message in _afresh(reader, folding, profile, stored):
-            event = of_message(message)
-            for key in by_order[event[0]] if event is not None and event[0] in by_order else ():
-                owners[(key, message.stamp)] = profile
-    taken.reassign(owners, profiles)
+        for order_id, stamp in _afresh(reader, folding, profile, since):
+            for key in by_order.get(order_id, ()):
+                owners[(key, stamp)] = profile
+    taken.reassign(known, owners, profiles)
     return before
 
 
@@ -129,23 +125,28 @@ def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[Order
     orders.forget_events(reader.connection, [order.number for order in taken.take(lost)])
 
 
-def _afresh(reader: Reader, folding: Folding, profile: int, stored: list[StoredRow]) -> Iterator[Incoming]:
-    """Fold one profile afresh, and give each message that was folded."""
-    numbers = [number for _, number, _ in stored]
+def _afresh(reader: Reader, folding: Folding, profile: int, since: int) -> Iterator[OrderEvent]:
+    """Fold one profile afresh, and give the events of orders among its messages."""
+    spans = history.of_profile(folding.connection, profile, MAX_UIDS)
+    found = [pieces.within(folding.connection, span, since=since) for span in spans]
+    left = [row for whole in found for row in whole.read]
     was = None
-    if numbers and reader.is_gone(min(numbers)):
+    if left and reader.is_gone(min(number for _, number, _ in left)):
         was = folding.take(profile, 0, whole=True)
     folding.drop(profile)
-    folded: dict[int, int] = {}
-    for start in range(0, len(numbers), _CHUNK):
-        opened = reader.open(numbers[start : start + _CHUNK])
-        if opened:
-            folding.fold(profile, opened, trace=False)
-        folded.update((message.n, message.t) for message in opened)
-        yield from opened
+    kept_from = min((piece.low for whole in found for piece in whole.pieces), default=history.FOREVER)
+    folded: set[int] = set()
+    for whole in found:
+        yield from pieces.join(folding, profile, whole)
+        for start in range(0, len(whole.read), pieces.PIECE):
+            opened = reader.open(number for _, number, _ in whole.read[start : start + pieces.PIECE])
+            if opened:
+                yield from pieces.read(folding, profile, whole.identity, opened)
+                folded.update(message.n for message in opened)
+                kept_from = min(kept_from, *(message.t for message in opened))
     if was is not None:
-        gone = sum(number not in folded and kind in ENTRY_TYPES for _, number, kind in stored)
-        _keep(folding, was, gone, min(folded.values(), default=history.FOREVER))
+        gone = sum(number not in folded and kind in ENTRY_TYPES for _, number, kind in left)
+        _keep(folding, was, gone, kept_from)
 
 
 def _keep(folding: Folding, was: Open, gone: int, kept_from: int) -> None:

@@ -18,6 +18,7 @@ from richpanel.process.incoming import Incoming
 from richpanel.process.manual import relink
 from richpanel.process.memory import Memory
 from richpanel.process.people import changing_hands, next_link
+from richpanel.process.pieces import give_up
 from richpanel.process.refold import Reader
 from richpanel.store import addresses, channels, history, identities, manual_rows
 from richpanel.store import message_rows as messages
@@ -94,6 +95,7 @@ def _take_away(reader: Reader, memory: Memory, rows: dict[int, StoredMessage], o
     connection = reader.connection
     kept = [row for row in rows.values() if row.outcome == KEPT and row.type <= CHANNEL_TYPE]
     history.remove(connection, [(row.identity, row.t, row.n) for row in kept])
+    give_up(connection, memory, kept)
     channels.remove(connection, [row.n for row in kept if row.type == CHANNEL_TYPE])
     hashes = [(hash64(memory.secret, one.source.id, one.message_id), one.n) for one in opened.values()]
     memory.message_ids.remove(connection, hashes)

@@ -1,6 +1,6 @@
 """Orders as stored: a fold of their own, with the owner whose figures they count in."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -117,6 +117,12 @@ def remove(connection: Connection, numbers: Iterable[int]) -> None:
 def forget_events(connection: Connection, numbers: Iterable[int]) -> None:
     """Forget who took part in these orders; `save` notes it anew."""
     many(connection, 'DELETE FROM order_profiles WHERE "order" = ?', [(number,) for number in numbers])
+
+
+def forget_parts(connection: Connection, profiles: Iterable[int], numbers: Collection[int]) -> None:
+    """Forget that these profiles took part in these orders; `save` notes who does."""
+    parts = sorted((profile, number) for profile in profiles for number in numbers)
+    many(connection, 'DELETE FROM order_profiles WHERE profile = ? AND "order" = ?', parts)
 
 
 def forget_profiles(connection: Connection, profiles: Iterable[int]) -> None:

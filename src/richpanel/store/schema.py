@@ -120,6 +120,21 @@ history = Table(  # Kept messages by identity and event time.
     sqlite_with_rowid=False,
 )
 
+pieces = Table(  # What some messages of a large history make together (`store.piece_rows`).
+    "pieces",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("identity", Integer, nullable=False),
+    Column("first", Integer, nullable=False),  # The least and the greatest of `numbers`.
+    Column("last", Integer, nullable=False),
+    Column("low", Big, nullable=False),  # The least and the greatest event time, ms.
+    Column("high", Big, nullable=False),
+    Column("numbers", LargeBinary, nullable=False),  # The messages, in steps from one number to the next.
+    Column("orders", LargeBinary, nullable=False),  # Their events of orders: order id and stamp.
+    Column("state", LargeBinary, nullable=False),  # core.profile.Profile, with every session.
+    Index("pieces_identity", "identity", "last"),
+)
+
 parts = Table(  # What a part holds: its span of event time, and a filter of its message ids once it is full.
     "parts",
     metadata,
