@@ -37,7 +37,7 @@ fmt: $(VENV)/.dev ## put the code into the house's format
 bench: $(VENV)/.tests ## measure the targets, each with its reference in the same run
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.tests ## the long ones: a hundred kills, a minute of overload, growth to 5 M events
+soak: $(VENV)/.tests ## the long ones: a hundred kills, a minute of overload, a bot of 200,000 events, growth to 5 M
 	$(BIN)/python -m pytest -m soak -s -o faulthandler_timeout=3600 tests
 	$(BIN)/python -m bench soak $(ARGS)
 
