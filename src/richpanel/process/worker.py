@@ -37,7 +37,7 @@ IDLE_SECONDS: Final = (0.02, 0.1)
 """How long to wait for something to do: at first, and after a second of nothing."""
 RETRY_SECONDS: Final = 1.0
 _PATIENCE: Final = 50
-_COLLECT_EVERY: Final = 32
+_COLLECT_EVERY: Final = 1_024
 
 _log: structlog.stdlib.BoundLogger = get_logger("process")
 OnBatch = Callable[[Applied, float], None]
