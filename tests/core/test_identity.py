@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from richpanel.core.identity import (
     MAX_UIDS,
+    NOBODY,
     Move,
     Run,
     Runs,
@@ -17,11 +18,13 @@ from richpanel.core.identity import (
     moves,
     owner,
     pack,
+    part,
     spans,
     split_run,
     unlink,
     unpack,
     visitor_spans,
+    without,
 )
 from richpanel.core.stamps import Stamp
 
@@ -190,3 +193,64 @@ def test_packing_loses_nothing(links: dict[Stamp, int]) -> None:
 def test_an_alias_without_links_takes_no_room() -> None:
     assert pack(()) is None
     assert unpack(None) == ()
+
+
+PARTS = st.sets(st.integers(0, 7), max_size=3)
+
+
+def parted(links: dict[Stamp, int], times: set[int]) -> Runs:
+    """Runs of links, parted at these instants."""
+    cut = {(t, "", ""): NOBODY for t in times}
+    found: list[Run] = []
+    for stamp, uid in sorted({**links, **cut}.items()):
+        if not found or found[-1].uid != uid or uid == NOBODY:
+            found.append(Run(stamp, uid))
+    return tuple(found)
+
+
+def owner_among_parts(links: dict[Stamp, int], times: set[int], t: int, max_uids: int) -> int | None:
+    """The owner by the links of the part in which `t` lies."""
+    if len(set(links.values())) > max_uids:
+        return None
+    start, end = max((at for at in times if at <= t), default=-1), min((at for at in times if at > t), default=FOREVER)
+    return naive_owner([(stamp, uid) for stamp, uid in links.items() if start <= stamp[0] < end], t)
+
+
+@given(LINKS, PARTS, st.integers(-1, 8), st.integers(1, 3))
+def test_nobody_looks_across_a_part(links: dict[Stamp, int], times: set[int], t: int, max_uids: int) -> None:
+    assert owner(parted(links, times), t, max_uids) == owner_among_parts(links, times, t, max_uids)
+
+
+@given(LINKS, PARTS, st.integers(1, 3))
+def test_spans_of_parts_say_whose_each_instant_is(links: dict[Stamp, int], times: set[int], max_uids: int) -> None:
+    known = parted(links, times)
+    everyone: dict[int | None, list[tuple[int, int]]] = {uid: spans(known, uid, max_uids) for uid in (1, 2, 3)}
+    everyone[None] = visitor_spans(known, max_uids)
+    for t in (*range(8), FOREVER - 1):
+        here = [uid for uid, found in everyone.items() for start, end in found if start <= t < end]
+        assert here == [owner(known, t, max_uids)]
+
+
+@given(LINKS, PARTS, st.randoms())
+def test_links_find_their_part_in_any_order(links: dict[Stamp, int], times: set[int], random) -> None:
+    """Of a run that is split the next link is looked up, as in the processing."""
+    shuffled = list(links.items())
+    random.shuffle(shuffled)
+    known = parted({}, times)
+    for number, (stamp, uid) in enumerate(shuffled):
+        split = split_run(known, stamp, uid)
+        later = [s for s, other in shuffled[:number] if split is not None and other == split.uid and s > stamp]
+        known = link(known, stamp, uid, min(later, default=None))
+    assert known == parted(links, times)
+
+
+@given(LINKS, PARTS, UIDS)
+def test_without_a_uid_the_others_links_stay(links: dict[Stamp, int], times: set[int], uid: int) -> None:
+    left = {stamp: other for stamp, other in links.items() if other != uid}
+    assert without(parted(links, times), uid) == parted(left, times)
+
+
+@given(LINKS, st.integers(0, 7))
+def test_a_part_begins_where_no_run_does(links: dict[Stamp, int], t: int) -> None:
+    known = {stamp: uid for stamp, uid in links.items() if stamp[0] < t}
+    assert part(parted(known, set()), (t, "", "")) == parted(known, {t}) == part(parted(known, {t}), (t, "", ""))

@@ -90,3 +90,7 @@ class Code(StrEnum):
     EMAIL_IGNORED = "email_ignored", 200, "The email is not a string with an @: ignored."
     AMOUNT_IGNORED = "amount_ignored", 200, "An amount is not a number: ignored."
     ID_BLOCKED = "id_blocked", 200, "An id that stands for nobody counts as absent."
+
+    # Refused for privacy: answered 200 and counted by source and hour; no payload and no id is kept.
+    ERASED = "erased", 200, "The call belongs to what a regulation has erased."
+    SUPPRESSED = "suppressed", 200, "A regulation keeps calls of this person out."

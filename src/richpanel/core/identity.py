@@ -3,6 +3,9 @@
 An alias's **runs** are its links, shortened: each run starts at a link to a uid that differs from the run before. A
 message with only the alias belongs to the uid of the latest run that starts at or before its `t`; else to that of the
 first run; else, with no run at all, to the visitor of the alias.
+
+Where somebody to whom an alias belonged was erased, the alias starts afresh from then on (`semantics.md` 10): a run of
+`NOBODY` parts its runs, and no message looks across it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,6 +24,8 @@ ANONYMOUS: Final = 1
 EMAIL: Final = 2
 PHONE: Final = 3
 KINDS: Final = ("uid", "anonymousId", "email", "phone")
+NOBODY: Final = 0
+"""The uid of a run that parts what was before an erasure from what comes after it."""
 
 
 class Run(NamedTuple):
@@ -57,7 +62,7 @@ def unpack(data: bytes | None) -> Runs:
 
 def is_shared(runs: Sequence[Run], max_uids: int = MAX_UIDS) -> bool:
     """Tell whether an alias is linked to too many uids to mean a person."""
-    return len(runs) > max_uids and len({run.uid for run in runs}) > max_uids
+    return len(runs) > max_uids and len({run.uid for run in runs if run.uid != NOBODY}) > max_uids
 
 
 def owner(runs: Runs, t: int, max_uids: int = MAX_UIDS) -> int | None:
@@ -65,10 +70,13 @@ def owner(runs: Runs, t: int, max_uids: int = MAX_UIDS) -> int | None:
     if not runs:
         return None
     if len(runs) == 1:
-        return runs[0].uid
+        return runs[0].uid or None
     if is_shared(runs, max_uids):
         return None
-    return runs[max(_index_at(runs, t), 0)].uid
+    at = _index_at(runs, t)
+    if at < 0 or runs[at].uid == NOBODY:  # Before the first run of its part: that one counts.
+        at += 1
+    return None if at == len(runs) else runs[at].uid or None
 
 
 def _index_at(runs: Runs, t: int) -> int:
@@ -102,11 +110,28 @@ def link(runs: Runs, stamp: Stamp, uid: int, resumes: Stamp | None = None) -> Ru
     return tuple(before + added + after)
 
 
+def part(runs: Runs, stamp: Stamp) -> Runs:
+    """Let an alias start afresh at `stamp`."""
+    at = bisect_left(runs, stamp, key=lambda run: run.stamp)
+    if at < len(runs) and runs[at].stamp == stamp:
+        return runs
+    return (*runs[:at], Run(stamp, NOBODY), *runs[at:])
+
+
+def without(runs: Runs, uid: int) -> Runs:
+    """Take all links of a uid away. Within its runs there are no links but its own, so the other runs stay."""
+    left: list[Run] = []
+    for run in runs:
+        if run.uid != uid and (not left or left[-1].uid != run.uid or run.uid == NOBODY):
+            left.append(run)
+    return tuple(left)
+
+
 def from_links(links: Iterable[tuple[Stamp, int]], cuts: Mapping[int, Stamp]) -> Runs:
     """Give the runs of all links; one of a uid before that uid's cut does not count."""
     runs: list[Run] = []
     for stamp, uid in sorted(links):
-        if (uid not in cuts or cuts[uid] < stamp) and (not runs or runs[-1].uid != uid):
+        if (uid not in cuts or cuts[uid] < stamp) and (not runs or runs[-1].uid != uid or uid == NOBODY):
             runs.append(Run(stamp, uid))
     return tuple(runs)
 
@@ -123,7 +148,7 @@ def unlink(runs: Runs, stamp: Stamp, resumes: Stamp | None) -> Runs:
     before, after = runs[:at], runs[at + 1 :]
     if resumes is not None and (not after or resumes < after[0].stamp):
         return (*before, Run(resumes, runs[at].uid), *after)
-    if before and after and before[-1].uid == after[0].uid:
+    if before and after and before[-1].uid == after[0].uid != NOBODY:
         after = after[1:]
     return before + after
 
@@ -147,11 +172,23 @@ def spans(runs: Runs, uid: int, max_uids: int = MAX_UIDS) -> list[tuple[int, int
     """Give the spans `[from_t, to_t)` of an alias's messages that are a uid's."""
     if not runs or is_shared(runs, max_uids):
         return []
-    starts = [0, *(run.stamp[0] for run in runs[1:])]
-    ends = [*starts[1:], _FOREVER]
-    return [(start, end) for run, start, end in zip(runs, starts, ends, strict=True) if run.uid == uid and start < end]
+    return [(start, end) for start, end, who in _spans(runs) if who == uid and start < end]
 
 
 def visitor_spans(runs: Runs, max_uids: int = MAX_UIDS) -> list[tuple[int, int]]:
     """Give the spans of an alias's messages that are nobody's but its visitor's."""
-    return [(0, _FOREVER)] if not runs or is_shared(runs, max_uids) else []
+    if not runs or is_shared(runs, max_uids):
+        return [(0, _FOREVER)]
+    return [(start, end) for start, end, who in _spans(runs) if who == NOBODY and start < end]
+
+
+def _spans(runs: Runs) -> list[tuple[int, int, int]]:
+    """Cut all time at the runs: from when, until when, whose. A part without links is its visitor's."""
+    found: list[tuple[int, int, int]] = []
+    start, who = 0, NOBODY
+    for run in runs:
+        if who != NOBODY or run.uid == NOBODY:
+            found.append((start, run.stamp[0], who))
+            start = run.stamp[0]
+        who = run.uid
+    return [*found, (start, _FOREVER, who)]
