@@ -2,13 +2,14 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from richpanel.store import copying
-from richpanel.store.copying import DatabaseDamagedError, WrongRevisionError
-from richpanel.store.database import open_engine, sqlite_url
+from richpanel.store.copying import DatabaseDamagedError, WrongRevisionError, clean_copy
+from richpanel.store.database import open_engine, plain_connection, sqlite_url
 from richpanel.store.migrating import migrate
 
 
@@ -103,3 +104,31 @@ def test_a_copy_is_checked(url: str, tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(DatabaseDamagedError, match="is damaged"):
         copying.check(url, "state")
+
+
+def test_a_clean_copy_has_nothing_of_what_was_deleted_or_replaced(tmp_path: Path) -> None:
+    """Pages were split, rows rewritten in several lengths, and the last of it stands in the write-ahead log."""
+    source, target = tmp_path / "state.db", tmp_path / "copy.db"
+    with closing(plain_connection(source)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+        for turn in range(12):
+            names = ["ada" if number % 7 == 0 else "bo" for number in range(2_000)]
+            rows = [(n, f"{name}-{turn}-" + "x" * (n * turn % 300)) for n, name in enumerate(names)]
+            connection.executemany("INSERT OR REPLACE INTO t VALUES (?, ?)", rows)
+        connection.execute("DELETE FROM t WHERE v LIKE 'ada%'")
+        assert b"ada-" in source.read_bytes()
+        target.touch()
+        clean_copy(source, target)
+        assert b"ada-" not in target.read_bytes()
+        with closing(plain_connection(target)) as copied:
+            statement = "SELECT count(*), sum(length(v)) FROM t"
+            assert copied.execute(statement).fetchone() == connection.execute(statement).fetchone()
+
+
+def test_a_clean_copy_that_has_no_room_is_told(tmp_path: Path) -> None:
+    with closing(plain_connection(tmp_path / "state.db")) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    (tmp_path / "full.db").write_bytes(b"something")
+    with pytest.raises(OSError, match="cannot be written"):
+        clean_copy(tmp_path / "state.db", tmp_path / "full.db")

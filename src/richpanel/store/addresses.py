@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import EMAIL, MAX_UIDS, Runs, link
+from richpanel.core.identity import EMAIL, MAX_UIDS, NOBODY, Runs, link
 from richpanel.core.stamps import Stamp
 from richpanel.store import history, schema
 from richpanel.store.bulk import LISTED, fetch, insert, listed, many
@@ -44,6 +44,19 @@ def remove(connection: Connection, uid: int, stamp: Stamp) -> set[int]:
     if rows:
         many(connection, f"DELETE FROM addresses WHERE {where}", [(uid, *stamp)])
     return {row[0] for row in rows} - {0}
+
+
+def forget(connection: Connection, identity: int, from_t: int, to_t: int) -> set[int]:
+    """Forget what all messages of a uid, or of a visitor's alias, said in a span of time; give what they carried."""
+    where = "uid = ? AND t >= ? AND t < ?"
+    rows = fetch(connection, f"SELECT DISTINCT address FROM addresses WHERE {where}", identity, from_t, to_t)
+    many(connection, f"DELETE FROM addresses WHERE {where}", [(identity, from_t, to_t)])
+    return {row[0] for row in rows} - {0}
+
+
+def part(connection: Connection, address: int, times: Iterable[int]) -> None:
+    """Let an address start afresh at these instants (ms UTC): nobody has it from then on until it links again."""
+    add(connection, [AddressRow(address, t, "", "", NOBODY, IDENTIFIED) for t in times])
 
 
 def of_uids(connection: Connection, uids: Iterable[int]) -> set[int]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from sqlalchemy import Connection
 
+from richpanel.core.identity import NOBODY, unpack
 from richpanel.store.bulk import LISTED, fetch, listed, many
 
 
@@ -71,4 +72,5 @@ def has_segment_messages(connection: Connection, identity: int) -> bool:
     ).first()
     if row is not None:
         return True
-    return bool(fetch(connection, "SELECT 1 FROM identities WHERE id = ? AND runs IS NOT NULL", identity))
+    rows = fetch(connection, "SELECT runs FROM identities WHERE id = ?", identity)
+    return any(run.uid != NOBODY for (runs,) in rows for run in unpack(runs))

@@ -1,5 +1,6 @@
 """A copy of a database as it is at one instant, while others go on writing it."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from richpanel.store.database import Branch, DriverError, new_database, open_engine, reading
+from richpanel.store.database import Branch, DriverError, new_database, open_engine, plain_connection, reading
 from richpanel.store.revisions import revisions
 
 _PAGES: Final = 256
@@ -61,6 +62,22 @@ def copy(connection: Connection, target: Path, spend: Callable[[int], None]) -> 
             connection.connection.driver_connection.backup(copied, pages=_PAGES, progress=step)  # type: ignore[union-attr]
     except DriverError as error:
         raise OSError(f"a copy of {target.name} cannot be written: {error}") from None
+
+
+def clean_copy(source: Path, target: Path) -> None:
+    """Copy a database as it is now into an empty file, row by row: of what was deleted or replaced there is nothing.
+
+    The file is complete, closed and synced afterwards. Others read and write on meanwhile. Raises OSError.
+    """
+    try:
+        with closing(plain_connection(source)) as connection:
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_MIB * 1024}")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("VACUUM INTO ?", (str(target),))
+    except DriverError as error:
+        raise OSError(f"a clean copy of {source.name} cannot be written: {error}") from None
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def revision(connection: Connection) -> str:

@@ -85,6 +85,11 @@ def new_database(path: Path) -> Any:
     return made
 
 
+def plain_connection(path: Path) -> Any:
+    """Open a database that is in use by the driver alone, outside of every transaction."""
+    return sqlite3.connect(path, isolation_level=None, timeout=10.0)
+
+
 def _follow_file(engine: Engine, path: str) -> None:
     """Let a connection be used only while its file is the one that the path means."""
 

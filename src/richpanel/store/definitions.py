@@ -144,6 +144,55 @@ imports = Table(  # How far `richpanel import` got with a file.
     Column("updated_at", Big, nullable=False),
 )
 
+# The ledger (store.ledger): what was forgotten, so that it stays forgotten when the state or the log are older.
+
+regulations = Table(
+    "regulations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", Big, nullable=False),  # receivedAt of its record, ms UTC.
+    Column("finished_at", Big),
+    Column("record", LargeBinary, nullable=False),  # core.regulation.Regulation as JSON: keyed hashes alone.
+    Column("erased", Text),  # What is gone, by table, while the rest is still being done: JSON.
+    Column("problem", Text),  # Why it does not get on.
+    Column("place", Integer, unique=True),  # Of its receipt in the chain.
+    Column("receipt", Text),  # core.regulation.Receipt as JSON.
+    sqlite_autoincrement=True,
+)
+
+tombstones = Table(  # Keyed hashes of ids, each with when it was theirs.
+    "tombstones",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("kind", Integer, primary_key=True),
+    Column("from_t", Big, primary_key=True),
+    Column("to_t", Big, primary_key=True),
+    Column("regulation", Integer, primary_key=True),
+    Column("parts", Boolean, nullable=False),  # Whether the id starts afresh at `to_t`.
+    Column("person", Text, nullable=False),  # The hash of the id that they went by.
+    sqlite_with_rowid=False,
+)
+
+erased_messages = Table(  # Keyed hashes of (source, messageId), as in the state's message_ids.
+    "erased_messages",
+    metadata,
+    Column("hash", Big, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+refusals = Table(  # Messages refused for privacy.
+    "refusals",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("hour", Big, primary_key=True),  # Its beginning, ms UTC.
+    Column("code", Text, primary_key=True),
+    Column("count", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 
 def random_text(length: int) -> str:
     """Give `length` random letters and digits (5.9 bits each)."""

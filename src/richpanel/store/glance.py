@@ -6,6 +6,7 @@ The front is to be small, and ready at once when it starts again amid traffic: S
 
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -83,6 +84,32 @@ class Glance:
         """Count what became of messages: source number, outcome, number (`store.status.source_counts`)."""
         return self._state.ask("SELECT source, what, count FROM counters")
 
+    def account_key(self) -> bytes:
+        """Give the key of all hashes; empty before the first start."""
+        found = self._account.ask("SELECT hash_key FROM account WHERE id = 1")
+        return bytes(found[0][0]) if found else b""
+
+    def suppressed_version(self) -> tuple[int, int]:
+        """Give what changes whenever somebody is kept out, or let in again."""
+        found = self._state.ask("SELECT coalesce(max(id), 0), count(*) FROM suppressed")
+        return (int(found[0][0]), int(found[0][1]))
+
+    def suppressed(self) -> frozenset[str]:
+        """Give the hashes of the ids that are kept out."""
+        return frozenset(row[0] for row in self._state.ask("SELECT hash FROM suppressed"))
+
+    def refusals(self) -> list[tuple[str, int]]:
+        """Count what was refused for privacy: source's id, number."""
+        return self._account.ask("SELECT source, sum(count) FROM refusals GROUP BY source")
+
+    def count_refusals(self, counts: Mapping[tuple[str, int], int], code: str) -> None:
+        """Count what was refused for privacy at the door: (source's id, beginning of the hour) -> how many."""
+        self._account.write(
+            "INSERT INTO refusals (source, hour, code, count) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (source, hour, code) DO UPDATE SET count = count + excluded.count",
+            [(source, hour, code, number) for (source, hour), number in counts.items()],
+        )
+
 
 class _Database:
     """One database, its connection kept; it is opened again after an error."""
@@ -109,6 +136,20 @@ class _Database:
                 self._close()
                 raise Unreadable(f"{self._path.name} cannot be read: {error}") from error
         return answers
+
+    def write(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        """Run a statement for each row, in one transaction."""
+        with self._mutex:
+            try:
+                connection = self._open()
+                connection.execute("PRAGMA query_only = OFF")
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(statement, rows)
+                connection.execute("COMMIT")
+                connection.execute("PRAGMA query_only = ON")
+            except sqlite3.Error as error:
+                self._close()
+                raise Unreadable(f"{self._path.name} cannot be written: {error}") from error
 
     def close(self) -> None:
         """Close it."""

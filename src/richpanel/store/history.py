@@ -51,6 +51,16 @@ def of_profile(connection: Connection, profile: int, max_uids: int) -> list[Span
     return found
 
 
+def any_call_links(connection: Connection, alias: int) -> bool:
+    """Tell whether a kept call links an alias to one of the uids that people linked it to or cut it from by hand."""
+    row = connection.exec_driver_sql(
+        "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
+        "WHERE h.identity IN (SELECT uid FROM manual WHERE alias = ?1) AND m.alias = ?1 LIMIT 1",
+        (alias,),
+    ).first()
+    return row is not None
+
+
 def any_between(connection: Connection, identity: int, from_t: int, to_t: int) -> bool:
     """Tell whether an identity has kept messages with `from_t <= t < to_t`."""
     row = connection.exec_driver_sql(

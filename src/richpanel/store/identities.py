@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import Runs, pack, unpack
+from richpanel.core.identity import ANONYMOUS, EMAIL, NOBODY, PHONE, UID, Runs, pack, unpack
 from richpanel.core.ids import hash64
 from richpanel.store import schema
 from richpanel.store.bulk import LISTED, fetch, insert, listed, many
@@ -52,7 +52,7 @@ def by_number(connection: Connection, numbers: Iterable[int]) -> dict[int, tuple
 def set_runs(connection: Connection, changed: Sequence[tuple[int, Runs]]) -> None:
     """Store the runs of aliases, and which uids have a run of each."""
     many(connection, "UPDATE identities SET runs = ? WHERE id = ?", [(pack(runs), alias) for alias, runs in changed])
-    owned = {(run.uid, alias) for alias, runs in changed for run in runs}
+    owned = {(run.uid, alias) for alias, runs in changed for run in runs if run.uid != NOBODY}
     many(connection, "INSERT OR IGNORE INTO ownership (uid, alias) VALUES (?, ?)", sorted(owned))
 
 
@@ -70,3 +70,50 @@ def aliases(connection: Connection, uid: int) -> list[tuple[int, int, str, Runs]
         uid,
     )
     return [(number, kind, value, unpack(runs)) for number, kind, value, runs in rows]
+
+
+def by_hash(connection: Connection, hashes: Iterable[int]) -> list[tuple[int, int, str, Runs]]:
+    """Give the identities that have one of these index keys: number, kind, value, runs. Two may share a key."""
+    rows = fetch(connection, f"SELECT id, kind, value, runs FROM identities WHERE hash IN {LISTED}", listed(hashes))
+    return [(number, kind, value, unpack(runs)) for number, kind, value, runs in rows]
+
+
+def provisional(connection: Connection, secret: bytes, values: Iterable[str]) -> list[Key]:
+    """Give the identities of customers that have no uid, by what stands for it: an address or an anonymousId."""
+    wanted = {hash_key(secret, (kind, value)): value for kind in (ANONYMOUS, EMAIL, PHONE) for value in values}
+    rows = fetch(
+        connection,
+        "SELECT i.hash, i.kind, i.value FROM identities i JOIN profiles p ON p.id = i.id AND p.customer = 1 "
+        f"WHERE i.hash IN {LISTED} AND i.kind <> {UID}",
+        listed(wanted),
+    )
+    return [(kind, value) for hashed, kind, value in rows if wanted.get(hashed) == value]
+
+
+_NAMED_BY = (
+    "SELECT h.identity FROM parts p CROSS JOIN history h ON h.part = p.part WHERE h.identity IN {}",
+    "SELECT identity FROM messages WHERE outcome <> 0 AND identity IN {}",
+    "SELECT alias FROM messages WHERE outcome <> 0 AND alias IS NOT NULL AND alias IN {}",
+    "SELECT uid FROM ownership WHERE uid IN {}",
+    "SELECT address FROM addresses WHERE uid <> 0 AND address IN {}",
+    "SELECT uid FROM addresses WHERE uid IN {}",
+    "SELECT uid FROM manual WHERE uid IN {}",
+    "SELECT alias FROM manual WHERE alias IN {}",
+    *(
+        f"SELECT {column} FROM channel_activity WHERE {column} IN {{}}"
+        for column in ("uid", "email", "phone", "anonymous")
+    ),
+)
+
+
+def forget_unused(connection: Connection, numbers: Iterable[int]) -> list[tuple[int, str]]:
+    """Forget those of these identities that nothing refers to any more; give kind and value of each."""
+    left = dict.fromkeys(numbers)
+    for statement in _NAMED_BY:
+        for (number,) in fetch(connection, f"SELECT DISTINCT * FROM ({statement.format(LISTED)})", listed(left)):
+            left.pop(number, None)
+    found = by_number(connection, left)
+    gone = [number for number, (_, _, runs) in found.items() if all(run.uid == NOBODY for run in runs)]
+    many(connection, "DELETE FROM identities WHERE id = ?", [(number,) for number in gone])
+    many(connection, "DELETE FROM addresses WHERE address = ?", [(number,) for number in gone])
+    return [(found[number][0], found[number][1]) for number in gone]

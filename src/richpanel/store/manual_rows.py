@@ -60,6 +60,13 @@ def touched(connection: Connection, numbers: Iterable[int]) -> set[int]:
     return {row[0] for row in (*rows, *undone)}
 
 
+def naming(connection: Connection, uids: Iterable[int], aliases: Iterable[int]) -> set[int]:
+    """Give the records that name one of these uids, or one of these aliases."""
+    where = f"uid IN {LISTED} OR alias IN {LISTED}"
+    rows = fetch(connection, f"SELECT n FROM manual WHERE {where}", listed(uids), listed(aliases))
+    return {row[0] for row in rows}
+
+
 def among(connection: Connection, aliases: Iterable[int]) -> set[int]:
     """Give those of the aliases that somebody linked or cut by hand."""
     rows = fetch(connection, f"SELECT DISTINCT alias FROM manual WHERE alias IN {LISTED}", listed(aliases))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from richpanel.core.record import BodyGone, Meta, is_erased
 from richpanel.store import schema
 from richpanel.store.bulk import LISTED, fetch, insert, listed, many
+from richpanel.store.schema import part_of
 
 Bodies = Callable[[int, int], bytes]
 """Reads bytes of the log: (place, size). Raises BodyGone where retention has let them go."""
@@ -121,6 +122,28 @@ def remove(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def hashes_of(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
+    """Give the hashes of messages' ids, by number. A part is read whole, for its ids are sorted by their hashes."""
+    by_part: dict[int, list[int]] = {}
+    for number in numbers:
+        by_part.setdefault(part_of(number), []).append(number)
+    found: dict[int, int] = {}
+    for part, wanted in by_part.items():
+        statement = f"SELECT n, hash FROM message_ids WHERE part = ? AND n IN {LISTED}"
+        found.update((row[0], row[1]) for row in fetch(connection, statement, part, listed(wanted)))
+    return found
+
+
+def not_kept_of(connection: Connection, identity: int, from_t: int, to_t: int) -> list[int]:
+    """Give the numbers of the messages of an identity that no history has, `from_t <= t < to_t`."""
+    rows = fetch(
+        connection,
+        "SELECT n FROM messages WHERE outcome <> 0 AND identity = ? AND t >= ? AND t < ?",
+        *(identity, from_t, to_t),
+    )
+    return [row[0] for row in rows]
+
+
 def repeats_of(connection: Connection, number: int) -> list[tuple[int, int, int]]:
     """Give the repeats of a message: (row id, place, size)."""
     return [tuple(row) for row in fetch(connection, "SELECT id, place, size FROM duplicates WHERE n = ?", number)]
@@ -157,12 +180,15 @@ def add_discards(connection: Connection, rows: Sequence[tuple[object, ...]]) -> 
 def trim_discards(connection: Connection, sources: Iterable[int], now: int) -> dict[int, int]:
     """Let go of a source's oldest discards beyond what is kept; give how many went, by source. `now` is ms UTC."""
     dropped = {}
+    where = (
+        "FROM discards WHERE source = ?1 AND (at < ?2 OR id <= coalesce("
+        "(SELECT id FROM discards WHERE source = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?3), 0))"
+    )
     for source in sources:
-        result = connection.exec_driver_sql(
-            "DELETE FROM discards WHERE source = ?1 AND (at < ?2 OR id <= coalesce("
-            "(SELECT id FROM discards WHERE source = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?3), 0))",
-            (source, now - DISCARD_AGE_MS, MAX_DISCARDS),
-        )
+        meant = (source, now - DISCARD_AGE_MS, MAX_DISCARDS)
+        kept = f"INSERT OR IGNORE INTO let_go (place, size, at) SELECT place, size, at {where}"
+        connection.exec_driver_sql(kept, meant)
+        result = connection.exec_driver_sql(f"DELETE {where}", meant)
         if result.rowcount > 0:
             dropped[source] = result.rowcount
     return dropped

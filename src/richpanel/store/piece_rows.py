@@ -90,3 +90,10 @@ def remove(connection: Connection, numbers: Iterable[int]) -> None:
 def remove_with(connection: Connection, rows: Iterable[tuple[int, int]]) -> None:
     """Give up the pieces that hold, or may hold, one of these messages: (identity, number)."""
     many(connection, "DELETE FROM pieces WHERE identity = ?1 AND last >= ?2 AND first <= ?2", list(rows))
+
+
+def remove_wherever(connection: Connection, numbers: Iterable[int]) -> None:
+    """Give up the pieces that hold one of these messages, of whichever identity."""
+    for number in numbers:
+        rows = fetch(connection, "SELECT id, numbers FROM pieces WHERE first <= ?1 AND last >= ?1", number)
+        remove(connection, [piece for piece, packed in rows if number in set(_unpack_numbers(packed))])

@@ -98,6 +98,8 @@ messages = Table(
     Column("decisions", Integer),  # names.id of the decision set, as JSON.
     Index("messages_not_kept", "n", sqlite_where=text("outcome <> 0")),
     Index("messages_rare_types", "type", "n", sqlite_where=text("type NOT IN (1, 2)")),
+    Index("messages_of_others", "identity", sqlite_where=text("outcome <> 0")),  # What no history has.
+    Index("messages_naming", "alias", sqlite_where=text("outcome <> 0 AND alias IS NOT NULL")),
 )
 
 message_ids = Table(  # By keyed hash of (source, messageId); the id itself stands in the body.
@@ -252,6 +254,14 @@ discards = Table(
     Index("discards_source", "source", "id"),
 )
 
+let_go = Table(  # Where the log has discards that can be looked up no more: a person's are erased there, too.
+    "let_go",
+    metadata,
+    Column("place", Integer, primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("at", Big, nullable=False),
+)
+
 changes = Table(  # What applying a message changed, as JSON; for its trace.
     "changes",
     metadata,
@@ -266,6 +276,26 @@ counters = Table(  # Messages and discards by source and what became of them; `d
     Column("what", Text, primary_key=True),
     Column("count", Big, nullable=False),
     sqlite_with_rowid=False,
+)
+
+suppressed = Table(  # Who is kept out: keyed hashes of uids, and of the aliases linked to them last.
+    "suppressed",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("uid", Text, nullable=False),  # The hash of the uid that an alias is kept out for; a uid's own.
+    Column("since", Big, nullable=False),  # Event time of an alias's latest link.
+    sqlite_autoincrement=True,
+)
+
+erasing = Table(  # Bodies in the log that are still to be erased, and regulations that are not done.
+    "erasing",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("place", Big, nullable=False),
+    Column("size", Integer, nullable=False),  # 0: no body, the regulation alone.
+    Column("regulation", Text),  # None where a message was refused when it came: the state never had it.
 )
 
 SEARCH: Final = "search"

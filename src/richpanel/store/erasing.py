@@ -1,0 +1,36 @@
+"""What is still to be erased: bodies in the log, and what the state's own file has kept of rows that are gone."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from richpanel.store.bulk import fetch, many
+
+
+class Owed(NamedTuple):
+    """A body in the log, of `size` bytes; none where that is 0. A `regulation` is done once all that it owes is."""
+
+    id: int
+    place: int
+    size: int
+    regulation: str | None
+
+
+def add(connection: Connection, spans: Iterable[tuple[int, int]], regulation: str | None = None) -> None:
+    """Note bodies that are to be erased."""
+    many(
+        connection,
+        "INSERT INTO erasing (place, size, regulation) VALUES (?, ?, ?)",
+        [(place, size, regulation) for place, size in spans],
+    )
+
+
+def owed(connection: Connection) -> list[Owed]:
+    """Give all that is to be erased."""
+    return [Owed(*row) for row in fetch(connection, "SELECT id, place, size, regulation FROM erasing ORDER BY id")]
+
+
+def done(connection: Connection, last: int) -> None:
+    """Forget what has been erased, up to a number."""
+    many(connection, "DELETE FROM erasing WHERE id <= ?", [(last,)])
