@@ -27,9 +27,15 @@ Who = tuple[str, str]
 
 
 def linked(links: list[tuple[int, str]], t: int) -> str | None:
-    """The uid of the latest link at or before `t`, else of the earliest after it; nobody's if shared or unlinked."""
-    if len({uid for _, uid in links}) > SHARED:
+    """The uid of the latest link at or before `t`, else of the earliest after it; nobody's if shared or unlinked.
+
+    Where somebody was erased, a link to "" parts what was before from what comes after.
+    """
+    if len({uid for _, uid in links if uid}) > SHARED:
         return None
+    parted = [at for at, uid in links if not uid]
+    start, end = max((at for at in parted if at <= t), default=0), min((at for at in parted if at > t), default=1 << 62)
+    links = [(at, uid) for at, uid in links if uid and start <= at < end]
     return next((uid for at, uid in reversed(links) if at <= t), links[0][1] if links else None)
 
 
@@ -88,7 +94,9 @@ def owner_of_activity(
         if owner:
             return ("uid", owner)
     device: list[Who] = [("anonymousId", anonymous)] if anonymous else []
-    if anonymous and (devices[anonymous] or any(call.anonymous == anonymous and not call.uid for call in calls)):
+    if anonymous and (
+        any(uid for _, uid in devices[anonymous]) or any(call.anonymous == anonymous and not call.uid for call in calls)
+    ):
         owner = linked(devices[anonymous], message.t)
         return ("uid", owner) if owner else device[0]
     return (named + device)[0]
@@ -218,16 +226,30 @@ class Shared(NamedTuple):
     addresses: dict[Who, list[tuple[int, str]]]
 
 
-def find_people(arrivals: Iterable[Arrival]) -> Shared:
+Parted = Iterable[tuple[Who, int]]
+"""Aliases that start afresh at an instant, since somebody whose they were was erased."""
+
+
+def part(links: dict[Any, list[tuple[int, str]]], alias: Any, t: int) -> None:
+    links[alias] = sorted([(t, ""), *links.get(alias, [])], key=lambda each: (each[0], each[1] != ""))
+
+
+def find_people(arrivals: Iterable[Arrival], parted: Parted = ()) -> Shared:
     """Whose each message is; histories are in the order."""
     messages = counting(arrivals)
     by_hand = [message for message in messages if message.kind in MANUAL_TYPES]
     calls = [message for message in messages if message.kind not in (*MANUAL_TYPES, "channel")]
     devices = device_links(calls, by_hand)
+    for (kind, value), t in parted:
+        if kind == "anonymousId":
+            part(devices, value, t)
     histories: dict[Who, list[Message]] = defaultdict(list)
     for call in calls:
         histories[owner_of_call(call, devices)].append(call)
     addresses = address_links(histories)
+    for who, t in parted:
+        if who[0] != "anonymousId":
+            part(addresses, who, t)
     for message in messages:
         if message.kind == "channel":
             histories[owner_of_activity(message, calls, devices, addresses)].append(message)
@@ -241,9 +263,9 @@ def owners(arrivals: Iterable[Arrival]) -> dict[tuple[str, str], Who]:
     return {(m.stamp[1], m.stamp[2]): who for who, history in find_people(arrivals).histories.items() for m in history}
 
 
-def fold(arrivals: Iterable[Arrival]) -> dict[Who, dict[str, Any]]:
+def fold(arrivals: Iterable[Arrival], parted: Parted = ()) -> dict[Who, dict[str, Any]]:
     """All people, as `tests.process.dump.dump` shows them."""
-    histories, devices, addresses = find_people(arrivals)
+    histories, devices, addresses = find_people(arrivals, parted)
     became = {who: first(m for m in history if makes_customer(m)) for who, history in histories.items()}
     owned = orders_by_owner(histories, {who for who, message in became.items() if message})
     return {

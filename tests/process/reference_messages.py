@@ -62,19 +62,26 @@ class Message(NamedTuple):
 
 def counting(arrivals: Iterable[Arrival]) -> list[Message]:
     """Of several with one id of one source the least (receivedAt, digest); those that are kept; in the order."""
+    return [message for message in all_counting(arrivals) if is_kept(message)]
+
+
+def all_counting(arrivals: Iterable[Arrival]) -> list[Message]:
+    """The same, whether they are kept or not."""
     first: dict[tuple[str, str], Arrival] = {}
     for each in arrivals:
         key = (each.source, each.item["messageId"])
         if key not in first or (each.received, digest(each.raw)) < (first[key].received, digest(first[key].raw)):
             first[key] = each
-    messages = []
-    for each in first.values():
-        given = parse(each.item.get("timestamp"))
-        t = each.received if given is None else min(given, each.received)
-        kind = "channel" if "from" in each.item else each.item["type"]
-        stamp = (t, each.item["messageId"], each.source)
-        messages.append(Message(stamp, kind, each.item, each.source_type, each.shop))
-    return sorted((each for each in messages if is_kept(each)), key=lambda message: message.stamp)
+    return sorted(map(message_of, first.values()), key=lambda message: message.stamp)
+
+
+def message_of(arrival: Arrival) -> Message:
+    """An arrival as a message, were it to count."""
+    given = parse(arrival.item.get("timestamp"))
+    t = arrival.received if given is None else min(given, arrival.received)
+    kind = "channel" if "from" in arrival.item else arrival.item["type"]
+    stamp = (t, arrival.item["messageId"], arrival.source)
+    return Message(stamp, kind, arrival.item, arrival.source_type, arrival.shop)
 
 
 def is_kept(message: Message) -> bool:

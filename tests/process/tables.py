@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from richpanel.core.identity import unpack
+from richpanel.core.identity import NOBODY, unpack
 from richpanel.core.order import unpack as unpack_order
 from richpanel.store import piece_rows
 from richpanel.store.history import FOREVER
@@ -21,7 +21,8 @@ DANGLING = {
     "sessions": "SELECT profile FROM sessions WHERE profile NOT IN (SELECT id FROM profiles)",
     "orders": "SELECT owner FROM orders WHERE owner NOT IN (SELECT id FROM profiles)",
     "addresses": "SELECT t FROM addresses a WHERE NOT EXISTS "
-    "(SELECT 1 FROM messages m WHERE m.identity = a.uid AND m.t = a.t AND m.outcome = 0)",
+    "(SELECT 1 FROM messages m WHERE m.identity = a.uid AND m.t = a.t AND m.outcome = 0) AND a.uid <> 0",
+    "search of nobody": "SELECT rowid FROM search WHERE rowid NOT IN (SELECT id FROM identities)",
 }
 """Queries that must find nothing."""
 
@@ -30,7 +31,10 @@ def leftovers(account: Account) -> dict[str, Any]:
     """What stands somewhere and should not."""
     found: dict[str, Any] = {name: account.rows(query) for name, query in DANGLING.items()}
     runs = {
-        (run.uid, alias) for alias, packed in account.rows("SELECT id, runs FROM identities") for run in unpack(packed)
+        (run.uid, alias)
+        for alias, packed in account.rows("SELECT id, runs FROM identities")
+        for run in unpack(packed)
+        if run.uid != NOBODY
     }
     found["ownership"] = runs ^ set(account.rows("SELECT uid, alias FROM ownership"))
     taken = {

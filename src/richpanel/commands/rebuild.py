@@ -111,12 +111,13 @@ class Choice:
 
 @dataclass
 class Sides:
-    """The state in force, the file of the new one, and what both are folded from; `position` is where they compare."""
+    """The state in force, the file of the new one, what both are folded from; `position` is where they compare."""
 
     directory: DataDirectory
     path: Path
     log: SegmentReader
     account: Engine
+    ledger: Engine
     old: Engine
     position: int = 0
 
@@ -142,16 +143,17 @@ def _opened(directory: DataDirectory) -> Iterator[Sides]:
     """Open the state in force and make the file of a new one; it is removed unless it was handed over."""
     log = SegmentReader(directory.log)
     account = open_engine(directory.account_url, read_only=True, cache_mib=1)
+    ledger = open_engine(directory.account_url, cache_mib=1)
     old = open_engine(directory.state_url, read_only=True)
-    sides = Sides(directory, state_files.create(directory.path), log, account, old)
+    sides = Sides(directory, state_files.create(directory.path), log, account, ledger, old)
     try:
         if (first := log.first()) > 0:
             raise RebuildError(f"the log begins at {first:,}: what was before is gone, and would be missing")
         yield sides
     finally:
         log.close()
-        account.dispose()
-        old.dispose()
+        for engine in (account, ledger, old):
+            engine.dispose()
         found = state_files.handed_over(directory.path)
         if found is None or found.refused is not None:
             if found is not None:
@@ -161,7 +163,7 @@ def _opened(directory: DataDirectory) -> Iterator[Sides]:
 
 def _run(sides: Sides, choice: Choice) -> list[Tally]:
     migrate(sides.url, "state")
-    definitions = Watch(sides.account)
+    definitions = Watch(sides.account, sides.ledger)
     settings = definitions.current().account
     with _Bar() as bar:
         new = open_engine(sides.url, cache_mib=CACHE_MIB)

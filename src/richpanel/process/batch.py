@@ -1,7 +1,7 @@
 """A batch: records of the log become state, in one transaction with the log position. Read `apply` top to bottom."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -11,15 +11,17 @@ from richpanel.process import manual, pieces
 from richpanel.process.channels import Addresses, Resolver, owner_of
 from richpanel.process.deciding import KEPT, OUTCOMES, decide_all
 from richpanel.process.definitions import Definitions
+from richpanel.process.erasure import Plan, take_out
 from richpanel.process.folding import Folding
-from richpanel.process.incoming import Incoming, Opened, Refused
+from richpanel.process.incoming import Incoming, Opened, Private, Refused
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
 from richpanel.process.refold import Reader, refold, refold_orders
 from richpanel.process.removal import Removed, remove
 from richpanel.process.repeats import Settled, settle
-from richpanel.store import addresses, channels, history, identities, parts, progress
+from richpanel.process.suppressing import keep_out
+from richpanel.store import addresses, channels, erasing, history, identities, parts, progress
 from richpanel.store import message_rows as messages
 from richpanel.store.message_rows import Bodies
 from richpanel.store.schema import part_of
@@ -28,13 +30,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Applied(msgspec.Struct):
-    """What a batch was: its messages and discards, and the position up to which the log is applied now."""
+    """What a batch was: its messages and discards, and the position up to which the log is applied now.
+
+    `private` is what was refused for privacy.
+    """
 
     position: int
     messages: int
     repeats: int
     discards: int
     received_at: int
+    private: Sequence[Private] = ()
 
 
 def apply(
@@ -45,15 +51,21 @@ def apply(
     bodies: Bodies,
     *,
     without: Collection[int] = (),
+    erased: Plan | None = None,
 ) -> Applied:
     """Apply records to the state. The caller commits; after a failure `memory` must be thrown away.
 
-    `without` names stored messages that are taken away before, so that the state is as if they had never come.
+    `without` names stored messages that are taken away before, so that the state is as if they had never come; `erased`
+    tells of persons who are (`process.erasure`).
     """
+    memory.tombstones = definitions.tombstones
+    opened = keep_out(connection, memory, opened)
     refused = opened.refused
     reader = Reader(connection, definitions, bodies)
     removed = Removed(set(), set(), set(), set())
     remove(reader, memory, without, removed)
+    if erased is not None:
+        take_out(reader, memory, erased, removed)
     settled = settle(connection, memory, opened.arrived, bodies)
     remove(reader, memory, settled.replaced, removed)
     number_ids(connection, memory, settled.messages)
@@ -99,9 +111,11 @@ def apply(
     folding.write(_uids(connection, folding))
 
     _write_traces(connection, folding, settled, refused)
+    erasing.add(connection, [(each.place, each.size) for each in opened.private])
     progress.advance(connection, opened.end, memory.last_message, opened.received_at)
     memory.message_ids.seal(connection, memory.last_message)
-    return Applied(opened.end, len(settled.messages), len(settled.repeats), len(refused), opened.received_at)
+    counts = len(settled.messages), len(settled.repeats), len(refused)
+    return Applied(opened.end, *counts, opened.received_at, opened.private)
 
 
 def _addresses(people: list[Incoming], definitions: Definitions) -> Addresses:

@@ -1,13 +1,20 @@
 """Definitions: what the account has set up, as far as processing needs it, read again when it changed."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 from sqlalchemy import Connection, Engine
 
+from richpanel.process.tombstones import Tombstones
+from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.connectors import list_connectors
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import list_destinations
 from richpanel.store.sources import SourceRow, list_sources
+
+T = TypeVar("T")
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -19,12 +26,13 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Definitions(msgspec.Struct):
-    """The account's settings, its sources by id, and each source's routes."""
+    """The account's settings, its sources by id, each source's routes, and what was erased."""
 
     version: int
     account: AccountSettings
     sources: dict[str, SourceRow]
     routes: dict[str, list[Route]]
+    tombstones: Tombstones
 
 
 def read(connection: Connection) -> Definitions:
@@ -37,14 +45,19 @@ def read(connection: Connection) -> Definitions:
             for source in row.sources:
                 routes.setdefault(source, []).append(Route(row.id, row.endpoint, connectors.get(row.api_key)))
     sources = {row.id: row for row in list_sources(connection, deleted=True)}
-    return Definitions(version, read_account(connection), sources, routes)
+    account = read_account(connection)
+    return Definitions(
+        version, account, sources, routes, Tombstones(account.hash_key, *ledger.all_tombstones(connection))
+    )
 
 
 class Watch:
-    """The definitions, read again only when their version has moved on."""
+    """The definitions, read again only when their version has moved on; and the ledger, which is kept with them."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, writing: Engine | None = None) -> None:
+        """Read by `engine`, which needs no right to write; into the ledger write by the other, where there is one."""
         self._engine = engine
+        self._writing = writing or engine
         self._known: Definitions | None = None
 
     def current(self) -> Definitions:
@@ -53,3 +66,18 @@ class Watch:
             if self._known is None or definitions_version(connection) != self._known.version:
                 self._known = read(connection)
         return self._known
+
+    def erased_among(self, hashes: list[int]) -> set[int]:
+        """Tell which hashes of (source, messageId) are of messages that were erased."""
+        with self._engine.connect() as connection:
+            return ledger.erased_among(connection, hashes)
+
+    def look_up(self, query: Callable[[Connection], T]) -> T:
+        """Ask the ledger."""
+        with self._engine.connect() as connection:
+            return query(connection)
+
+    def write(self, change: Callable[[Connection], None]) -> None:
+        """Write into the ledger, for good."""
+        with self._writing.begin() as connection:
+            change(connection)

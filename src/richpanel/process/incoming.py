@@ -16,6 +16,8 @@ from richpanel.core.manual import UNDO, Manual, decode_manual, type_number
 from richpanel.core.message import TYPES, Message, decode_message, reason_of_decode_error
 from richpanel.core.pipeline import look_inside
 from richpanel.core.record import Discard, Meta
+from richpanel.core.regulation import DOOR as REGULATION_DOOR
+from richpanel.core.regulation import Regulation, decode_regulation
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import call_time, event_time, parse
 from richpanel.log.contract import HEADER_SIZE, Entry
@@ -111,10 +113,21 @@ class Refused:
         self.hash: int | None = None
 
 
+class Private(NamedTuple):
+    """Something refused for privacy: whose source it was, when it came (ms UTC), why, and where its bytes stand."""
+
+    source: str
+    at: int
+    code: Code
+    place: int
+    size: int
+
+
 class Opened(NamedTuple):
     """A batch's records, decoded: what they hold, and the position and arrival (ms UTC) of the last of them.
 
-    `version` is that of the definitions that they were opened with.
+    `version` is that of the definitions that they were opened with. A `regulation` is a batch of its own, for it holds
+    by its place in the log.
     """
 
     version: int
@@ -122,19 +135,29 @@ class Opened(NamedTuple):
     arrived: list[Incoming]
     refused: list[Refused]
     received_at: int
+    regulation: Regulation | None = None
+    private: Sequence[Private] = ()
 
 
 def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
     """Decode records, at least one. It needs nothing of the state, so it can be done ahead of the batch's turn.
 
+    A regulation comes alone: what is in front of it is a batch, and so is what is behind it.
     What was erased is passed over: it is neither a message nor a discard.
     """
     account = definitions.account
     arrived: list[Incoming] = []
     refused: list[Refused] = []
     received_at = 0
+    end = entries[0].start
     for entry in entries:
         meta, items, discarded = record.decode(entry.payload)
+        if meta.door == REGULATION_DOOR:
+            if end > entries[0].start:
+                break
+            regulation = decode_regulation(items[0].body)
+            return Opened(definitions.version, entry.end, [], [], meta.at, regulation)
+        end = entry.end
         received_at = max(received_at, meta.at)
         source = definitions.sources[meta.source]
         base = entry.start + HEADER_SIZE
@@ -160,7 +183,7 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
             if discard.messageId:
                 letgo.hash = hash64(account.hash_key, source.id, discard.messageId)
             refused.append(letgo)
-    return Opened(definitions.version, entries[-1].end, arrived, refused, received_at)
+    return Opened(definitions.version, end, arrived, refused, received_at)
 
 
 def refuse(message: Incoming, code: Code) -> Refused:

@@ -6,7 +6,7 @@ from richpanel.core.identity import MAX_UIDS, moves
 from richpanel.core.manual import UNDO
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Memory
-from richpanel.process.people import afresh, changing_hands
+from richpanel.process.people import afresh, changing_hands, parted
 from richpanel.process.refold import Reader
 from richpanel.store import identities, manual_rows
 from richpanel.store.manual_rows import ManualRow
@@ -35,7 +35,7 @@ def relink(reader: Reader, memory: Memory, aliases: Iterable[int], known: set[in
     profiles: set[int] = set()
     moved: set[int] = set()
     for alias, (_, value, before) in identities.by_number(reader.connection, aliases).items():
-        runs = afresh(reader.connection, alias, known | {run.uid for run in before}, reader.stamp)
+        runs = afresh(reader.connection, alias, known | {run.uid for run in before}, reader.stamp, parted(before))
         if runs == before:
             continue
         identities.relink(reader.connection, alias, runs)

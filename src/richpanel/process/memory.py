@@ -8,11 +8,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import ANONYMOUS, KINDS, Runs, unpack
+from richpanel.core.identity import ANONYMOUS, EMAIL, KINDS, NOBODY, PHONE, Run, Runs, unpack
 from richpanel.core.profile import Profile
 from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.growing import Growths
-from richpanel.store import identities, manual_rows, names, progress
+from richpanel.process.tombstones import NONE
+from richpanel.store import addresses, identities, manual_rows, names, progress, suppressed
 from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
 from richpanel.store.parts import MessageIds
@@ -50,6 +51,8 @@ class Memory:
         self.last_message = progress.read(connection).messages  # The newest may have been taken away.
         self.last_identity = identities.last_number(connection)
         self.any_manual = manual_rows.any_at_all(connection)
+        self.tombstones = NONE
+        self.suppressed = suppressed.load(connection)
         self.identities: tuple[dict[str, Known], ...] = _by_kind()
         self.profiles: dict[int, Profile] = {}
         self.growing: dict[int, Growths] = {}
@@ -87,16 +90,28 @@ class Memory:
                 known[value] = Known(number, unpack(runs))
             else:
                 self.last_identity += 1
-                known[value] = Known(self.last_identity, (), fresh=True)
+                parted = self.tombstones.parts(kind, value) if kind == ANONYMOUS else ()
+                afresh = tuple(Run((t, "", ""), NOBODY) for t in parted)
+                known[value] = Known(self.last_identity, afresh, fresh=True)
                 self._added.append((self.last_identity, (kind, value)))
         return known
 
     def write_identities(self, connection: Connection) -> None:
         """Store the identities that are new since the last call."""
         identities.add(connection, self.secret, self._added)
+        if self._added and self.tombstones:
+            self._part(connection)
         for _, (kind, value) in self._added:
             self.identities[kind][value].fresh = False
         self._added = []
+
+    def _part(self, connection: Connection) -> None:
+        """Let new identities start afresh where the same ids were once those of somebody who was erased."""
+        runs = [(number, self.identities[kind][value].runs) for number, (kind, value) in self._added]
+        identities.set_runs(connection, [(number, each) for number, each in runs if each])
+        for number, (kind, value) in self._added:
+            if kind in (EMAIL, PHONE):
+                addresses.part(connection, number, self.tombstones.parts(kind, value))
 
     def relink(self, alias: str, runs: Runs) -> None:
         """Follow an alias whose links were taken away, if it is remembered."""

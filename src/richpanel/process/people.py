@@ -5,7 +5,19 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import ANONYMOUS, MAX_UIDS, UID, Move, Runs, from_links, link, moves, owner, split_run
+from richpanel.core.identity import (
+    ANONYMOUS,
+    MAX_UIDS,
+    NOBODY,
+    UID,
+    Move,
+    Runs,
+    from_links,
+    link,
+    moves,
+    owner,
+    split_run,
+)
 from richpanel.core.manual import LINK
 from richpanel.core.stamps import Stamp
 from richpanel.process.incoming import Incoming
@@ -68,6 +80,7 @@ def link_aliases(
         alias = aliases[value]
         made = sorted((message.stamp, message.identity) for message in messages)
         if alias.number in by_hand:
+            made += parted(alias.runs)
             runs = afresh(connection, alias.number, {run.uid for run in alias.runs}, stamp_of, made)
         else:
             runs = _add_links(connection, alias, made, stamp_of)
@@ -117,6 +130,11 @@ def afresh(
     )
     links += [(stamp_of(number), uid) for uid, number in rows]
     return from_links(links, cuts)
+
+
+def parted(runs: Runs) -> list[tuple[Stamp, int]]:
+    """Give where an alias starts afresh, as links to nobody: no message tells of it."""
+    return [(run.stamp, NOBODY) for run in runs if run.uid == NOBODY]
 
 
 def next_link(connection: Connection, alias: int, uid: int, after: Stamp, stamp_of: StampOf) -> Stamp | None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine, Transaction
+from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.exc import OperationalError
 
 from richpanel.log.contract import LogDamaged, LogReader
@@ -21,8 +21,11 @@ from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.incoming import Opened, open_batch
 from richpanel.process.memory import Memory
+from richpanel.process.refusing import by_source_and_hour, sift
+from richpanel.process.regulating import regulate
 from richpanel.store import progress
 from richpanel.store.checkpoints import Checkpoints
+from richpanel.store.ledger import count_refusals
 from richpanel.telemetry import get_logger
 
 MAX_BATCH_BYTES: Final = 8 << 20
@@ -61,6 +64,7 @@ class Worker:
     ) -> None:
         """Hear of each batch with the seconds it took, and of each failure why nothing goes on: None once it does."""
         self._reader = reader
+        self._bodies = reader.slice
         self._state = state
         self._definitions = definitions
         self._on_batch = on_batch
@@ -91,7 +95,7 @@ class Worker:
                 if self._memory is None:
                     self._memory = Memory(connection, definitions.account.hash_key)
                 self._memory.earlier = self.earlier
-                applied = apply(connection, self._memory, definitions, opened, self._reader.slice)
+                applied = self._apply(connection, self._memory, definitions, opened)
                 committing = self._disk.submit(self._commit, transaction)
                 try:
                     self._memory.trim()
@@ -105,6 +109,10 @@ class Worker:
         finally:
             self._collect()
         self._position = applied.position
+        if opened.regulation is not None:
+            self._memory = self._ahead = None
+        if applied.private and self.earlier is None:
+            self._definitions.write(lambda ledgers: count_refusals(ledgers, by_source_and_hour(applied.private)))
         if self._on_batch is not None:
             self._on_batch(applied, time.perf_counter() - started)
         return applied
@@ -122,7 +130,14 @@ class Worker:
 
     def _open(self, definitions: Definitions, position: int, max_bytes: int) -> Opened | None:
         entries = self._reader.read(position, max_bytes)
-        return open_batch(entries, definitions) if entries else None
+        if not entries:
+            return None
+        return sift(open_batch(entries, definitions), definitions, self._bodies, self._definitions.erased_among)
+
+    def _apply(self, connection: Connection, memory: Memory, definitions: Definitions, opened: Opened) -> Applied:
+        if opened.regulation is None:
+            return apply(connection, memory, definitions, opened, self._bodies)
+        return regulate(connection, memory, definitions, opened, self._bodies, watch=self._definitions)
 
     def _commit(self, transaction: Transaction) -> None:
         """Wait for the disk, on a thread of its own: SQLite lets the interpreter go meanwhile."""

@@ -1,0 +1,105 @@
+"""Scrubbing: what is gone from every answer goes from the files, too (docs/decisions/0012).
+
+Bodies are erased in the log. The state's file keeps old bytes in what its pages do not use, so a clean copy of it takes
+its place, as a rebuilt one does. Every step can be made again after a crash: what is owed stands in the state until all
+of it is done.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from richpanel.log.contract import LogWriter
+from richpanel.process.definitions import Watch
+from richpanel.store import erasing, ledger, state_files
+from richpanel.store.copying import clean_copy
+from richpanel.store.database import reading
+from richpanel.store.erasing import Owed
+
+SPANS_AT_ONCE: Final = 1_000_000
+"""How many bodies the log's owner is asked to erase at a time: each time it writes every file anew that has some."""
+
+
+class ScrubbingError(Exception):
+    """It cannot be done just now; the text says why."""
+
+
+@dataclass(frozen=True)
+class Debt:
+    """All that is owed at a moment: `last` is its newest number, `regulations` those that are done with it."""
+
+    last: int
+    spans: Sequence[tuple[int, int]]
+    regulations: Sequence[str]
+    erases: bool
+
+    @staticmethod
+    def of(owed: Sequence[Owed], erasing_ids: set[str]) -> "Debt":
+        """Sum up; `erasing_ids` are the regulations that erase, for whose sake the file is made anew."""
+        ids = list(dict.fromkeys(each.regulation for each in owed if each.regulation is not None))
+        spans = [(each.place, each.size) for each in owed if each.size]
+        return Debt(owed[-1].id, spans, ids, not erasing_ids.isdisjoint(ids))
+
+
+def debt(state: Engine, watch: Watch) -> Debt | None:
+    """Tell what is owed; None where nothing is."""
+    with reading(state) as connection:
+        owed = erasing.owed(connection)
+    if not owed:
+        return None
+    ids = {each.regulation for each in owed if each.regulation is not None}
+
+    def erasing_ids(ledgers: Connection) -> set[str]:
+        rows = [ledger.find(ledgers, each) for each in ids]
+        return {row.id for row in rows if row is not None and row.regulation.deletes}
+
+    return Debt.of(owed, watch.look_up(erasing_ids))
+
+
+async def erase_bodies(log: LogWriter, owed: Debt) -> None:
+    """Erase the bodies in the log. Raises what `LogWriter.erase` raises."""
+    for start in range(0, len(owed.spans), SPANS_AT_ONCE):
+        await log.erase(owed.spans[start : start + SPANS_AT_ONCE])
+
+
+def copy_state(directory: Path) -> str:
+    """Make a clean copy of the state in force and hand it over, as a rebuilt one is; give its name.
+
+    Raises ScrubbingError where a rebuild runs: what that makes may take this one's place.
+    """
+    with state_files.try_lock(directory / state_files.REBUILDING) as free:
+        if not free:
+            raise ScrubbingError("a rebuild runs: the state's file is made anew when it has ended")
+        path = state_files.create(directory)
+        try:
+            clean_copy(directory / state_files.STATE, path)
+            state_files.hand_over(directory, path.name)
+        except BaseException:
+            state_files.remove(directory, path.name)
+            raise
+    return path.name
+
+
+def others(directory: Path) -> list[str]:
+    """Name the state's files beside the one in force: what is erased may still stand in them."""
+    force = state_files.in_force(directory)
+    known = {force, *(f"{force}{suffix}" for suffix in ("-wal", "-shm"))}
+    if force != state_files.STATE:
+        known.add(state_files.STATE)  # The link.
+    return sorted(path.name for path in directory.glob("state*.db*") if path.name not in known)
+
+
+def conclude(state: Engine, watch: Watch, owed: Debt, now: int) -> None:
+    """Write the receipts of what is done, and owe it no longer. `now` is ms UTC."""
+    secret = watch.current().account.hash_key
+
+    def finish(ledgers: Connection) -> None:
+        for regulation in owed.regulations:
+            ledger.finish(ledgers, secret, regulation, now)
+
+    watch.write(finish)
+    with state.begin() as connection:
+        erasing.done(connection, owed.last)
