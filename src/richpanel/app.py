@@ -61,12 +61,12 @@ def _web(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
         web.run(settings, parent, given["sockets"])
 
 
-def _process(settings: Settings, parent: Parent, _given: dict[str, Any]) -> None:
+def _process(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
     from richpanel.roles import process
 
     _settle_memory()
     with _database_needed():
-        process.run(settings, parent)
+        process.run(settings, parent, given["sockets"])
 
 
 _ROLES: Final[dict[str, Callable[[Settings, Parent, dict[str, Any]], None]]] = {

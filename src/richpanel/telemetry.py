@@ -71,7 +71,7 @@ class Histogram:
 ACCEPTED: Final = Counter("richpanel_accepted_messages_total", "Messages that are in the log.", "source", "type")
 DISCARDED: Final = Counter("richpanel_discarded_items_total", "Items of a batch that were refused.", "source", "code")
 REFUSED: Final = Counter("richpanel_refused_requests_total", "Requests that were refused as a whole.", "code")
-REFUSED_PRIVACY: Final = Counter("richpanel_refused_privacy_total", "Messages refused for privacy.", "source")
+REFUSED_PRIVACY: Final = Counter("richpanel_refused_privacy_total", "Messages refused for privacy, ever.", "source")
 REQUEST_SECONDS: Final = Histogram("richpanel_http_request_seconds", "Requests, from head to answer.", "part", "status")
 # The log.
 LOG_BYTES: Final = Gauge("richpanel_log_bytes", "Bytes of the log on disk.")

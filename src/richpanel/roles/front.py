@@ -14,6 +14,7 @@ import uvloop
 
 from richpanel import telemetry
 from richpanel.config import Settings, browser_package, lmtp_place
+from richpanel.core.codes import Code
 from richpanel.log.contract import LogLocked
 from richpanel.log.remote import Appends
 from richpanel.log.segments import SegmentReader, SegmentWriter
@@ -28,6 +29,7 @@ from richpanel.source import lmtp
 from richpanel.source.address import Proxies
 from richpanel.source.keys import KeySnapshot, Source, SourceType
 from richpanel.source.mailroom import Mailroom
+from richpanel.source.privacy import KeptOut
 from richpanel.store.glance import Glance, Unreadable
 from richpanel.web.health import PATHS, Health
 
@@ -55,8 +57,9 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
         relay = None
         if settings.role != "ingest":
             relay = await opened.enter_async_context(Relay(sockets["web_path"], proxies, settings.body_timeout))
-        load = _Sources(glance).load
-        keys = KeySnapshot(load())
+        keys = KeySnapshot()
+        load = _Sources(glance, keys).load
+        keys.replace(load())
         refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
         opened.callback(refreshing.cancel)
         mail = await _open_mail(settings, writer, keys)
@@ -167,10 +170,15 @@ async def _open_mail(settings: Settings, writer: SegmentWriter | None, keys: Key
 
 
 class _Sources:
-    """The sources as the door knows them, read again only where a definition has changed: it asks twice a second."""
+    """The sources as the door knows them, read again only where a definition has changed: it asks twice a second.
 
-    def __init__(self, glance: Glance) -> None:
+    With them it looks after who is kept out, and after the counts of what was refused for that.
+    """
+
+    def __init__(self, glance: Glance, keys: KeySnapshot) -> None:
         self._glance = glance
+        self._keys = keys
+        self._kept_out: object = None
         self._version = -1
         self._known: list[Source] = []
 
@@ -190,7 +198,22 @@ class _Sources:
                 for row in self._glance.sources()
             ]
             self._version = version
+        self._look_after_privacy()
         return self._known
+
+    def _look_after_privacy(self) -> None:
+        """Where a database cannot be read or written just now, new keys work all the same."""
+        counts = self._keys.refusals.take()
+        try:
+            version = self._glance.suppressed_version()
+            if version != self._kept_out:
+                self._keys.kept_out = KeptOut(self._glance.account_key(), self._glance.suppressed())
+                self._kept_out = version
+            if counts:
+                self._glance.count_refusals(counts, Code.SUPPRESSED.value)
+        except Unreadable as error:
+            self._keys.refusals.put_back(counts)
+            _log.warning("suppressions_not_refreshed", reason=str(error))
 
 
 def _door_options(settings: Settings) -> door.DoorOptions:

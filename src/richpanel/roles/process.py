@@ -3,17 +3,18 @@
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from richpanel import telemetry
 from richpanel.config import Settings
 from richpanel.log.segments import SegmentReader
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import CACHE_MIB, Worker
+from richpanel.roles.erasing import Erasing
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.succession import Waiting, succeed
 from richpanel.store import state_files
@@ -27,10 +28,11 @@ _NICE: Final = 10
 _REPORT_SECONDS: Final = 1.0
 
 
-def run(settings: Settings, parent: Parent) -> None:
+def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
     """Fold what the log holds, as it comes, until told to stop; a batch is finished first. Raises CannotRunError.
 
-    A state that `richpanel rebuild` hands over takes the place of the one in force between two batches.
+    A state that `richpanel rebuild` hands over, or that erasing has made, takes the place of the one in force between
+    two batches.
     """
     os.nice(_NICE)
     stop = threading.Event()
@@ -40,19 +42,26 @@ def run(settings: Settings, parent: Parent) -> None:
     with _alone(directory.path / state_files.PROCESSING):
         _clean(directory.path)
         account = open_engine(directory.account_url, read_only=True, cache_mib=1)
+        ledger = open_engine(directory.account_url, cache_mib=1)
         state = open_engine(directory.state_url, cache_mib=CACHE_MIB)
         reader = SegmentReader(directory.log)
-        definitions, report, waiting = Watch(account), _Report(parent), Waiting(directory)
+        definitions, report, waiting = Watch(account, ledger), _Report(parent), Waiting(directory)
+        erasing = Erasing(directory, reader, definitions, sockets.get("log_path"))
+
+        def between() -> bool:
+            erasing.look(state)
+            return waiting()
+
         parent.say(ready=True)
         while not stop.is_set():
             worker = Worker(reader, state, definitions, report.on_batch, on_stall=report.on_stall)
-            worker.run(stop, waiting)
+            worker.run(stop, between)
             worker.close()
             if not stop.is_set():
                 _remove_later(directory.path, succeed(directory, reader, definitions, lambda: not stop.is_set()))
                 state.dispose()  # Its connections are the replaced file's.
         reader.close()
-        for engine in (account, state):
+        for engine in (account, ledger, state):
             engine.dispose()
 
 

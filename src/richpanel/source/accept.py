@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from richpanel.core import record
 from richpanel.core.codes import Code
 from richpanel.core.ids import clean_id
-from richpanel.core.message import MAX_BATCH_ITEMS
+from richpanel.core.message import MAX_BATCH_ITEMS, Head
 from richpanel.core.record import MAX_DISCARD_BYTES, Discard, Meta
 from richpanel.source.body import Refused
 from richpanel.source.items import (
@@ -27,6 +27,7 @@ from richpanel.source.items import (
     unverified,
 )
 from richpanel.source.keys import KeySnapshot, Source
+from richpanel.source.privacy import KeptOut
 from richpanel.source.rate import Rates
 from richpanel.source.scan import DEEP
 
@@ -60,6 +61,7 @@ class Outcome(NamedTuple):
     """What becomes of a request: the code that refuses it or None, and the record that has to be durable before.
 
     `types` and `discards` are what the record holds; `wait` is in seconds, for a source that is over its rate.
+    `private` counts what was refused for privacy: of that there is nothing in the record.
     """
 
     code: Code | None
@@ -68,6 +70,7 @@ class Outcome(NamedTuple):
     types: Sequence[str] = ()
     discards: Sequence[Discard] = ()
     wait: int = 0
+    private: int = 0
 
 
 class Intake:
@@ -100,6 +103,8 @@ class Intake:
             source = found
         if wait := self._wait(source, 1, request):
             return Outcome(Code.RATE_LIMITED, wait=wait)
+        if self._keys.kept_out and self._keys.kept_out.refuses_item(head):
+            return Outcome(None, source, private=1)
         return _recorded(_meta(source, request), source, [], [(code, head, size)])._replace(code=code)
 
     def _take_single(self, body: bytes, request: Request) -> Outcome:
@@ -113,6 +118,8 @@ class Intake:
             return self.refuse(Refused(Code.IDENTITY_UNVERIFIED, body, len(body)), request, source)
         if wait := self._wait(source, 1, request):
             return Outcome(Code.RATE_LIMITED, wait=wait)
+        if self._keys.kept_out and self._keys.kept_out.refuses(call.userId, call.anonymousId):
+            return Outcome(None, source, private=1)
         meta = _meta(source, request)
         meta.type = request.route.type
         if clean_id(call.messageId) is None:
@@ -144,6 +151,19 @@ class Intake:
         """Part a batch's good items from its bad ones."""
         views = [memoryview(raw) for raw in read.batch.batch]
         found = judge_items(read, views, source.identity_secret, envelope.user_hash)
+        private = 0
+        if self._keys.kept_out:
+            views, found, deep = _let_in(self._keys.kept_out, views, found, read.deep)
+            private = len(read.batch.batch) - len(views)
+            if not views:
+                return Outcome(None, source, private=private)
+            read = read._replace(deep=deep)
+        return self._record(read, meta, source, (views, found))._replace(private=private)
+
+    def _record(
+        self, read: ReadBatch, meta: Meta, source: Source, judged: tuple[list[memoryview], list[Head | Code]]
+    ) -> Outcome:
+        views, found = judged
         good = good_calls(found)
         types = [call.type or "" for call in good]
         meta.ids = {index: self._new_id() for index in unnamed(good)}
@@ -172,6 +192,24 @@ class Intake:
         if source.rate_limit is None:
             return 0
         return self._rates.take(source.id, source.rate_limit, calls, request.at)
+
+
+def _let_in(
+    kept_out: KeptOut, views: list[memoryview], found: list[Head | Code], deep: list[bytes]
+) -> tuple[list[memoryview], list[Head | Code], list[bytes]]:
+    """Leave out of a batch what is of somebody who is kept out, good or bad."""
+    left: list[tuple[memoryview, Head | Code]] = []
+    cuts, left_cuts = iter(deep), []
+    for view, call in zip(views, found, strict=True):
+        cut = next(cuts, None) if deep and isinstance(call, Code) and view.tobytes() == DEEP else None
+        if isinstance(call, Code):
+            refused = kept_out.refuses_item(view if cut is None else cut)
+        else:
+            refused = kept_out.refuses(call.userId, call.anonymousId)
+        if not refused:
+            left.append((view, call))
+            left_cuts += [] if cut is None else [cut]
+    return [view for view, _ in left], [call for _, call in left], left_cuts
 
 
 def _meta(source: Source, request: Request) -> Meta:

@@ -196,6 +196,8 @@ class Door:
                 code, source = Code.SHUTTING_DOWN, None
         if source is not None:
             _count(outcome, source)
+            if outcome.private:
+                self._keys.refusals.add(source.id, self._now(), outcome.private)
         return SUCCESS if code is None else self._refused(code, outcome.wait)
 
     def _refused(self, code: Code, wait: int = 0) -> Answer:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from richpanel.source.privacy import KeptOut, Refusals
 from richpanel.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -33,7 +34,8 @@ class Source(msgspec.Struct, frozen=True):
 class KeySnapshot:
     """Which key opens which source, as of the last refresh. Looking one up is one look into a dict.
 
-    `channel` is the source that channel activity belongs to, the e-mail listener's too.
+    `channel` is the source that channel activity belongs to, the e-mail listener's too. `kept_out` says whose calls are
+    refused, and `refusals` how many were; both are looked after by who refreshes this.
     """
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
@@ -41,6 +43,8 @@ class KeySnapshot:
         self.write_keys: dict[str, Source] = {}
         self.api_keys: dict[str, Source] = {}
         self.channel: Source | None = None
+        self.kept_out = KeptOut()
+        self.refusals = Refusals()
         self._sources: list[Source] = []
         self._failing = False
         self.replace(sources)

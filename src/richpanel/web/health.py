@@ -100,6 +100,7 @@ class Health:
         try:
             position, messages = self.glance.progress()
             counts, names = self.glance.counts(), self.glance.source_ids()
+            refusals = self.glance.refusals()
         except Unreadable:
             return exposition()
         telemetry.PROCESSED.set(position)
@@ -108,6 +109,7 @@ class Health:
             telemetry.LAG_SECONDS.set(self._lag(position))
         for source, outcome, count in counts:
             telemetry.OUTCOMES.set(count, names.get(source, str(source)), outcome)
+        telemetry.REFUSED_PRIVACY.values.update(((source,), number) for source, number in refusals)
         return exposition()
 
     def _lag(self, position: int) -> float:
