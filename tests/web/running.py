@@ -81,7 +81,7 @@ class Site:
 
     def process(self) -> None:
         """Apply all that is in the log."""
-        state, account = open_engine(self.directory.state_url), open_engine(self.directory.account_url, read_only=True)
+        state, account = open_engine(self.directory.state_url), open_engine(self.directory.account_url)
         worker = Worker(self.reader, state, Watch(account))
         while worker.step() is not None:
             pass

@@ -32,9 +32,12 @@ PATHS = {
     "/messages",
     "/messages/{message_id}",
     "/messages/{message_id}/undo",
+    "/regulations",
+    "/regulations/{regulation_id}",
     "/sources",
     "/sources/{source_id}",
     "/status",
+    "/suppressions",
     "/tokens",
     "/tokens/{token_id}",
     "/visitors",
@@ -48,6 +51,11 @@ UNSAYABLE = (
     "`from` needs a uid",
     "An API Key is required",
     "This anonymousId stands",
+    "This id stands",
+    "A regulation names at least one",
+    "An address is an email",
+    "SUPPRESS",
+    "UNSUPPRESS",
 )
 """What is wrong with requests that no schema could tell to be wrong."""
 

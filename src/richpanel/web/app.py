@@ -31,15 +31,18 @@ from richpanel.web.overview import overview
 from richpanel.web.pages import Pages, answer_error, provide_guest, provide_viewer
 from richpanel.web.paging import read_query
 from richpanel.web.paths import route_by_raw_path
+from richpanel.web.privacy_pages import privacy_pages
+from richpanel.web.regulations import regulations_api
 from richpanel.web.signin import Door, sign_in, sign_in_page, sign_out
 from richpanel.web.source_pages import source_pages
 from richpanel.web.sources import sources_api
 from richpanel.web.static import Assets, favicon, static_file
 from richpanel.web.status import status
-from richpanel.web.stores import Places, Stores
+from richpanel.web.stores import Places, Stores, follow_file
 from richpanel.web.tokens import tokens_api
 
 MAX_BODY: Final = 262_144
+_FOLLOW_SECONDS: Final = 1.0
 
 
 def peer(scope: Scope) -> str:
@@ -85,7 +88,15 @@ def _always(value: Any) -> Provide:
 
 def _api() -> Router:
     """Everything behind a bearer token."""
-    handlers = [*customers_api, *messages_api, *manual_links_api, status, add_channel_message, search_catalog]
+    handlers = [
+        *customers_api,
+        *messages_api,
+        *manual_links_api,
+        *regulations_api,
+        status,
+        add_channel_message,
+        search_catalog,
+    ]
     routers = [sources_api, tokens_api, connectors_api, destinations_api]
     return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
 
@@ -119,7 +130,9 @@ def build(options: WebOptions) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         loading = asyncio.create_task(asyncio.to_thread(pages.load))
+        following = asyncio.create_task(follow_file(stores.state, _FOLLOW_SECONDS))
         yield
+        following.cancel()
         await loading
         stores.close()
 
@@ -127,7 +140,7 @@ def build(options: WebOptions) -> ASGIApp:
         route_handlers=[
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
-            *(*customer_pages, *message_pages, *source_pages),
+            *(*customer_pages, *message_pages, *source_pages, *privacy_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages),
         exception_handlers={Exception: answer_error},

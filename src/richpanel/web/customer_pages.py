@@ -16,6 +16,7 @@ from richpanel.web.customers import CustomersQuery, Kind, Sort, VisitorsQuery, f
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, Query, answer_bad_values
 from richpanel.web.paths import decode_id
+from richpanel.web.privacy_pages import erasable
 from richpanel.web.stores import Reading
 
 _LIST: Final = 50
@@ -125,6 +126,7 @@ def _person(reading: Reading, kind: Kind, identifier: str, cursor: str | None) -
         "orders": {"data": [_order(order) for order in orders.data], "next": orders.next},
         "traits": fields_of(person.traits),
         "visit": _visit(person),
+        "erasable": erasable(person.identities[0].type, person.identities[0].value),
         "identity_icons": _ICONS,
         "identity_names": _NAMES,
     }

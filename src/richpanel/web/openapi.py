@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 from litestar import Litestar, Response, get
@@ -41,6 +41,8 @@ def _types(handler: HTTPRouteHandler) -> Json:
         name: signature.parameters[name].annotation for name in ("asked", "data") if name in signature.parameters
     }
     given = signature.return_type.annotation
+    if get_origin(given) is Response:  # One with headers of its own.
+        (given,) = get_args(given)
     return types if given is NoneType else types | {"return": given}
 
 

@@ -20,6 +20,7 @@ SECTIONS: Final = (
     ("", (("/", "overview", "Overview"),)),
     ("People", (("/customers", "people", "Customers"), ("/visitors", "visitor", "Visitors"))),
     ("Connections", (("/sources", "plug", "Sources"), ("/messages", "list", "Messages"))),
+    ("Account", (("/privacy", "shield", "Privacy"),)),
 )
 Context = dict[str, Any]
 

@@ -12,13 +12,14 @@ from hashlib import sha256
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from richpanel.log.contract import Entry, LogReader
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.database import open_engine, reading
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import list_destinations
+from richpanel.store.driver import file_at
 from richpanel.store.profiles import count_profiles
 from richpanel.store.sources import SourceRow, list_sources
 from richpanel.store.tokens import find_token
@@ -112,7 +113,7 @@ class Stores:
     def __init__(self, places: Places) -> None:
         self.log: Final = SharedLog(places.log)
         self.now: Final = places.now
-        self._state = open_engine(places.state_url, read_only=True, cache_mib=_CACHE_MIB)
+        self.state: Final = open_engine(places.state_url, read_only=True, cache_mib=_CACHE_MIB)
         self._account = open_engine(places.account_url, read_only=True, cache_mib=1)
         self._account_writer = open_engine(places.account_url, cache_mib=1)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
@@ -151,7 +152,7 @@ class Stores:
     def close(self) -> None:
         """Let the threads end and give the connections back."""
         self._pool.shutdown(cancel_futures=True)
-        for engine in (self._state, self._account, self._account_writer):
+        for engine in (self.state, self._account, self._account_writer):
             engine.dispose()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -159,7 +160,7 @@ class Stores:
 
     def _read(self, query: Callable[[Reading], T]) -> T:
         known = self._definitions()
-        with reading(self._state) as connection:
+        with reading(self.state) as connection:
             now = self.now()
             return query(Reading(connection, known, self.log, now, lambda which: self._count(connection, which, now)))
 
@@ -177,7 +178,7 @@ class Stores:
 
     def _count_again(self, customers: bool, now: int) -> None:
         try:
-            with reading(self._state) as connection:
+            with reading(self.state) as connection:
                 self._recount(connection, customers, now)
         finally:
             self._counting.discard(customers)
@@ -212,3 +213,15 @@ class Stores:
                 known = self._known = Definitions(version, read_account(connection), sources, destinations)
         self._fresh_until = fresh_until
         return known
+
+
+async def follow_file(engine: Engine, every: float) -> None:
+    """Let go of a database's file once another has replaced it, though nobody asks: it keeps its room on the disk."""
+    path = engine.url.database or ""
+    known = file_at(path)
+    while True:
+        await asyncio.sleep(every)
+        found = file_at(path)
+        if found != known:
+            known = found
+            engine.dispose()  # A connection that is in use ends with its query.
