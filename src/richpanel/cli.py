@@ -42,6 +42,12 @@ A running server serves from the old state meanwhile and makes the switch itself
 they are. Where the two differ the difference is printed, and it is only switched with --yes or after a question. Exit
 code: 0 equal, 3 different, 1 failed; nothing is ever left half-way.
 """
+_ERASE: Final = """Erase people from every store, and print the receipt.
+
+A running server does it; where none runs this command does, and has the directory to itself. What comes late of them is
+refused for ever; what they do afterwards starts afresh. --verify checks the chain of receipts, and looks through the
+state, the log and the files for everybody who was erased; the exit code is 1 where something is wrong.
+"""
 _SOURCE_ADD: Final = """Add a source and show its write key.
 
 It is connected to the destination that the first start made, so that its messages are kept for the account at once. A
@@ -53,6 +59,7 @@ _VERBS: Final = (
     ("export", "richpanel.commands.exporting:export", _EXPORT),
     ("status", "richpanel.commands.status:status", "Show how far the processing is, and what arrived."),
     ("rebuild", "richpanel.commands.rebuild:rebuild", _REBUILD),
+    ("erase", "richpanel.commands.erasing:erase", _ERASE),
     ("doctor", "richpanel.commands.doctor:doctor", _DOCTOR),
     ("backup", "richpanel.commands.backup:backup", _BACKUP),
     ("restore", "richpanel.commands.restore:restore", _RESTORE),

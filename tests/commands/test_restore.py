@@ -99,7 +99,8 @@ def test_what_was_packed_is_unpacked(backup: Path, tmp_path: Path) -> None:
     assert len(segments(files, ".log")) >= 1
     again = pack(tmp_path / "again", manifest, files)
     shown = decoded(run("restore", again, "--json", "--data", tmp_path / "data"))
-    assert (shown["messages"], shown["customers"], shown["notes"]) == (12_000, 1, [])
+    assert (shown["messages"], shown["customers"], len(shown["notes"])) == (12_000, 1, 1)
+    assert "is not known to this backup: --ledger tells it" in shown["notes"][0]
 
 
 def test_a_changed_bit_in_any_file_is_found_and_named(backup: Path, tmp_path: Path) -> None:

@@ -8,17 +8,21 @@ from typing import Final
 from rich.progress import Progress
 
 from richpanel.commands.bundle import Manifest
+from richpanel.commands.regulating import regulate
 from richpanel.config import read_settings
 from richpanel.log.archive import Archive
 from richpanel.log.contract import LogDamaged
 from richpanel.log.files import DurableMark, archive_path, segment_bases, segment_path
 from richpanel.log.frames import RecordWalk
 from richpanel.store import copying
+from richpanel.store.account import read_account
 from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.copying import DatabaseDamagedError, WrongRevisionError
-from richpanel.store.database import Branch
+from richpanel.store.database import Branch, open_engine, reading
 from richpanel.store.directory import DataDirectory
+from richpanel.store.ledger import adopt, oldest_first
 from richpanel.store.migrating import migrate
+from richpanel.store.revisions import is_newest
 from richpanel.store.secrets import KEY_FILE, SecretKeyError, open_secrets
 from richpanel.store.status import processed
 
@@ -30,11 +34,12 @@ class UnsoundError(Exception):
     """The files are whole, and yet no data directory: the text says why."""
 
 
-def examine(staged: DataDirectory, manifest: Manifest, bar: Progress) -> list[str]:
+def examine(staged: DataDirectory, manifest: Manifest, bar: Progress, ledger: Path | None) -> list[str]:
     """Make sure that unpacked files fit together, and bring their tables up to date; give what a person should know.
 
     Behind this nothing is in place yet: what must not come back with old data (`semantics.md` 10) is taken out here,
-    after the migration. Raises UnsoundError, LogDamaged, sqlalchemy.exc.DatabaseError, OSError.
+    after the migration, as the `ledger` of the installation says that this one follows. Raises UnsoundError,
+    LogDamaged, sqlalchemy.exc.DatabaseError, OSError.
     """
     _check_log(staged.log, manifest, bar)
     for branch, url in _urls(staged):
@@ -49,7 +54,35 @@ def examine(staged: DataDirectory, manifest: Manifest, bar: Progress) -> list[st
     _check_positions(staged, manifest)
     for branch, url in _urls(staged):
         migrate(url, branch)
-    return [*_waiting(manifest), *_key(staged)]
+    notes = [*_waiting(manifest), *_key(staged)]
+    if ledger is None:
+        made = manifest.about.created_at
+        return [*notes, f"What was erased or kept out since {made} is not known to this backup: --ledger tells it."]
+    return [*notes, _follow(staged, ledger, bar)]
+
+
+def _follow(staged: DataDirectory, place: Path, bar: Progress) -> str:
+    """Erase again what the installation erased after the backup was made. Raises UnsoundError."""
+    path = place / "account.db" if place.is_dir() else place
+    if not path.is_file():
+        raise UnsoundError(f"there is no ledger at {place}: name a data directory, or its account.db")
+    if not is_newest(path, "account"):
+        raise UnsoundError(f"the ledger at {place} is not of this version: `richpanel migrate --data` there first")
+    task = bar.add_task("erasing again", total=None)
+    ours, theirs = open_engine(staged.account_url), open_engine(f"sqlite:///{path}", read_only=True)
+    try:
+        with reading(theirs) as other, ours.begin() as connection:
+            if read_account(connection).hash_key != read_account(other).hash_key:
+                raise UnsoundError(f"the ledger at {place} is of another installation")
+            fresh = adopt(connection, other)
+            rows = [row for row in oldest_first(connection) if row.id in set(fresh)]
+    finally:
+        ours.dispose()
+        theirs.dispose()
+    if rows:
+        regulate(staged, [(row.regulation, row.created_at) for row in rows], lambda _: None)
+    bar.remove_task(task)
+    return f"{len(rows):,} regulations since then were followed again, as the ledger at {place} tells them."
 
 
 def _urls(staged: DataDirectory) -> list[tuple[Branch, str]]:

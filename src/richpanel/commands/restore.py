@@ -45,6 +45,10 @@ def restore(
     verify: Annotated[
         bool, Parameter(negative=(), help="Check the backup as restoring would, and put nothing.")
     ] = False,
+    ledger: Annotated[
+        Path | None,
+        Parameter(help="The data directory that this one follows, or its account.db: what was erased since is again."),
+    ] = None,
     json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -55,7 +59,7 @@ def restore(
     try:
         with _opened(file) as source, place as staging, _bar() as bar:
             manifest = read_bundle(_Shown(source, bar), __version__, lambda member: _put(staging, member))
-            notes = examine(DataDirectory(staging), manifest, bar)
+            notes = examine(DataDirectory(staging), manifest, bar, ledger)
             if not verify:
                 _put_in_place(staging, target)
     except BundleError as error:
