@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 class Applied(msgspec.Struct):
     """What a batch was: its messages and discards, and the position up to which the log is applied now.
 
-    `private` is what was refused for privacy.
+    `private` is what was refused for privacy. Where it `owes`, the files are to be scrubbed (`process.scrubbing`).
     """
 
     position: int
@@ -41,6 +41,7 @@ class Applied(msgspec.Struct):
     discards: int
     received_at: int
     private: Sequence[Private] = ()
+    owes: bool = False
 
 
 def apply(
@@ -115,7 +116,9 @@ def apply(
     progress.advance(connection, opened.end, memory.last_message, opened.received_at)
     memory.message_ids.seal(connection, memory.last_message)
     counts = len(settled.messages), len(settled.repeats), len(refused)
-    return Applied(opened.end, *counts, opened.received_at, opened.private)
+    return Applied(
+        opened.end, *counts, opened.received_at, opened.private, bool(opened.private) or opened.regulation is not None
+    )
 
 
 def _addresses(people: list[Incoming], definitions: Definitions) -> Addresses:

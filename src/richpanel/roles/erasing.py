@@ -45,6 +45,7 @@ class Erasing:
         self._log = log
         self._watch = watch
         self._owner = owner
+        self._awake = True
         self._next = 0.0
         self._next_lost = 0.0
         self._refused_since: float | None = None
@@ -53,8 +54,14 @@ class Erasing:
         self._copy: str | None = None
         self._problem: str | None = None
 
+    def wake(self) -> None:
+        """Look again: a batch owes something, or the state is another one."""
+        self._awake = True
+
     def look(self, state: Engine) -> None:
         """Begin what is owed, or end what is done; half a second passes between two looks at the least."""
+        if not self._awake and monotonic() < self._next_lost:
+            return  # Asked ten times a second by a server that has nothing to do.
         if monotonic() < self._next or (self._working is not None and self._working.is_alive()):
             return
         self._next = monotonic() + LOOK_SECONDS
@@ -74,6 +81,7 @@ class Erasing:
             return
         self._give_up_lost(state)
         owed = debt(state, self._watch)
+        self._awake = owed is not None
         if owed is not None and self._is_due(owed):
             self._paying, self._copy, self._problem = owed, None, None
             self._working = threading.Thread(target=self._work, args=(owed,), name="erasing", daemon=True)

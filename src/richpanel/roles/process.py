@@ -12,6 +12,7 @@ from typing import Any, Final
 from richpanel import telemetry
 from richpanel.config import Settings
 from richpanel.log.segments import SegmentReader
+from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.roles.erasing import Erasing
@@ -48,13 +49,19 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         definitions, report, waiting = Watch(account, ledger), _Report(parent), Waiting(directory)
         erasing = Erasing(directory, reader, definitions, sockets.get("log_path"))
 
+        def on_batch(applied: Applied, seconds: float) -> None:
+            report.on_batch(applied, seconds)
+            if applied.owes:
+                erasing.wake()
+
         def between() -> bool:
             erasing.look(state)
             return waiting()
 
         parent.say(ready=True)
         while not stop.is_set():
-            worker = Worker(reader, state, definitions, report.on_batch, on_stall=report.on_stall)
+            erasing.wake()
+            worker = Worker(reader, state, definitions, on_batch, on_stall=report.on_stall)
             worker.run(stop, between)
             worker.close()
             if not stop.is_set():
