@@ -1,6 +1,7 @@
 """Erasure (semantics.md 10): who is erased is gone from every table, others keep what is theirs, nobody inherits."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from richpanel.core.codes import Code
 from richpanel.core.record import Discard
 from richpanel.store import erasing, ledger
-from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, at
+from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, at, copy_of
 from tests.process.calls import activity, call, identify, page, track
 from tests.process.dump import customer, dump, ids
 from tests.process.regulations import regulation
@@ -200,3 +201,24 @@ def test_nothing_of_a_receipt_can_be_read(account: Account) -> None:
     stored += account.directory.path.joinpath("account.db-wal").read_bytes()
     assert b"ada" not in stored
     assert at(0).encode() not in stored
+
+
+def test_an_older_state_learns_from_the_ledger_whose_the_device_was(account: Account, tmp_path: Path) -> None:
+    """The backup was made while nobody had logged in: its visitor was the person who was erased later."""
+    account.send(page(0, None, "a1"), identify(1, "u2", "a2"), page(2, None, "a2"))
+    older = copy_of(account.directory.path, tmp_path / "older")
+    account.send(identify(3, "u1", "a1", email="a@x"), identify(4, "u1", "a2"))
+    account.write([regulation(account, "DELETE", {"uid": "u1"}, name="reg_1")])
+    account.process()
+    record = regulation(account, "DELETE", {"uid": "u1"}, name="reg_1")
+    record.at = ARRIVAL + 2_000
+    with account.account_engine.connect() as ours, older.account_engine.begin() as connection:
+        assert ledger.adopt(connection, ours) == ["reg_1"]
+    older.write([record])
+    older.process()
+    assert dump(older) == dump(account)
+    assert set(dump(older)) == {("uid", "u2")}
+    assert leftovers(older) == {}
+    older.send(page(0.5, None, "a1"), page(5, None, "a2"), page(2.5, None, "a2"))
+    assert ids(customer(older, "u2")) == ["customer", "page-2-a2", "page-2.5-a2"]
+    older.close()

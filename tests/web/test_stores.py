@@ -1,16 +1,19 @@
-"""What pages read: how old a number of people may be, and who waits for a new one."""
+"""What pages read: how old a number of people may be, who waits for a new one, and what becomes of replaced files."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from richpanel.log.segments import SegmentReader
+from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.web import stores
-from richpanel.web.stores import Places, Stores
+from richpanel.web.stores import Places, Stores, follow_file
 from tests.web.running import Clock
 
 MINUTE = 60_000
@@ -91,3 +94,39 @@ async def test_no_number_is_older_than_a_minute(
     counted.number = 2
     clock.ms += MINUTE
     assert await shown(reads) == 2
+
+
+def is_open(link: Path) -> bool:
+    """Whether it is not just the one that lists them."""
+    with suppress(OSError):
+        os.fstat(int(link.name))
+        return True
+    return False
+
+
+async def test_a_file_that_was_replaced_is_let_go_though_nobody_asks(tmp_path: Path) -> None:
+    """An open file keeps its room on the disk, and what stands in it."""
+    path, other = tmp_path / "state.db", tmp_path / "other.db"
+    for each in (path, other):
+        made = open_engine(f"sqlite:///{each}")
+        with made.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (id)")
+        made.dispose()
+    engine = open_engine(f"sqlite:///{path}", read_only=True)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT * FROM t")
+    inode = path.stat().st_ino
+
+    def held() -> bool:
+        return any(
+            os.fstat(int(link.name)).st_ino == inode for link in Path("/proc/self/fd").iterdir() if is_open(link)
+        )
+
+    following = asyncio.create_task(follow_file(engine, 0.01))
+    await asyncio.sleep(0.05)
+    assert held()
+    other.replace(path)
+    await asyncio.sleep(0.2)
+    following.cancel()
+    assert not held()
+    engine.dispose()
