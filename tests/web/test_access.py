@@ -9,7 +9,18 @@ from richpanel.web.signin import safe_path
 from tests.server import request
 from tests.web.running import LOGIN, PASSWORD, Site, csrf_of, running
 
-PATHS = ["/customers", "/customers/x", "/visitors", "/messages/x", "/status", "/sources", "/tokens", "/catalog"]
+PATHS = [
+    "/customers",
+    "/customers/x",
+    "/visitors",
+    "/messages/x",
+    "/status",
+    "/sources",
+    "/tokens",
+    "/catalog",
+    "/regulations",
+    "/suppressions",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -30,7 +41,9 @@ def test_basic_credentials_and_cookies_open_no_api(site: Site) -> None:
     assert site.page("/api/v1/customers", Authorization="bearer rp_tests").status == 200
 
 
-@pytest.mark.parametrize("path", ["/customers", "/customers/x?cursor=1", "/visitors", "/messages", "/sources"])
+@pytest.mark.parametrize(
+    "path", ["/customers", "/customers/x?cursor=1", "/visitors", "/messages", "/sources", "/privacy"]
+)
 def test_pages_want_a_sign_in_and_come_back(site: Site, path: str) -> None:
     answer = site.page(path)
     assert answer.status == 303

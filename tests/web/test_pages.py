@@ -142,7 +142,16 @@ def pages_of(site: Site, uid: str, visitor: str, messages: list[str]) -> list[st
     sources = [f"/sources/{site.source(name).id}" for name in ("Website", "Segment", "Channels")]
     people = [f"/customers/{segment(uid)}", f"/visitors/{segment(visitor)}"]
     traces = [f"/messages/{segment(message)}" for message in messages]
-    lists = ["/", "/customers", "/customers?q=nobody", "/visitors", "/messages", "/messages?type=alias", "/sources"]
+    lists = [
+        "/",
+        "/customers",
+        "/customers?q=nobody",
+        "/visitors",
+        "/messages",
+        "/messages?type=alias",
+        "/sources",
+        "/privacy",
+    ]
     return [*lists, *people, *traces, *sources]
 
 

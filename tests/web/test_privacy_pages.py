@@ -2,9 +2,14 @@
 
 import pytest
 
+from richpanel.core.codes import Code
+from richpanel.store import ledger
+from richpanel.store.account import read_account
+from richpanel.store.database import open_engine
 from tests.web.browser import reading
-from tests.web.running import Site, csrf_of, segment
+from tests.web.running import NOW, Site, csrf_of, segment
 from tests.web.story import DEVICE, LURKER, UID, tell
+from tests.web.test_pages import axe
 
 
 @pytest.fixture
@@ -73,3 +78,28 @@ def test_another_sites_form_is_refused(told: Site) -> None:
     form = {"csrf": "x", "type": "DELETE", "kind": "uid", "value": UID}
     assert told.submit("/privacy", form).status == 403
     assert told.get("/regulations")["data"] == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_page_is_readable_by_everybody_and_fits(told: Site, width: int, dark: bool) -> None:
+    """With a regulation that is done and opened, one that waits, and somebody who is kept out."""
+    told.api("POST", "/regulations", {"type": "DELETE", "anonymousIds": [LURKER]})
+    told.api("POST", "/regulations", {"type": "SUPPRESS", "uids": [UID]})
+    told.process()
+    done, waits = [row["id"] for row in told.get("/regulations")["data"]][::-1]
+    engine = open_engine(told.directory.account_url)
+    with engine.begin() as connection:
+        ledger.finish(connection, read_account(connection).hash_key, done, NOW)
+        ledger.explain(connection, [waits], "a backup reads the whole log")
+        ledger.count_refusals(connection, {(told.source().id, NOW, Code.ERASED): 3})
+    engine.dispose()
+    with reading(told, width=width, dark=dark) as reader:
+        page = reader.sign_in()
+        reader.go("/privacy")
+        for each in page.locator("li.order summary").all():
+            each.click()
+        assert page.get_by_text("It is the first").is_visible()
+        assert page.get_by_text("a backup reads the whole log").is_visible()
+        assert axe(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
