@@ -1,6 +1,14 @@
 """What every test shares. Fixtures live beside the tests that use them."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: a suite that a shell has put into the background ignores it, and so would all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
