@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from richpanel.log.contract import LogReader
-from tests.contract.engines import ENGINES, Segments
+from tests.contract.engines import ENGINES, Engine
 
 
 @pytest.fixture(params=ENGINES)
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Segments]:
-    make: Callable[[Path], Segments] = request.param
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
+    make: Callable[[Path], Engine] = request.param
     made = make(tmp_path)
     yield made
     await made.close()
 
 
 @pytest.fixture
-def reader(engine: Segments) -> Iterator[LogReader]:
+def reader(engine: Engine) -> Iterator[LogReader]:
     reader = engine.reader()
     yield reader
     reader.close()

@@ -1,13 +1,15 @@
 """The log's engines as the contract's suite opens them, and how it reads them. A new one has its place in `ENGINES`."""
 
+import asyncio
 import shutil
 import socket
 import tempfile
+import time
 from math import inf
 from pathlib import Path
 from typing import Final
 
-from richpanel.log.contract import Entry, LogReader, LogWriter
+from richpanel.log.contract import Entry, LogEraser, LogReader, LogWriter
 from richpanel.log.remote import Appends, RemoteWriter
 from richpanel.log.segments import SegmentReader, SegmentWriter
 
@@ -18,7 +20,7 @@ class Segments:
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "log"
 
-    def writer(self, *, piece: int = 1 << 20, waiting: int = 8 << 20) -> LogWriter:
+    def writer(self, *, piece: int = 1 << 20, waiting: int = 8 << 20) -> LogEraser:
         return SegmentWriter.open(self.directory, segment_bytes=piece, max_waiting_bytes=waiting)
 
     def reader(self) -> LogReader:
@@ -37,7 +39,7 @@ class Remote(Segments):
         self._sockets = Path(tempfile.mkdtemp(prefix="richpanel-"))
         self._opened: list[OwnedWriter] = []
 
-    def writer(self, *, piece: int = 1 << 20, waiting: int = 8 << 20) -> LogWriter:
+    def writer(self, *, piece: int = 1 << 20, waiting: int = 8 << 20) -> LogEraser:
         owner = super().writer(piece=piece, waiting=waiting)
         path = str(self._sockets / str(len(self._opened)))
         self._opened.append(OwnedWriter(owner, Appends(owner, listening_at(path)), RemoteWriter(path, self.reader())))
@@ -59,7 +61,7 @@ def listening_at(path: str) -> socket.socket:
 class OwnedWriter:
     """A remote writer that takes its owner with it, as the suite expects of the one that it opened."""
 
-    def __init__(self, owner: LogWriter, appends: Appends, remote: RemoteWriter) -> None:
+    def __init__(self, owner: LogEraser, appends: Appends, remote: RemoteWriter) -> None:
         self._owner = owner
         self._appends = appends
         self._remote = remote
@@ -78,7 +80,19 @@ class OwnedWriter:
         await self._owner.close()
 
 
-ENGINES: Final = (Segments, Remote)
+Engine = Segments
+IN_FILES: Final = (Segments, Remote)
+"""The engines whose log is files of ours: they have one owner, archives, and erase in place."""
+ENGINES: Final = IN_FILES
+
+
+async def reached(reader: LogReader, position: int) -> int:
+    """Tell how far the log goes once this reader knows of the position, which takes milliseconds at the most."""
+    deadline = time.monotonic() + 1
+    while reader.durable() < position:
+        assert time.monotonic() < deadline, "the reader was not told"
+        await asyncio.sleep(0.001)
+    return reader.durable()
 
 
 def everything(reader: LogReader, position: int = 0, max_bytes: int = 8 << 20) -> list[Entry]:
@@ -99,3 +113,8 @@ async def archive_all(writer: LogWriter, position: int) -> list[int]:
     while (base := await writer.archive(position, inf)) is not None:
         done.append(base)
     return done
+
+
+async def fill(writer: LogWriter, count: int, size: int) -> list[int]:
+    """Append one after the other, so that no two share a commit."""
+    return [await writer.append(number.to_bytes(4) * (size // 4)) for number in range(count)]

@@ -1,4 +1,4 @@
-"""What every log engine promises of erasing (log/contract.py): the part of the suite of `test_log.py` that does it."""
+"""What every engine whose log is in files promises of erasing (log/contract.py, `LogEraser`)."""
 
 import asyncio
 import threading
@@ -13,7 +13,9 @@ from richpanel.core.codes import Code
 from richpanel.core.record import Discard, Meta, decode, encode
 from richpanel.log.archive import Archive
 from richpanel.log.contract import HEADER_SIZE, Entry, LogClosed
-from tests.contract.engines import archive_all, everything, payloads
+from tests.contract.engines import IN_FILES, archive_all, everything, payloads
+
+pytestmark = pytest.mark.parametrize("engine", IN_FILES, indirect=True)
 
 
 def recorded(number: int, sizes: Sequence[int] = (40, 700), refused: int = 1) -> bytes:

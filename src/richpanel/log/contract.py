@@ -2,8 +2,8 @@
 
 A **position** is a virtual byte offset over everything that was ever appended; an empty log stands at 0. A record takes
 `HEADER_SIZE + len(payload)` positions. Positions only grow and are never given twice to something that was readable,
-though there may be a gap between two records (an engine leaves one where a disk lost what it had promised): read on
-from `Entry.end`, never from sums of your own.
+though there may be a gap between two records (segments have one where a disk lost what it had promised, a stream behind
+every record): read on from `Entry.end`, never from sums of your own.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
 
 
 class LogWriter(Protocol):
-    """The one who appends. Its methods are called on the event loop it was opened on."""
+    """One who appends: the only one to segments, one of many to a stream. Called on the event loop it was opened on."""
 
     @property
     def durable(self) -> int:
@@ -72,16 +72,18 @@ class LogWriter(Protocol):
 
         A sequence of buffers is one payload, its parts one after the other. A caller who is cancelled may or may not
         have been kept. Raises LogFull (nothing was kept, try later), LogClosed, and ValueError for a payload that is
-        larger than all that may ever wait. A writer in another process than the log's owner also raises LogUnsure.
+        larger than all that may ever wait, or than a record can be. A writer that reaches the log over a socket also
+        raises LogUnsure.
         """
 
     async def archive(self, position: int, before: float) -> int | None:
         """Rewrite the oldest piece that is not archived yet in its compact, permanent form; return where it began.
 
         A piece that ends at or below `position` and took its last record before `before` (seconds UTC); None where
-        there is none, or somebody needs them all as they are. Positions stay, and every record and slice reads as
-        before, also meanwhile and after a crash at any instant. It yields to live traffic. Raises OSError (it can be
-        tried again), and LogDamaged for a piece that has a damaged record: that stays as it is and is not tried again.
+        there is none (a stream has none), or somebody needs them all as they are. Positions stay, and every record and
+        slice reads as before, also meanwhile and after a crash at any instant. It yields to live traffic. Raises
+        OSError (it can be tried again), and LogDamaged for a piece that has a damaged record: that stays as it is and
+        is not tried again.
         """
 
     async def retain(self, position: int, before: float | None = None) -> list[int]:
@@ -90,6 +92,13 @@ class LogWriter(Protocol):
         With `before` (seconds UTC) only what is archived and took its last record before that. Never drops a record
         that ends behind `position`, nor anything while somebody reads them all. Raises OSError.
         """
+
+    async def close(self) -> None:
+        """Keep all that was appended before, then give the log free for another owner. A second call does nothing."""
+
+
+class LogEraser(LogWriter, Protocol):
+    """A writer whose log can take bodies out of records that stay where they are: of segments, not of a stream."""
 
     async def erase(self, spans: Sequence[tuple[int, int]]) -> int:
         """Erase bodies for good; return how many records this has changed. A span is a body's (place, size).
@@ -104,15 +113,18 @@ class LogWriter(Protocol):
         A writer in another process than the log's owner also raises LogUnsure, but waits as long as it takes.
         """
 
-    async def close(self) -> None:
-        """Keep all that was appended before, then give the log free for another owner. A second call does nothing."""
-
 
 class LogReader(Protocol):
-    """One who reads, in any process and, for `slice` and `durable`, on any thread. It never sees what is not safe."""
+    """One who reads, in any process and, for `slice` and `durable`, on any thread. It never sees what is not safe.
+
+    Where the log is reached over a network, each of them raises ConnectionError once that has been away for long.
+    """
 
     def durable(self) -> int:
-        """End of the last safe record as the writer published it, 0 where no writer ever ran. Costs next to nothing."""
+        """End of the last safe record as the writer published it, 0 where no writer ever ran. Costs next to nothing.
+
+        Over a network it may be some milliseconds behind; `read` is not.
+        """
 
     def read(self, position: int, max_bytes: int = 8 << 20) -> list[Entry]:
         """Return the records from `position`, which is a record's start or the end, at most about `max_bytes` of them.

@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct):
 
 
 async def erase_in_child(directory: Path, spans: Sequence[Span], bytes_per_second: float) -> int:
-    """Erase bodies of sealed segments; return how many records were changed (`LogWriter.erase`)."""
+    """Erase bodies of sealed segments; return how many records were changed (`LogEraser.erase`)."""
     code, said = await run_child(_MODULE, str(directory), str(bytes_per_second), told=msgspec.json.encode(spans))
     if code:
         raise OSError(said.decode(errors="replace").strip() or f"erasing ended with code {code}")

@@ -17,7 +17,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from richpanel.log.contract import LogBusy, LogClosed, LogDamaged, LogFull, LogReader, LogUnsure, LogWriter
+from richpanel.log.contract import LogBusy, LogClosed, LogDamaged, LogEraser, LogFull, LogReader, LogUnsure
 
 _ASKED: Final = struct.Struct("<QBI")
 _ANSWERED: Final = struct.Struct("<I")
@@ -58,7 +58,7 @@ _decode: Final = msgspec.msgpack.Decoder(_Answer).decode
 
 
 class RemoteWriter:
-    """A `LogWriter` (log/contract.py) beside the owner; it connects when it is first needed, and again where it must.
+    """A `LogEraser` (log/contract.py) beside the owner; it connects when it is first needed, and again where it must.
 
     While the owner is away appends wait, for the socket is held by the parent; after `seconds` they end in LogUnsure.
     """
@@ -98,7 +98,7 @@ class RemoteWriter:
         return await self._ask(_Verb.RETAIN, span, self._seconds)
 
     async def erase(self, spans: Sequence[tuple[int, int]]) -> int:
-        """Have the owner erase bodies, however long that takes (`LogWriter.erase`)."""
+        """Have the owner erase bodies, however long that takes (`LogEraser.erase`)."""
         try:
             asked = b"".join(starmap(_BODY.pack, sorted(spans)))
         except struct.error as error:
@@ -201,7 +201,7 @@ class RemoteWriter:
 class Appends:
     """The owner's end: takes what others ask, on a Unix socket that listens, until it is closed."""
 
-    def __init__(self, log: LogWriter, listening: socket.socket) -> None:
+    def __init__(self, log: LogEraser, listening: socket.socket) -> None:
         """Begin. Call it on the event loop of the log."""
         self._log = log
         self._open: dict[asyncio.StreamReader, asyncio.Task[None]] = {}

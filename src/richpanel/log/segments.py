@@ -35,7 +35,7 @@ _PROBE_SECONDS: Final = 1.0
 
 
 class SegmentWriter:
-    """The owner of a segment log (log/contract.py, `LogWriter`)."""
+    """The owner of a segment log (log/contract.py, `LogEraser`)."""
 
     def __init__(self, directory: Path, lock: OwnerLock, max_waiting_bytes: int) -> None:
         """Use `open`."""
@@ -141,7 +141,7 @@ class SegmentWriter:
             return await asyncio.to_thread(drop_segments, self._directory, position, before)
 
     async def erase(self, spans: Sequence[tuple[int, int]]) -> int:
-        """Overwrite bodies with spaces, in new files for their segments (`LogWriter.erase`)."""
+        """Overwrite bodies with spaces, in new files for their segments (`LogEraser.erase`)."""
         if not spans:
             return 0
         if outside := next((span for span in spans if min(span) < 0 or sum(span) > self.durable), None):

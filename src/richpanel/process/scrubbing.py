@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from richpanel.log.contract import LogWriter
+from richpanel.log.contract import LogEraser
 from richpanel.process.definitions import Watch
 from richpanel.store import erasing, ledger, state_files
 from richpanel.store.copying import clean_copy
@@ -59,8 +59,8 @@ def debt(state: Engine, watch: Watch) -> Debt | None:
     return Debt.of(owed, watch.look_up(erasing_ids))
 
 
-async def erase_bodies(log: LogWriter, owed: Debt) -> None:
-    """Erase the bodies in the log. Raises what `LogWriter.erase` raises."""
+async def erase_bodies(log: LogEraser, owed: Debt) -> None:
+    """Erase the bodies in the log. Raises what `LogEraser.erase` raises."""
     for start in range(0, len(owed.spans), SPANS_AT_ONCE):
         await log.erase(owed.spans[start : start + SPANS_AT_ONCE])
 
