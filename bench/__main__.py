@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from bench import accept, archives, layouts, profiling, report
+from bench import accept, archives, layouts, logs, profiling, report
 from bench.growth import growth
 from bench.load import Load
 from bench.options import QUICK, RESULTS, Bench, Options
@@ -82,6 +82,17 @@ def compare_archives(
 ) -> None:
     """Measure what archiving a segment of the log saves and costs."""
     archives.archives(Bench(Options(), _console(), data), mib)
+
+
+@app.command(name="logs")
+def compare_logs(
+    *,
+    nats: Annotated[str, Parameter(help="A nats-server with JetStream, as nats://127.0.0.1:4222.")],
+    seconds: Annotated[float, Parameter(help="How long each kind of append is measured on each engine.")] = 6.0,
+    data: Data = RESULTS,
+) -> None:
+    """Measure the log's two engines side by side; the stream stays on the server."""
+    logs.logs(Bench(Options(), _console(), data), nats, seconds)
 
 
 def measure(options: Options, data: Path, json: Path | None) -> list[report.Figure]:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the suite needs beside .venv: Debian's browser, web server, mail server, load generator and false clock, Node, and the
-# packages of package.json.
+# What the suite needs beside .venv: Debian's browser, web server, mail server, stream server, load generator and false
+# clock, Node, and the packages of package.json.
 # `make test` runs it. Root on Debian: whatever is missing is installed. Anyone else: it says what is missing, and fails.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,9 +11,10 @@ missing=
 need() { # program, Debian package
     has "$1" || missing="$missing $2"
 }
-PATH="$PATH:/usr/sbin" # where Debian keeps nginx
+PATH="$PATH:/usr/sbin" # where Debian keeps nginx and nats-server
 need chromium chromium
 need nginx nginx
+need nats-server nats-server
 need wrk wrk
 need faketime faketime
 need openssl openssl
@@ -28,7 +29,7 @@ if [ -n "$missing" ]; then
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
-    # RUNLEVEL=1: packages do not start their services; the tests start nginx and OpenSMTPD themselves, on their own ports.
+    # RUNLEVEL=1: packages do not start their services; the tests start nginx, NATS and OpenSMTPD themselves, on their own ports.
     export RUNLEVEL=1
     apt-get update -qq
     # --no-remove: a machine that has another mail server keeps it, and apt says that the two do not go together.

@@ -15,10 +15,12 @@ from rich.console import Console
 from bench import calls, report
 from bench.archives import archives
 from bench.layouts import layouts
+from bench.logs import logs
 from bench.options import Bench, Options
 from bench.profiling import profile
 from bench.workload import Mix, Shop
 from richpanel.core.message import decode_message
+from tests.contract.nats_server import NatsServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = ("--seconds", "0.6", "--events", "1500", "--growth", "1200", "--customers", "300")
@@ -141,6 +143,16 @@ def test_a_segment_is_archived_and_read(tmp_path, capsys):
     assert printed.count("archived in") == 2
     assert printed.count("erasing, ") == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_the_engines_of_the_log_are_compared(tmp_path, capsys):
+    server = NatsServer(tmp_path / "nats")
+    logs(Bench(Options(), Console(width=150), tmp_path / "data"), server.url, 0.3)
+    server.stop()
+    printed = capsys.readouterr().out
+    for engine in ("segments", "stream"):
+        assert printed.count(engine) == 8
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_the_profile_names_functions(tmp_path, capsys):

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from richpanel.log.contract import Entry, LogEraser, LogReader, LogWriter
+from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.remote import Appends, RemoteWriter
 from richpanel.log.segments import SegmentReader, SegmentWriter
+from richpanel.log.stream import Stream
+from richpanel.log.stream_reader import JetStreamReader
+from tests.contract.nats_server import NatsServer
 
 
 class Segments:
@@ -80,10 +84,37 @@ class OwnedWriter:
         await self._owner.close()
 
 
-Engine = Segments
+class JetStream:
+    """The stream engine, on a server of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = NatsServer(directory / "nats")
+        self.stream = Stream((self.server.url,), max_bytes=1 << 30)
+        self._writers: list[LogWriter] = []
+        self._readers: list[LogReader] = []
+
+    def writer(self, *, piece: int = 1 << 20, waiting: int = 8 << 20) -> LogWriter:  # noqa: ARG002  # a record is one
+        self._writers.append(JetStreamWriter(self.stream, self.reader(), max_waiting_bytes=waiting))
+        return self._writers[-1]
+
+    def reader(self) -> LogReader:
+        self._readers.append(JetStreamReader(self.stream))
+        return self._readers[-1]
+
+    async def close(self) -> None:
+        try:
+            for writer in self._writers:
+                await writer.close()
+            for reader in self._readers:
+                reader.close()
+        finally:
+            self.server.stop()
+
+
+Engine = Segments | JetStream
 IN_FILES: Final = (Segments, Remote)
 """The engines whose log is files of ours: they have one owner, archives, and erase in place."""
-ENGINES: Final = IN_FILES
+ENGINES: Final = (*IN_FILES, JetStream)
 
 
 async def reached(reader: LogReader, position: int) -> int:
