@@ -266,6 +266,16 @@ async def test_many_writers_share_a_stream(engine, reader) -> None:
     assert await reached(writers[0]._log, whole[-1].end) == writers[0].durable  # It knows of what others wrote.
 
 
+async def test_readers_hear_of_an_append_within_milliseconds(engine, reader) -> None:
+    writer, took = engine.writer(), []
+    for number in range(25):
+        end = await writer.append(b"%d" % number)
+        began = time.monotonic()
+        await reached(reader, end)
+        took.append(time.monotonic() - began)
+    assert sorted(took)[12] < 0.05, "a look at the stream each half second would take five times as long"
+
+
 async def test_reading_goes_on_from_any_gap(engine, reader) -> None:
     writer = engine.writer()
     ends = await fill(writer, 3, 100)
