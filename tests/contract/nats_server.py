@@ -47,6 +47,7 @@ class NatsServer:
         """Let it hang: connections stay, and nobody answers."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # Until the last of its threads has stopped.
 
     def thaw(self) -> None:
         assert self._process is not None

@@ -167,11 +167,13 @@ async def test_nobody_knows_of_a_record_that_a_hanging_server_was_sent(engine) -
     began = time.monotonic()
     with pytest.raises(LogUnsure, match="not answered"):
         await writer.append(b"two")
-    assert 0.9 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.9
     engine.server.thaw()
-    await writer.append(b"three")
-    assert payloads(log) in ([b"one", b"two", b"three"], [b"one", b"three"])
-    await writer.close()
+    patient = engine.writer()
+    await patient.append(b"three")
+    assert payloads(log) in ([b"one", b"two", b"three"], [b"one", b"three"], [b"one", b"three", b"two"])
+    for each in (writer, patient):
+        await each.close()
 
 
 async def test_readers_find_a_server_that_comes_back(engine) -> None:
