@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from richpanel.store.database import Branch, open_engine, sqlite_url
 
@@ -13,4 +14,14 @@ def test_definitions_are_synced_and_the_state_is_not(tmp_path: Path, branch: Bra
     engine = open_engine(sqlite_url(tmp_path, branch))
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+    engine.dispose()
+
+
+def test_an_error_tells_nobody_s_values(tmp_path: Path) -> None:
+    """Its text is logged and shown; a parameter may be a person's."""
+    engine = open_engine(sqlite_url(tmp_path, "state"))
+    with engine.connect() as connection, pytest.raises(OperationalError) as caught:
+        connection.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("ada@example.com",))
+    assert "no such table" in str(caught.value)
+    assert "ada@example.com" not in str(caught.value) + repr(caught.value)
     engine.dispose()

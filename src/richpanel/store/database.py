@@ -48,6 +48,7 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
         pool_use_lifo=True,  # A connection has a page cache of its own: few of them, and warm.
         max_overflow=12,
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
+        hide_parameters=True,  # An error's text may be logged or shown, and its parameters are people's ids and values.
     )
 
     synchronous = "FULL" if Path(engine.url.database or "").name == _ACCOUNT else "NORMAL"
