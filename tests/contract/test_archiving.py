@@ -20,6 +20,7 @@ from richpanel.log.pace import Pace
 from richpanel.log.recovery import Recovery
 from richpanel.log.retention import log_sizes
 from richpanel.log.segments import SegmentReader, SegmentWriter
+from tests.contract.dying import DYING
 from tests.contract.segment_files import change, publish, read_all, reopen, segments, write_all
 
 PAYLOADS = [str(number).encode() * 4000 for number in range(60)]
@@ -58,42 +59,26 @@ def test_the_archive_takes_the_place_of_the_segment(tmp_path, ends) -> None:
     assert sizes.ratio > 5
 
 
-DYING = """
-import os, signal, sys
-from pathlib import Path
+ARCHIVING = (
+    DYING
+    + """
 from richpanel.log import archiving
 from richpanel.log.pace import Pace
 
-left = int(sys.argv[2])
-
-def dies(really):
-    def call(*given, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = really(*given, **named)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return call
-
-for name in ("fsync", "fchmod", "open", "pread"):
-    setattr(os, name, dies(getattr(os, name)))
-for name in ("replace", "unlink", "open"):
-    setattr(Path, name, dies(getattr(Path, name)))
-archiving.write_archive = dies(archiving.write_archive)
+die_at(os, "fsync", "fchmod", "open", "pread")
+die_at(Path, "replace", "unlink", "open")
+die_at(archiving, "write_archive")
 archiving.archive_segment(Path(sys.argv[1]), 0, Pace())
 print("done")
 """
+)
 
 
 def test_killed_before_and_after_each_step_it_loses_nothing(tmp_path, ends) -> None:
     seen, turn = set(), 0
     while True:
         turn += 1
-        done = subprocess.run([sys.executable, "-c", DYING, tmp_path, str(turn)], capture_output=True, check=False)
+        done = subprocess.run([sys.executable, "-c", ARCHIVING, tmp_path, str(turn)], capture_output=True, check=False)
         raw, archived = segment_path(tmp_path, 0).exists(), archive_path(tmp_path, 0).exists()
         seen.add((raw, archived))
         assert read_all(tmp_path) == PAYLOADS

@@ -22,6 +22,7 @@ from richpanel.log.files import archive_path, segment_bases, segment_path, undis
 from richpanel.log.pace import Pace
 from richpanel.log.remote import Appends, RemoteWriter
 from richpanel.log.segments import SegmentReader, SegmentWriter
+from tests.contract.dying import DYING
 from tests.contract.engines import everything, listening_at
 from tests.contract.segment_files import change, read_all, reopen, segments, write_all
 from tests.contract.test_log_erase import bodies_of, nowhere, recorded
@@ -108,35 +109,20 @@ def test_what_crashes_have_left_is_cleared(tmp_path, whole) -> None:
     assert not list(tmp_path.glob("*.new"))
 
 
-DYING = """
-import json, os, signal, sys
-from pathlib import Path
+ERASING = (
+    DYING
+    + """
+import json
 from richpanel.log import erasing
 from richpanel.log.pace import Pace
 
-left = int(sys.argv[2])
-
-def dies(really):
-    def call(*given, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = really(*given, **named)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return call
-
-for name in ("fsync", "fdatasync", "fchmod", "utime", "pread"):
-    setattr(os, name, dies(getattr(os, name)))
-for name in ("replace", "unlink", "open"):
-    setattr(Path, name, dies(getattr(Path, name)))
-erasing.write_archive = dies(erasing.write_archive)
+die_at(os, "fsync", "fdatasync", "fchmod", "utime", "pread")
+die_at(Path, "replace", "unlink", "open")
+die_at(erasing, "write_archive")
 spans = [tuple(span) for span in json.loads(sys.argv[3])]
 print(erasing.erase_bodies(Path(sys.argv[1]), spans, Pace(), lambda: True).changed)
 """
+)
 
 
 @pytest.mark.parametrize("archived", [False, True], ids=["raw", "archived"])
@@ -149,7 +135,7 @@ def test_killed_before_and_after_each_step_each_segment_is_old_or_new(tmp_path, 
     turn, seen = 0, set()
     while True:
         turn += 1
-        command = [sys.executable, "-c", DYING, tmp_path, str(turn), str([list(span) for span in spans])]
+        command = [sys.executable, "-c", ERASING, tmp_path, str(turn), str([list(span) for span in spans])]
         done = subprocess.run(command, capture_output=True, check=False)
         found = read(tmp_path)
         assert [(entry.start, entry.end) for entry in found] == [(entry.start, entry.end) for entry in whole]

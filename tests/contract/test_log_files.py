@@ -28,28 +28,6 @@ async def test_one_owner(engine) -> None:
     await engine.writer().close()
 
 
-async def test_retention_drops_whole_pieces_from_the_front(engine, reader) -> None:
-    writer = engine.writer(piece=2_000)
-    ends = await fill(writer, 30, 1000)
-    whole = everything(reader)
-    assert await writer.retain(0) == []
-    dropped = await writer.retain(ends[10])
-    assert dropped[0] == 0
-    assert 0 < reader.first() <= ends[10]
-    assert everything(reader, reader.first()) == [entry for entry in whole if entry.start >= reader.first()]
-    with pytest.raises(LogGone):
-        reader.read(0)
-    with pytest.raises(LogGone):
-        reader.slice(HEADER_SIZE, 4)
-    late = engine.reader()
-    with pytest.raises(LogGone):
-        late.slice(HEADER_SIZE, 4)
-    late.close()
-    await writer.append(b"more")
-    assert payloads(reader, ends[10])[-1] == b"more"
-    await writer.close()
-
-
 async def test_retention_keeps_the_newest_piece(engine, reader) -> None:
     writer = engine.writer(piece=2_000)
     ends = await fill(writer, 7, 1000)

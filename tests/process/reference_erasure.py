@@ -1,6 +1,7 @@
 """What regulations leave, straight from semantics.md 10: one by one, in the order of the log."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from richpanel.core.ids import clean_id, email_address, phone_address
@@ -80,7 +81,12 @@ def stones_of(person: Who, shared: Shared, erasure: Erasure) -> Iterable[Stone]:
     aliases = [(("anonymousId", device), links) for device, links in shared.devices.items()]
     for who, links in [*aliases, *shared.addresses.items()] if kind == "uid" else ():
         if any(uid == value for _, uid in links):
-            yield who, lambda t, links=links: t <= erasure.at and linked(links, t) == value  # type: ignore[misc]
+            yield who, partial(was_linked, links, value, erasure.at)
+
+
+def was_linked(links: list[tuple[int, str]], uid: str, until: int, t: int) -> bool:
+    """Whether an alias was the uid's at `t`, which is not after `until`."""
+    return t <= until and linked(links, t) == uid
 
 
 def is_refused(message: Message, stones: list[Stone]) -> bool:

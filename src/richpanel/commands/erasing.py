@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Annotated, Any, Final
-from uuid import uuid4
 
 import msgspec
 from cyclopts import Parameter
@@ -31,7 +30,7 @@ from richpanel.commands.invocation import (
 from richpanel.commands.regulating import regulate
 from richpanel.commands.running import Running, log_owner, running_server
 from richpanel.commands.verifying import verify_all
-from richpanel.core.regulation import Named, Regulation, RegulationType, hashed
+from richpanel.core.regulation import Regulation, RegulationType
 from richpanel.log.contract import LogDamaged, LogLocked
 from richpanel.store import ledger, state_files
 from richpanel.store.account import read_account
@@ -39,10 +38,11 @@ from richpanel.store.database import reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.identities import provisional
 from richpanel.store.tokens import add_token, revoke_tokens
-from richpanel.web.regulations import NewRegulation, RegulationView, check, keys_of, view
+from richpanel.web.regulations import NewRegulation, RegulationView, Wanted, check, keys_of, regulation_of, view
 
 _LOOK_SECONDS: Final = 0.3
-_TOKEN: Final = "richpanel erase"  # noqa: S105  # the name of one, which lives as long as the command
+_BY: Final = "richpanel erase"
+"""Who asks: the name of its token, which lives as long as the command, and what the ledger says."""
 _SAYS: Final = {
     "INITIALIZED": "in the log, and not yet processed",
     "RUNNING": "gone from all answers; scrubbing the files",
@@ -121,8 +121,7 @@ def _regulation(directory: DataDirectory, asked: NewRegulation) -> Regulation:
     keys = keys_of(asked, account)
     with state(directory) as engine, reading(engine) as connection:
         keys += provisional(connection, account.hash_key, [str(uid) for uid in asked.uids])
-    named = [Named(kind, hashed(account.hash_key, kind, value)) for kind, value in dict.fromkeys(keys)]
-    return Regulation(f"reg_{uuid4().hex}", asked.type, named, _TOKEN)
+    return regulation_of(Wanted(asked.type, keys, _BY), account.hash_key)
 
 
 def _ask(directory: DataDirectory, running: Running, asked: NewRegulation, status: Status) -> RegulationView:
@@ -147,7 +146,7 @@ def _ask(directory: DataDirectory, running: Running, asked: NewRegulation, statu
 def _token(directory: DataDirectory) -> Iterator[str]:
     """Make a token that lives as long as this command."""
     with definitions(directory, write=True) as connection:
-        row, token = add_token(connection, _TOKEN, now=int(time.time() * 1000))
+        row, token = add_token(connection, _BY, now=int(time.time() * 1000))
     try:
         yield token
     finally:

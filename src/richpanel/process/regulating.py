@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from richpanel.core.regulation import Regulation
 from richpanel.process import suppressing
 from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Definitions, Watch
@@ -14,14 +15,20 @@ from richpanel.store.message_rows import Bodies
 
 
 def regulate(
-    connection: Connection, memory: Memory, definitions: Definitions, opened: Opened, bodies: Bodies, *, watch: Watch
+    connection: Connection,
+    memory: Memory,
+    definitions: Definitions,
+    opened: Opened,
+    bodies: Bodies,
+    *,
+    regulation: Regulation,
+    watch: Watch,
 ) -> Applied:
-    """Apply a regulation to the state. The caller commits, and throws `memory` away: numbers are given again.
+    """Apply the batch that a regulation is. The caller commits, and throws `memory` away: numbers are given again.
 
     The ledger is written first, so that no crash leaves a person erased whom nothing keeps out.
     """
-    regulation, at = opened.regulation, opened.received_at
-    assert regulation is not None  # noqa: S101  # the caller asks for nothing else
+    at = opened.received_at
     row = watch.look_up(lambda ledgers: ledger.find(ledgers, regulation.id))
     stones = watch.look_up(lambda ledgers: ledger.tombstones_of(ledgers, regulation.id))
     made = None

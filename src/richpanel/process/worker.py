@@ -137,7 +137,15 @@ class Worker:
     def _apply(self, connection: Connection, memory: Memory, definitions: Definitions, opened: Opened) -> Applied:
         if opened.regulation is None:
             return apply(connection, memory, definitions, opened, self._bodies)
-        return regulate(connection, memory, definitions, opened, self._bodies, watch=self._definitions)
+        return regulate(
+            connection,
+            memory,
+            definitions,
+            opened,
+            self._bodies,
+            regulation=opened.regulation,
+            watch=self._definitions,
+        )
 
     def _commit(self, transaction: Transaction) -> None:
         """Wait for the disk, on a thread of its own: SQLite lets the interpreter go meanwhile."""

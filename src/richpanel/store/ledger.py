@@ -189,6 +189,14 @@ def find(connection: Connection, regulation_id: str) -> RegulationRow | None:
     return None if row is None else _row(row)
 
 
+def get(connection: Connection, regulation_id: str) -> RegulationRow:
+    """Give a regulation that was noted. Raises LookupError."""
+    row = find(connection, regulation_id)
+    if row is None:
+        raise LookupError(f"there is no regulation {regulation_id}")
+    return row
+
+
 def newest(connection: Connection, limit: int, before: int | None = None) -> list[RegulationRow]:
     """List regulations, the newest first; `before` is the number of the last one given."""
     statement = f"SELECT {_COLUMNS} FROM regulations WHERE number < ? ORDER BY number DESC LIMIT ?"

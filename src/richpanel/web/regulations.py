@@ -142,6 +142,12 @@ class Wanted(NamedTuple):
     by: str | None
 
 
+def regulation_of(wanted: Wanted, secret: bytes) -> Regulation:
+    """Make the regulation: it names people by keyed hashes alone."""
+    named = [Named(kind, hashed(secret, kind, value)) for kind, value in dict.fromkeys(wanted.keys)]
+    return Regulation(f"reg_{uuid4().hex}", wanted.type, named, wanted.by)
+
+
 async def enter(stores: Stores, writer: LogWriter | None, wanted: Wanted) -> RegulationRow:
     """Put a regulation into the log, and give how it stands. Raises NoWriter, TooBusy, NotTaken."""
     if writer is None:
@@ -150,8 +156,7 @@ async def enter(stores: Stores, writer: LogWriter | None, wanted: Wanted) -> Reg
     secret = known.account.hash_key
     # As a sources' state does not matter: whoever may not be kept is erased though all doors are closed.
     source = next(row for row in known.sources.values() if row.type == "channel")
-    named = [Named(kind, hashed(secret, kind, value)) for kind, value in dict.fromkeys(wanted.keys)]
-    regulation = Regulation(f"reg_{uuid4().hex}", wanted.type, named, wanted.by)
+    regulation = regulation_of(wanted, secret)
     at = stores.now()
     await stores.define(lambda conn: ledger.note(conn, regulation, at))
     try:
@@ -167,9 +172,7 @@ async def enter(stores: Stores, writer: LogWriter | None, wanted: Wanted) -> Reg
         said = "The log did not answer: the regulation may have been taken in or not. Ask again later, or repeat it."
         await stores.define(lambda conn: ledger.explain(conn, [regulation.id], said))
         raise NotTaken(said, headers={"Retry-After": "1"}) from error
-    found = await stores.look_up(lambda conn: ledger.find(conn, regulation.id))
-    assert found is not None  # noqa: S101  # regulations are never forgotten
-    return found
+    return await stores.look_up(lambda conn: ledger.get(conn, regulation.id))
 
 
 def keys_of(asked: NewRegulation, account: AccountSettings) -> list[Key]:
