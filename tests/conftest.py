@@ -1,8 +1,11 @@
 """What every test shares. Fixtures live beside the tests that use them."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
+
+from tests.postgres_server import PostgresServer
 
 
 def pytest_configure() -> None:
@@ -15,3 +18,11 @@ def pytest_configure() -> None:
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """Async tests run on the loop the server runs on."""
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests; each makes databases of its own there. It need not survive a power cut."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"), fsync="off", full_page_writes="off")
+    yield server
+    server.stop()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the suite needs beside .venv: Debian's browser, web server, mail server, stream server, load generator and false
+# What the suite needs beside .venv: Debian's browser, web server, mail server, database, stream server, load generator and false
 # clock, Node, and the packages of package.json.
 # `make test` runs it. Root on Debian: whatever is missing is installed. Anyone else: it says what is missing, and fails.
 set -eu
@@ -15,6 +15,7 @@ PATH="$PATH:/usr/sbin" # where Debian keeps nginx and nats-server
 need chromium chromium
 need nginx nginx
 need nats-server nats-server
+[ -n "$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null)" ] || has initdb || missing="$missing postgresql"
 need wrk wrk
 need faketime faketime
 need openssl openssl
@@ -29,7 +30,7 @@ if [ -n "$missing" ]; then
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
-    # RUNLEVEL=1: packages do not start their services; the tests start nginx, NATS and OpenSMTPD themselves, on their own ports.
+    # RUNLEVEL=1: packages do not start their services; the tests start nginx, NATS, PostgreSQL and OpenSMTPD themselves, on their own ports.
     export RUNLEVEL=1
     apt-get update -qq
     # --no-remove: a machine that has another mail server keeps it, and apt says that the two do not go together.

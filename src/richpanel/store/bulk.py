@@ -1,42 +1,216 @@
-"""Statements for many rows at a time: the tables are SQLAlchemy's, the rows go straight to the driver."""
+"""Statements for many rows at a time, on either engine: the tables are SQLAlchemy's, the rows go to the driver.
 
+Statements are written once, with SQLite's placeholders (`?`, or `?1` where one is used twice). For PostgreSQL they are
+translated, and what concerns many rows becomes one statement over arrays, or a COPY.
+"""
+
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, LargeBinary, Table, Text
 
 LISTED: Final = "(SELECT value FROM json_each(?))"
-"""A list of integers or strings as a sub-select; pass it as `listed(values)`."""
+"""A list of integers or strings as a sub-select, behind IN; pass it as `listed(values)`."""
+_COPY_FROM: Final = 32
+"""A COPY takes two round trips, arrays one: from so many rows on the former is quicker."""
+_MARKS: Final = re.compile(r"\?(\d*)")
 _encode = msgspec.json.Encoder().encode
 
 
-def listed(values: Iterable[Any]) -> str:
-    """Write values for `LISTED`."""
-    return _encode(list(values)).decode()
+class Listed(list[Any]):
+    """Values for `LISTED`."""
+
+
+def listed(values: Iterable[Any]) -> Listed:
+    """Give values for `LISTED`."""
+    return Listed(values)
+
+
+def on_postgres(connection: Connection) -> bool:
+    """Tell which engine it is: PostgreSQL, or SQLite."""
+    return connection.dialect.name == "postgresql"
+
+
+class _Translated(NamedTuple):
+    """A statement for PostgreSQL; `order` has the index of each mark's parameter, None where they come as given."""
+
+    text: str
+    order: tuple[int, ...] | None
 
 
 @cache
-def _insert(table: Table, verb: str) -> str:
-    columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    marks = ", ".join("?" for _ in table.columns)
-    return f'{verb} INTO "{table.name}" ({columns}) VALUES ({marks})'
+def _translated(statement: str) -> _Translated:
+    """Translate a statement.
+
+    SQLite is told which table to begin with (CROSS JOIN) or which index to use; PostgreSQL has statistics.
+    """
+    text = statement.replace("%", "%%").replace(f"IN {LISTED}", "= ANY(?)").replace("CROSS JOIN", "JOIN")
+    text = re.sub(r" INDEXED BY \w+", "", text)
+    marks = [mark.group(1) for mark in _MARKS.finditer(text)]
+    order = tuple(int(mark) - 1 for mark in marks) if any(marks) else None
+    return _Translated(_MARKS.sub("%s", text), order)
 
 
-def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], *, replace: bool = False) -> None:
-    """Insert rows, each a tuple of all the table's columns in order; `replace` overwrites rows with the same key."""
-    if rows:
-        verb = "INSERT OR REPLACE" if replace else "INSERT"
-        connection.exec_driver_sql(_insert(table, verb), list(rows))
-
-
-def many(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Run a statement once per row of parameters."""
-    if rows:
-        connection.exec_driver_sql(statement, list(rows))
+def _execute(connection: Connection, statement: str, parameters: Sequence[Any]) -> Any:
+    if not on_postgres(connection):
+        given = tuple(_encode(each).decode() if type(each) is Listed else each for each in parameters)
+        return connection.exec_driver_sql(statement, given)
+    text, order = _translated(statement)
+    found = parameters if order is None else [parameters[index] for index in order]
+    return connection.exec_driver_sql(text, tuple(list(each) if type(each) is Listed else each for each in found))
 
 
 def fetch(connection: Connection, statement: str, *parameters: Any) -> Sequence[Any]:
     """Run a query and give all its rows as tuples."""
-    return connection.exec_driver_sql(statement, parameters).fetchall()
+    return _execute(connection, statement, parameters).fetchall()  # type: ignore[no-any-return]
+
+
+def run(connection: Connection, statement: str, *parameters: Any) -> int:
+    """Run a statement that changes rows; give how many."""
+    return int(_execute(connection, statement, parameters).rowcount)
+
+
+def many(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Run a statement once per row of parameters. For many rows on PostgreSQL the ones below are quicker."""
+    if not rows:
+        return
+    if not on_postgres(connection):
+        connection.exec_driver_sql(statement, list(rows))
+        return
+    text, order = _translated(statement)
+    given = list(rows) if order is None else [tuple(row[index] for index in order) for row in rows]
+    connection.exec_driver_sql(text, given)
+
+
+def insert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    columns: Sequence[str] | None = None,
+    replace: bool = False,
+    ignore: bool = False,
+) -> None:
+    """Insert rows, each a tuple of all the table's columns in order, or of `columns`.
+
+    Of rows with a key that is there, `replace` writes the new one over the old, the last of several, and `ignore`
+    leaves the old one.
+    """
+    if not rows:
+        return
+    names = tuple(columns) if columns is not None else tuple(column.name for column in table.columns)
+    if not on_postgres(connection):
+        verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE" if ignore else "INSERT"
+        connection.exec_driver_sql(_sqlite_insert(table, names, verb), list(rows))
+    elif not (replace or ignore) and len(rows) >= _COPY_FROM:
+        from richpanel.store.postgres import copy_rows
+
+        copy_rows(connection, _copy(table, names), rows)
+    else:
+        if replace:
+            keys = [names.index(column.name) for column in table.primary_key.columns]
+            rows = list({tuple(row[at] for at in keys): row for row in rows}.values())
+        connection.exec_driver_sql(_array_insert(table, names, replace, ignore), _columns_of(rows))
+
+
+def update(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    columns: Sequence[str],
+    keys: Sequence[str],
+) -> None:
+    """Set columns of the rows that have these keys; each of `rows` has the values of `columns`, then those of `keys`.
+
+    No key may come twice.
+    """
+    if rows:
+        _by_keys(connection, _Change(table, tuple(columns), tuple(keys)), rows)
+
+
+def delete(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], *, keys: Sequence[str]) -> None:
+    """Delete the rows that have these keys; each of `rows` has the values of `keys`."""
+    if rows:
+        _by_keys(connection, _Change(table, None, tuple(keys)), rows)
+
+
+class _Change(NamedTuple):
+    """An UPDATE, or where it sets no columns a DELETE, of the rows with given keys."""
+
+    table: Table
+    columns: tuple[str, ...] | None
+    keys: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*(self.columns or ()), *self.keys)
+
+
+def _by_keys(connection: Connection, change: _Change, rows: Sequence[tuple[Any, ...]]) -> None:
+    if on_postgres(connection):
+        connection.exec_driver_sql(_array_change(change), _columns_of(rows))
+    else:
+        connection.exec_driver_sql(_sqlite_change(change), list(rows))
+
+
+@cache
+def _sqlite_insert(table: Table, names: tuple[str, ...], verb: str) -> str:
+    return f'{verb} INTO "{table.name}" ({_quoted(names)}) VALUES ({", ".join("?" for _ in names)})'
+
+
+@cache
+def _sqlite_change(change: _Change) -> str:
+    where = " AND ".join(f'"{name}" = ?' for name in change.keys)
+    if change.columns is None:
+        return f'DELETE FROM "{change.table.name}" WHERE {where}'
+    changed = ", ".join(f'"{name}" = ?' for name in change.columns)
+    return f'UPDATE "{change.table.name}" SET {changed} WHERE {where}'
+
+
+@cache
+def _copy(table: Table, names: tuple[str, ...]) -> str:
+    return f'COPY "{table.name}" ({_quoted(names)}) FROM STDIN'
+
+
+@cache
+def _array_insert(table: Table, names: tuple[str, ...], replace: bool, ignore: bool) -> str:
+    text = f'INSERT INTO "{table.name}" ({_quoted(names)}) SELECT * FROM {_arrays(table, names)}'
+    if ignore:
+        return f"{text} ON CONFLICT DO NOTHING"
+    if replace:
+        keys = [column.name for column in table.primary_key.columns]
+        changed = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in keys)
+        return f"{text} ON CONFLICT ({_quoted(keys)}) DO " + (f"UPDATE SET {changed}" if changed else "NOTHING")
+    return text
+
+
+@cache
+def _array_change(change: _Change) -> str:
+    table = change.table
+    given = f"{_arrays(table, change.names)} AS given ({_quoted(change.names)})"
+    where = " AND ".join(f'"{table.name}"."{name}" = given."{name}"' for name in change.keys)
+    if change.columns is None:
+        return f'DELETE FROM "{table.name}" USING {given} WHERE {where}'
+    changed = ", ".join(f'"{name}" = given."{name}"' for name in change.columns)
+    return f'UPDATE "{table.name}" SET {changed} FROM {given} WHERE {where}'
+
+
+def _arrays(table: Table, names: Sequence[str]) -> str:
+    return f"unnest({', '.join(f'%s::{_type(table, name)}[]' for name in names)})"
+
+
+def _type(table: Table, name: str) -> str:
+    kind = table.columns[name].type
+    return "text" if isinstance(kind, Text) else "bytea" if isinstance(kind, LargeBinary) else "bigint"
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _columns_of(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    return tuple(map(list, zip(*rows, strict=True)))

@@ -32,14 +32,21 @@ def sqlite_url(directory: Path, branch: Branch) -> str:
 
 
 def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_seconds: float = 10.0) -> Engine:
-    """Open a database. SQLite: WAL, foreign keys on, explicit BEGIN.
+    """Open a database of either engine. SQLite: WAL, foreign keys on, explicit BEGIN.
 
     A commit of definitions is on disk when it returns (`synchronous=FULL`). One of the state need not be (`NORMAL`):
     what a power cut takes of it is folded again from the log, which is the promise.
 
     `read_only` connections refuse every write. `cache_mib` is the page cache of each connection. Where another file has
     taken the place of the one that a pooled connection has open (docs/decisions/0010), that connection is made anew.
+
+    PostgreSQL (`store.postgres.schema_url`): every commit is on disk when it returns; `busy_seconds` is how long a
+    statement waits for others' locks.
     """
+    if url.startswith("postgresql"):
+        from richpanel.store.postgres import open_postgres  # Loaded where it is used: 8 MB that SQLite can do without.
+
+        return open_postgres(url, read_only=read_only, busy_seconds=busy_seconds)
     engine = create_engine(
         url,
         module=sqlite3,

@@ -122,7 +122,7 @@ def _found(q: str) -> tuple[str, list[str]]:
     return found, [" AND ".join(phrases)]
 
 
-def _visitors_called(account: AccountSettings, q: str) -> tuple[str, list[str]]:
+def _visitors_called(account: AccountSettings, q: str) -> tuple[str, list[Any]]:
     """Give the query for the visitors whose id is exactly `q`, and its parameters."""
     hashes = listed(identities.hash_key(account.hash_key, (kind, q)) for kind in (UID, ANONYMOUS))
     return f"SELECT id FROM identities WHERE hash IN {LISTED} AND value = ?", [hashes, q]

@@ -1,0 +1,119 @@
+"""Debian's PostgreSQL as the suite starts it: on a free loopback port, in a directory of its own, as nobody special."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from tests.sdk.network import LOOPBACK, free_port
+
+_START_SECONDS: Final = 30.0
+_OWNER: Final = "postgres"
+"""The server refuses to run as root; Debian's package brings this user."""
+_SETTINGS: Final = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "max_connections": "120",
+    "shared_buffers": "64MB",
+    "log_min_messages": "warning",
+}
+
+
+def _program(name: str) -> str:
+    """Find a program of the newest PostgreSQL: Debian keeps each version's in a directory of its own."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    return str(found[-1]) if found else (shutil.which(name) or name)
+
+
+class PostgresServer:
+    """One server, which can be killed, frozen, stopped and started again at the same place."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        """Make a database cluster in `directory` and start it; `settings` are lines of its configuration."""
+        self.directory = directory
+        self.port = free_port()
+        self._settings = {**_SETTINGS, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam(_OWNER)
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+            for parent in directory.parents:  # pytest's directories are for their owner alone.
+                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        made = ("--auth=trust", "--username=richpanel", "--encoding=UTF8", "--locale=C", "--no-sync")
+        subprocess.run(self._as_owner("initdb", "-D", str(directory / "data"), *made), check=True, capture_output=True)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        given = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        command = self._as_owner("postgres", "-D", str(self.directory / "data"), "-p", str(self.port), *given)
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None, (self.directory / "server.log").read_text()
+            assert time.monotonic() < deadline, "PostgreSQL does not answer"
+            time.sleep(0.02)
+
+    def url(self, database: str = "postgres") -> str:
+        """Where a database of this server is."""
+        return f"postgresql://richpanel@{LOOPBACK}:{self.port}/{database}"
+
+    def create(self, database: str, template: str = "template1") -> str:
+        """Make a database, as a copy of another that nobody is connected to; give its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            names = (sql.Identifier(database), sql.Identifier(template))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        return self.url(database)
+
+    def drop(self, database: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    def kill(self) -> None:
+        """End it as a power switch would, every process of it."""
+        if self._process is not None:
+            for child in self._children():
+                os.kill(child, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
+        (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """End it in good order, whoever is connected; a second call does nothing."""
+        self._signal(signal.SIGINT)
+
+    def _children(self) -> Sequence[int]:
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(_START_SECONDS)
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    @staticmethod
+    def _as_owner(program: str, *arguments: str) -> list[str]:
+        command = [_program(program), *arguments]
+        if os.geteuid() != 0:
+            return command
+        return ["setpriv", f"--reuid={_OWNER}", f"--regid={_OWNER}", "--clear-groups", *command]
