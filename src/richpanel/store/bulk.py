@@ -106,9 +106,7 @@ def insert(
         verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE" if ignore else "INSERT"
         connection.exec_driver_sql(_sqlite_insert(table, names, verb), list(rows))
     elif not (replace or ignore) and len(rows) >= _COPY_FROM:
-        from richpanel.store.postgres import copy_rows
-
-        copy_rows(connection, _copy(table, names), rows)
+        connection.info["copy_rows"](connection, _copy(table, names), rows)  # `store.postgres`, not loaded by SQLite.
     else:
         if replace:
             keys = [names.index(column.name) for column in table.primary_key.columns]

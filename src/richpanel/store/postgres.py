@@ -84,7 +84,8 @@ def open_postgres(url: str, *, read_only: bool, busy_seconds: float) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
+    def _configure(connection: Any, record: Any) -> None:
+        record.info["copy_rows"] = copy_rows
         connection.adapters.register_dumper(str, _Dumper)
         connection.adapters.register_loader("text", _Loader)
 
