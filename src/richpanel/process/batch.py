@@ -21,7 +21,7 @@ from richpanel.process.refold import Reader, refold, refold_orders
 from richpanel.process.removal import Removed, remove
 from richpanel.process.repeats import Settled, settle
 from richpanel.process.suppressing import keep_out
-from richpanel.store import addresses, channels, erasing, history, identities, parts, progress
+from richpanel.store import addresses, channels, erasing, history, identities, parts
 from richpanel.store import message_rows as messages
 from richpanel.store.message_rows import Bodies
 from richpanel.store.schema import part_of
@@ -96,7 +96,7 @@ def apply(
 
     folding = Folding(connection, memory, definitions.account)
     orders = Orders(connection, definitions.account)
-    since = memory.last_message - len(settled.messages) + 1
+    since = settled.since
     groups = _by_owner(kept)
     _join(folding, orders, groups, moved)
     before = refold(reader, folding, moved.refolds, orders, since=since)
@@ -113,8 +113,7 @@ def apply(
 
     _write_traces(connection, folding, settled, refused)
     erasing.add(connection, [(each.place, each.size) for each in opened.private])
-    progress.advance(connection, opened.end, memory.last_message, opened.received_at)
-    memory.message_ids.seal(connection, memory.last_message)
+    memory.advance(connection, opened.end, opened.received_at)
     counts = len(settled.messages), len(settled.repeats), len(refused)
     return Applied(
         opened.end, *counts, opened.received_at, opened.private, bool(opened.private) or opened.regulation is not None

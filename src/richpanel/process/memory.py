@@ -16,6 +16,7 @@ from richpanel.process.tombstones import NONE
 from richpanel.store import addresses, identities, manual_rows, names, progress, suppressed
 from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
+from richpanel.store.numbering import Counting, numbers_of
 from richpanel.store.parts import MessageIds
 
 MAX_IDENTITIES: Final = 128_000
@@ -48,8 +49,7 @@ class Memory:
         self.secret = secret
         self.earlier: EarlierDecisions | None = None
         self.message_ids = MessageIds(connection)
-        self.last_message = progress.read(connection).messages  # The newest may have been taken away.
-        self.last_identity = identities.last_number(connection)
+        self._numbers = numbers_of(connection)
         self.any_manual = manual_rows.any_at_all(connection)
         self.tombstones = NONE
         self.suppressed = suppressed.load(connection)
@@ -84,17 +84,25 @@ class Memory:
             known[value] = older[value]
             unknown.discard(value)
         found = identities.find(connection, self.secret, kind, unknown) if unknown else {}
-        for value in sorted(unknown):
-            if value in found:
-                number, runs = found[value]
-                known[value] = Known(number, unpack(runs))
-            else:
-                self.last_identity += 1
-                parted = self.tombstones.parts(kind, value) if kind == ANONYMOUS else ()
-                afresh = tuple(Run((t, "", ""), NOBODY) for t in parted)
-                known[value] = Known(self.last_identity, afresh, fresh=True)
-                self._added.append((self.last_identity, (kind, value)))
+        for value, (number, runs) in found.items():
+            known[value] = Known(number, unpack(runs))
+        missing = sorted(unknown - found.keys())
+        for number, value in enumerate(missing, self._numbers.identities(connection, len(missing))):
+            parted = self.tombstones.parts(kind, value) if kind == ANONYMOUS else ()
+            afresh = tuple(Run((t, "", ""), NOBODY) for t in parted)
+            known[value] = Known(number, afresh, fresh=True)
+            self._added.append((number, (kind, value)))
         return known
+
+    def number_messages(self, connection: Connection, count: int) -> int:
+        """Take numbers for so many messages; give the first of them. All that are stored already have lower ones."""
+        return self._numbers.messages(connection, count)
+
+    def advance(self, connection: Connection, position: int, received_at: int) -> None:
+        """Note that all before `position` is applied; of several who apply, each notes what it has (`shared.py`)."""
+        if isinstance(self._numbers, Counting):
+            progress.advance(connection, position, self._numbers.last_message, received_at)
+            self.message_ids.seal(connection, self._numbers.last_message)
 
     def write_identities(self, connection: Connection) -> None:
         """Store the identities that are new since the last call."""

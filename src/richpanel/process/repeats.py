@@ -14,6 +14,7 @@ from richpanel.core.record import Meta
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Memory
 from richpanel.store import message_rows as stored
+from richpanel.store.history import FOREVER
 from richpanel.store.message_rows import Bodies, StoredMessage
 
 _NOT_CONTENT: Final = ("sentAt", "receivedAt", "_metadata")
@@ -43,6 +44,11 @@ class Settled(NamedTuple):
     repeats: list[Repeat]
     replaced: list[int]
 
+    @property
+    def since(self) -> int:
+        """The number of the first of the messages; all that are stored already have lower ones."""
+        return self.messages[0].n if self.messages else FOREVER
+
 
 def digest(body: bytes) -> bytes:
     """Give the SHA-256 of an item without what differs from try to try."""
@@ -67,15 +73,15 @@ def settle(connection: Connection, memory: Memory, arrived: list[Incoming], bodi
     before = _stored_before(connection, bodies, found, counting) if found else {}
     for key, message in counting.items():
         known = before.get(key)
-        if known is not None and not _counts_instead(message, known, bodies):
+        if known is None or _counts_instead(message, known, bodies):
+            settled.messages.append(message)
+        else:
             settled.repeats.append(_repeat(known.n, _body(bodies, known.place, known.size, message), message))
-            continue
-        memory.last_message += 1
-        message.n = memory.last_message
-        settled.messages.append(message)
+    for number, message in enumerate(settled.messages, memory.number_messages(connection, len(settled.messages))):
+        message.n = number
+        known = before.pop((message.source.number, message.message_id), None)
         if known is not None:
             _replace(connection, bodies, known, message, settled)
-            del before[key]
     for key, message in within:
         known, counts = before.get(key), counting[key]
         if known is None:
