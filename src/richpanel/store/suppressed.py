@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from richpanel.core.regulation import Hashed
-from richpanel.store.bulk import LISTED, fetch, listed, many
+from richpanel.store.bulk import LISTED, fetch, listed, many, run
 
 
 class Kept(NamedTuple):
@@ -52,7 +52,7 @@ def add(connection: Connection, rows: Iterable[Kept]) -> None:
 
 def let_in(connection: Connection, uids: Iterable[Hashed]) -> None:
     """Keep these uids out no longer, nor what was kept out for their sake."""
-    connection.exec_driver_sql(f"DELETE FROM suppressed WHERE uid IN {LISTED}", (listed(uids),))
+    run(connection, f"DELETE FROM suppressed WHERE uid IN {LISTED}", listed(uids))
 
 
 def let_aliases_in(connection: Connection, aliases: Sequence[Hashed]) -> None:
