@@ -6,7 +6,7 @@ A record is one message. Positions are the message's sequence with room for the 
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -23,10 +23,13 @@ delivered), and 2^42 messages fit in the state's 64-bit integers."""
 STREAM_MISSING: Final = 10059
 """JetStream's number for "stream not found"."""
 _MESSAGE_MISSING: Final = 10037
+_CONSUMER_MISSING: Final = 10014
 _NOT_IN_CLUSTER: Final = 10074
 """... "replicas > 1 not supported in non-clustered mode"."""
 DUPLICATES_SECONDS: Final = 120
 """So long the stream knows a record's `Nats-Msg-Id` again: longer than any append tries."""
+MAX_UNACKNOWLEDGED: Final = 100_000
+"""Records that all workers of a consumer together may have at a time."""
 _ASK_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.1
 
@@ -132,7 +135,11 @@ class Link:
 
     async def call(self, verb: str, **request: Any) -> dict[str, Any]:
         """Ask JetStream about the stream, or to do something with it. Raises StreamRefused, ConnectionError."""
-        message = await self.ask(f"$JS.API.{verb}.{self._stream.name}", _encode(request) if request else b"")
+        return await self.api(f"{verb}.{self._stream.name}", request)
+
+    async def api(self, subject: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask JetStream about anything. Raises StreamRefused, ConnectionError."""
+        message = await self.ask(f"$JS.API.{subject}", _encode(request) if request else b"")
         answer = _decode(message.data)
         if (error := answer.get("error")) is not None:
             raise StreamRefused(error.get("err_code", 0), error.get("description", "no reason given"))
@@ -204,6 +211,39 @@ async def _create(link: Link, stream: Stream) -> None:
         if refused.code != _NOT_IN_CLUSTER or stream.replicas is not None:
             raise
         await link.call("STREAM.CREATE", **config, num_replicas=1)
+
+
+async def make_consumer(link: Link, stream: Stream, name: str, ack_seconds: float) -> None:
+    """Make the durable consumer, or bring the one that is there to these settings.
+
+    Raises StreamRefused, ConnectionError.
+    """
+    wanted: dict[str, Any] = {
+        "durable_name": name,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(ack_seconds * 1e9),
+        "max_deliver": -1,
+        "filter_subject": stream.records,
+        "replay_policy": "instant",
+        "max_ack_pending": MAX_UNACKNOWLEDGED,
+        "num_replicas": 0,  # As many as the stream has.
+    }
+    try:
+        found = (await link.api(f"CONSUMER.INFO.{stream.name}.{name}", {}))["config"]
+    except StreamRefused as refused:
+        if refused.code != _CONSUMER_MISSING:
+            raise
+        found = {}
+    if (config := {**found, **wanted}) != found:
+        request = {"stream_name": stream.name, "config": config}
+        await link.api(f"CONSUMER.DURABLE.CREATE.{stream.name}.{name}", request)
+
+
+async def unacknowledged(link: Link, stream: Stream, name: str) -> int:
+    """Count the records that a consumer has not seen acknowledged. Raises StreamRefused, ConnectionError."""
+    told = await link.api(f"CONSUMER.INFO.{stream.name}.{name}", {})
+    return int(told["num_pending"]) + int(told["num_ack_pending"])
 
 
 async def first_since(link: Link, before: float, low: int, high: int) -> int:

@@ -7,17 +7,16 @@ it, from the one that leads. How far the log goes is told by the writers, and lo
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Coroutine
-from concurrent.futures import Future
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from richpanel.log.contract import HEADER_SIZE, Entry, LogDamaged, LogGone
-from richpanel.log.stream import Link, Stream, StreamRefused, sequence_at, start_of
+from richpanel.log.linked import LinkedThread
+from richpanel.log.stream import Stream, StreamRefused, sequence_at, start_of
 
 READ_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.5
@@ -27,8 +26,6 @@ _AT_ONCE: Final = 128
 _KEPT_BYTES: Final = 8 << 20
 _KEPT_SECONDS: Final = 0.5
 """Slices of a record that was just asked for: a page shows many messages of one. Not longer, because of retention."""
-
-_Told = TypeVar("_Told")
 
 
 class JetStreamReader:
@@ -104,34 +101,17 @@ class JetStreamReader:
         return payload
 
 
-class _Running:
-    """The thread that keeps the connection; its coroutines run there, and `wait` waits for one anywhere else."""
+class _Running(LinkedThread):
+    """The thread that keeps the connection."""
 
     def __init__(self, stream: Stream, seconds: float) -> None:
         self.end = 0
         """How far the log goes, as far as is known here."""
         self.looked = False
         """Whether the stream was ever asked for that."""
-        self.link: Link
-        self._stream = stream
-        self._seconds = seconds
         self._typical = 1024.0
         """Size of a record, as they have been of late."""
-        self._stopping: asyncio.Event
-        self._connected: asyncio.Event
-        started: Future[asyncio.AbstractEventLoop] = Future()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._main(started),), name="log-reader", daemon=True)
-        self._thread.start()
-        self._loop = started.result()
-
-    def wait(self, asked: Coroutine[Any, Any, _Told]) -> _Told:
-        """Have it done on the thread; return what came of it, or raise that."""
-        return asyncio.run_coroutine_threadsafe(self._when_connected(asked), self._loop).result()
-
-    def stop(self) -> None:
-        """Hang up, and end the thread."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        super().__init__(stream, seconds, "log-reader")
 
     async def look(self) -> None:
         """Find out how far the log goes. Raises ConnectionError."""
@@ -194,36 +174,12 @@ class _Running:
         """A writer tells how far the log goes."""
         self._reaches(int.from_bytes(message.data, "little"))
 
-    async def _when_connected(self, asked: Coroutine[Any, Any, _Told]) -> _Told:
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._connected.wait()
-        except TimeoutError:
-            asked.close()
-            raise ConnectionError(f"the log's stream cannot be reached: {self.link.problem}") from None
-        return await asked
+    async def _set_up(self) -> None:
+        with suppress(NatsError):
+            await self.link.client.subscribe(self._stream.ends, cb=self._told)
 
-    async def _main(self, started: "Future[asyncio.AbstractEventLoop]") -> None:
-        self.link = Link(self._stream, self._seconds, lambda: None)
-        self._stopping, self._connected = asyncio.Event(), asyncio.Event()
-        following = asyncio.create_task(self._follow())
-        started.set_result(asyncio.get_running_loop())
-        await self._stopping.wait()
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
-        await self.link.close()
-
-    async def _follow(self) -> None:
-        """Listen to the writers, and look from time to time: what they tell may be lost."""
-        while True:
-            await self.link.open()
-            client = self.link.client
-            with suppress(NatsError):
-                await client.subscribe(self._stream.ends, cb=self._told)
-            self._connected.set()
-            while not client.is_closed:  # A server's word ends a connection for good; a lost one it makes anew itself.
-                with suppress(ConnectionError, StreamRefused):
-                    await self.look()
-                await asyncio.sleep(_LOOK_SECONDS)
-            self._connected.clear()
+    async def _attend(self) -> None:
+        """Look from time to time: what the writers tell may be lost."""
+        with suppress(ConnectionError, StreamRefused):
+            await self.look()
+        await asyncio.sleep(_LOOK_SECONDS)
