@@ -3,6 +3,7 @@
 The stages know nothing of this: whoever wires them hands them plain values. `docs/reference/settings.md` is this table.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -11,10 +12,14 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
+from richpanel.log.address import SCHEMES as NATS_SCHEMES
+from richpanel.log.address import address_of
+
 FILE: Final = "richpanel.toml"
 PREFIX: Final = "RICHPANEL_"
 HIDDEN: Final = "(hidden)"
 NEVER: Final = "never"
+_PASSWORD: Final = re.compile(r"(?<=password=).*", re.IGNORECASE)
 _PACKAGE: Final = Path("node_modules", "@segment", "analytics-next")
 Role = Literal["all", "ingest", "process", "deliver", "web"]
 LogFormat = Literal["auto", "json", "text"]
@@ -125,20 +130,48 @@ def _addresses(value: object) -> tuple[str, ...]:
     return found
 
 
-def _only(what: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        _text(value)
-        raise ValueError(f"this version keeps {what} in the data directory and nowhere else: leave it unset")
+def _database_url(value: object) -> str:
+    scheme, mark, rest = _text(value).partition("://")
+    if not mark or scheme not in ("postgresql", "postgres"):
+        raise ValueError("must begin with postgresql://")
+    return f"postgresql://{rest}"
 
-    return read
+
+def _log_url(value: object) -> str:
+    text = _text(value)
+    address_of(text)
+    return text
+
+
+def _without_secrets(url: object) -> str:
+    """Write a URL as it may be shown: without passwords, and without what NATS takes for a token."""
+    if url is None:
+        return shown(url)
+    scheme, _, rest = str(url).partition("://")
+    places, mark, query = rest.partition("?")
+    # A password of NATS's has no comma, and PostgreSQL's several hosts have one user.
+    hidden = ",".join(map(_hidden, places.split(",") if scheme in NATS_SCHEMES else [places]))
+    said = "&".join(_PASSWORD.sub(HIDDEN, part) for part in query.split("&"))
+    return f"{scheme}://{hidden}{mark}{said}"
+
+
+def _hidden(place: str) -> str:
+    who, at, host = place.rpartition("@")
+    scheme, mark, who = who.rpartition("://")
+    user, colon, _ = who.partition(":")
+    return f"{scheme}{mark}{user if colon else ''}{colon}{HIDDEN}@{host}" if at else place
 
 
 class Rule(NamedTuple):
-    """A row of the table: how a value is read from a text or from TOML, its line of help, whether it is ever shown."""
+    """A row of the table: how a value is read from a text or from TOML, its line of help, whether it is ever shown.
+
+    `show` writes the value for people, where it may hold a secret.
+    """
 
     read: Callable[[object], object]
     help: str
     secret: bool = False
+    show: Callable[[object], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +204,21 @@ class Settings:
         Rule(_addresses, "Addresses that contact forms send from, with commas: their mail is of its Reply-To."),
     ] = ()
     database_url: Annotated[
-        str | None, Rule(_only("its databases"), "Database; unset: SQLite in the data directory.")
+        str | None,
+        Rule(
+            _database_url,
+            "postgresql://... for a cluster of servers, with log_url; unset: SQLite in the data directory.",
+            show=_without_secrets,
+        ),
     ] = None
-    log_url: Annotated[str | None, Rule(_only("the log"), "Log; unset: segment files in the data directory.")] = None
+    log_url: Annotated[
+        str | None,
+        Rule(
+            _log_url,
+            "nats://HOST:PORT (JetStream; more with commas), with database_url; unset: files in the data directory.",
+            show=_without_secrets,
+        ),
+    ] = None
     analytics_js: Annotated[
         Path | None, Rule(_path, "Directory of the npm package @segment/analytics-next; unset: see node_modules.")
     ] = None
@@ -229,7 +274,8 @@ class Effective:
         rows = []
         for name, rule in table().items():
             value = getattr(self.settings, name)
-            rows.append((name, HIDDEN if rule.secret and value else shown(value), self.origins[name]))
+            text = HIDDEN if rule.secret and value else (rule.show or shown)(value)
+            rows.append((name, text, self.origins[name]))
         return rows
 
 
@@ -260,6 +306,10 @@ def read_settings(options: Mapping[str, object], environment: Mapping[str, str])
     settings = Settings(**values)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingError("tls_cert and tls_key go together: give both or neither")
+    if (settings.database_url is None) != (settings.log_url is None):
+        missing = "log_url" if settings.log_url is None else "database_url"
+        reason = "give both for a cluster of servers, or neither for one that keeps all in its data directory"
+        raise SettingError(f"database_url and log_url go together, and {missing} is not set: {reason}")
     return Effective(settings, origins)
 
 

@@ -66,8 +66,11 @@ def test_secrets_are_never_shown() -> None:
         ("log_segment_bytes", "1", "whole number"),
         ("log_archive_after", "always", "or never"),
         ("log_retention", "0", "whole number"),
-        ("database_url", "postgresql://user:sesame@db/x", "leave it unset"),
-        ("log_url", "nats://x", "leave it unset"),
+        ("database_url", "mysql://user:sesame@db/x", "postgresql://"),
+        ("database_url", "user:sesame@db/x", "postgresql://"),
+        ("log_url", "kafka://user:sesame@x", "nats://"),
+        ("log_url", "nats://user:sesame", "nats://"),
+        ("log_url", "nats://user:sesame@a,b?replicas=6", "from 1 to 5"),
         ("lmtp", "2424", "HOST:PORT"),
         ("lmtp", ":2424", "HOST:PORT"),
         ("lmtp", "127.0.0.1:0", "HOST:PORT"),
@@ -101,9 +104,40 @@ def test_certificate_and_key_go_together() -> None:
         read_settings({"tls_key": "key.pem"}, {})
 
 
+_CLUSTER = {"database_url": "postgresql://db/x", "log_url": "nats://one:4222,two?stream=SHOP"}
+
+
+@pytest.mark.parametrize(("given", "missing"), [("database_url", "log_url"), ("log_url", "database_url")])
+def test_a_cluster_needs_a_database_and_a_log(given: str, missing: str) -> None:
+    with pytest.raises(SettingError, match=f"go together, and {missing} is not set"):
+        read_settings({given: _CLUSTER[given]}, {})
+    settings = read_settings(_CLUSTER, {}).settings
+    assert (settings.database_url, settings.log_url) == (_CLUSTER["database_url"], _CLUSTER["log_url"])
+    assert read_settings({**_CLUSTER, "database_url": "postgres://db/x"}, {}).settings == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("database_url", "postgresql://shop@db/x", "postgresql://(hidden)@db/x"),
+        ("database_url", "postgresql://shop:ses,am@e@a,b/x", "postgresql://shop:(hidden)@a,b/x"),
+        ("database_url", "postgresql:///x?host=/run&password=sesame", "postgresql:///x?host=/run&password=(hidden)"),
+        ("database_url", "postgresql://db/x?sslpassword=sesame", "postgresql://db/x?sslpassword=(hidden)"),
+        ("log_url", "nats://a:4222,tls://b?stream=X", "nats://a:4222,tls://b?stream=X"),
+        ("log_url", "nats://sesame@a", "nats://(hidden)@a"),
+        ("log_url", "nats://me:sesame@a,nats://me:sesame@b", "nats://me:(hidden)@a,nats://me:(hidden)@b"),
+        ("log_url", "nats://a,me:sesame@b", "nats://a,me:(hidden)@b"),
+    ],
+)
+def test_passwords_in_urls_are_not_shown(name: str, value: str, shown: str) -> None:
+    effective = read_settings({**_CLUSTER, name: value}, {})
+    assert {row: text for row, text, _ in effective.shown()}[name] == shown
+    assert getattr(effective.settings, name) == value
+
+
 def test_settings_reach_a_child_unchanged(tmp_path: Path) -> None:
     given = {"data": str(tmp_path), "trusted_proxies": "127.0.0.1, 10.0.0.0/8", "port": "0", "keep_alive": "3"}
-    given |= {"log_archive_after": "never", "log_retention": "400"}
+    given |= {"log_archive_after": "never", "log_retention": "400", **_CLUSTER}
     settings = read_settings(given, {"RICHPANEL_SECRET_KEY": "k" * 40}).settings
     assert read_settings(as_options(settings), {}).settings == settings
     assert shown(settings.log_archive_after) == "never"

@@ -17,6 +17,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from richpanel.log.address import MAX_BYTES, NAME
+
 SPAN: Final = 1 << 21
 """Positions from one message's first byte to the next one's: more than a server takes in one message (1 MB, as it is
 delivered), and 2^42 messages fit in the state's 64-bit integers."""
@@ -43,8 +45,8 @@ class Stream:
 
     servers: tuple[str, ...]
     """`nats://host:port`, one or more of a cluster."""
-    name: str = "RICHPANEL"
-    max_bytes: int = 10 << 30
+    name: str = NAME
+    max_bytes: int = MAX_BYTES
     """So much the stream holds at the most; what comes then is refused until retention has made room."""
     replicas: int | None = None
     """Servers that keep each record; None: 3 in a cluster, else 1."""

@@ -1,0 +1,22 @@
+"""The log's engine as the settings choose it: segment files in the data directory, or a stream (`log_url`)."""
+
+from pathlib import Path
+
+from richpanel.log.address import address_of
+from richpanel.log.contract import LogReader
+from richpanel.log.segments import SegmentReader
+from richpanel.log.stream import Stream
+from richpanel.log.stream_reader import JetStreamReader
+
+
+def stream_of(log_url: str) -> Stream:
+    """Give the stream that a `log_url` names. Raises ValueError with what is wrong."""
+    return Stream(*address_of(log_url))
+
+
+def open_reader(directory: Path, log_url: str | None) -> LogReader:
+    """Read the log: the segments in this folder, or where there is a `log_url` the stream. Raises ValueError.
+
+    Nothing is connected before it is first asked for something.
+    """
+    return SegmentReader(directory) if log_url is None else JetStreamReader(stream_of(log_url))
