@@ -10,12 +10,13 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, LargeBinary, Table, Text
+from sqlalchemy import Boolean, Connection, LargeBinary, Table, Text
 
 LISTED: Final = "(SELECT value FROM json_each(?))"
 """A list of integers or strings as a sub-select, behind IN; pass it as `listed(values)`."""
 _COPY_FROM: Final = 32
 """A COPY takes two round trips, arrays one: from so many rows on the former is quicker."""
+_TYPES: Final = ((Text, "text"), (LargeBinary, "bytea"), (Boolean, "boolean"))
 _MARKS: Final = re.compile(r"\?(\d*)")
 _encode = msgspec.json.Encoder().encode
 
@@ -203,7 +204,7 @@ def _arrays(table: Table, names: Sequence[str]) -> str:
 
 def _type(table: Table, name: str) -> str:
     kind = table.columns[name].type
-    return "text" if isinstance(kind, Text) else "bytea" if isinstance(kind, LargeBinary) else "bigint"
+    return next((name for type_, name in _TYPES if isinstance(kind, type_)), "bigint")
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""PostgreSQL's side of the store: connections to a schema, and texts that may hold what PostgreSQL's may not.
+"""PostgreSQL's side of the store: connections to a schema.
 
 Both databases of an installation are schemas of one database there; a connection's search path names its own, so that
 statements name tables as they do on SQLite.
@@ -9,61 +9,29 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import psycopg
-from psycopg.abc import Buffer
-from psycopg.types.string import StrDumperUnknown, TextLoader
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-SCHEMA: Final = "schema"
-"""The parameter of an engine's URL that names the schema; PostgreSQL itself does not know it."""
-_CONNECT_SECONDS: Final = 5
-_SILENT_MS: Final = 15_000
-"""A server from which nothing comes for so long, not even the acknowledgement of a packet, is given up."""
+from richpanel.store.postgres_driver import adapt, session_options
+from richpanel.store.postgres_driver import escape as escape
+from richpanel.store.postgres_driver import unescape as unescape
+from richpanel.store.urls import SCHEMA
+from richpanel.store.urls import schema_url as schema_url
 
-
-def schema_url(url: str, schema: str) -> str:
-    """Give the engine's URL of a schema in the database at `postgresql://...`."""
-    given = make_url(url).set(drivername="postgresql+psycopg").update_query_dict({SCHEMA: schema})
-    return given.render_as_string(hide_password=False)
-
-
-def escape(text: str) -> str:
-    r"""Write a text without NUL, which PostgreSQL's texts cannot hold; the order of texts stays.
-
-    `\0` becomes `\1\1`, and `\1` itself `\1\2`.
-    """
-    if "\0" in text or "\1" in text:
-        return text.replace("\1", "\1\2").replace("\0", "\1\1")
-    return text
-
-
-def unescape(text: str) -> str:
-    """Read what `escape` wrote."""
-    if "\1" in text:
-        return text.replace("\1\1", "\0").replace("\1\2", "\1")
-    return text
-
-
-class _Dumper(StrDumperUnknown):
-    def dump(self, obj: str) -> Buffer | None:
-        return super().dump(escape(obj))
-
-
-class _Loader(TextLoader):
-    def load(self, data: Buffer) -> bytes | str:
-        found = super().load(data)
-        return unescape(found) if isinstance(found, str) else found
+_WRITERS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('richpanel definitions', 0))"
 
 
 def open_postgres(url: str, *, read_only: bool, busy_seconds: float) -> Engine:
     """Open a schema (`schema_url`). A commit is on disk when it returns.
 
     `read_only` connections refuse every write, and all statements of a transaction see one snapshot. A statement waits
-    for others' locks for `busy_seconds` at the most.
+    for others' locks for `busy_seconds` at the most. Definitions have one writer at a time, as a file of SQLite's has:
+    what a transaction has read is still so when it writes.
     """
     given = make_url(url)
+    schema = str(given.query[SCHEMA])
     engine = create_engine(
         _without_schema(given),
         poolclass=QueuePool,
@@ -72,22 +40,20 @@ def open_postgres(url: str, *, read_only: bool, busy_seconds: float) -> Engine:
         max_overflow=12,
         pool_pre_ping=True,  # A server that was started again is not noticed by those who did not ask it meanwhile.
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
-        connect_args={
-            "options": _options(str(given.query[SCHEMA]), read_only=read_only, busy_seconds=busy_seconds),
-            "application_name": "richpanel",
-            "connect_timeout": _CONNECT_SECONDS,
-            "keepalives_idle": 5,
-            "keepalives_interval": 5,
-            "tcp_user_timeout": _SILENT_MS,
-        },
+        connect_args=session_options(_settings(schema, read_only=read_only, busy_seconds=busy_seconds)),
         hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
         record.info["copy_rows"] = copy_rows
-        connection.adapters.register_dumper(str, _Dumper)
-        connection.adapters.register_loader("text", _Loader)
+        adapt(connection)
+
+    if schema == "account" and not read_only:
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(_WRITERS)
 
     @event.listens_for(engine, "handle_error")
     def _tell_no_values(context: ExceptionContext) -> None:
@@ -102,7 +68,7 @@ def _without_schema(url: URL) -> URL:
     return url.difference_update_query([SCHEMA])
 
 
-def _options(schema: str, *, read_only: bool, busy_seconds: float) -> str:
+def _settings(schema: str, *, read_only: bool, busy_seconds: float) -> list[tuple[str, object]]:
     settings: list[tuple[str, object]] = [
         ("search_path", schema),
         ("lock_timeout", round(busy_seconds * 1000)),
@@ -111,7 +77,7 @@ def _options(schema: str, *, read_only: bool, busy_seconds: float) -> str:
     ]
     if read_only:
         settings.append(("default_transaction_read_only", "on"))
-    return " ".join(f"-c {name}={value}" for name, value in settings)
+    return settings
 
 
 def _told(fault: psycopg.Error, *, disconnected: bool) -> DBAPIError:
