@@ -216,7 +216,7 @@ def test_a_port_that_is_taken_says_so(server: Server, tmp_path: Path) -> None:
         (["--role", "deliver"], 1, "leave --role out"),
         (["--role", "boss"], 2, "--role: must be one of all, ingest, process, deliver, web"),
         (["--tls-cert", "cert.pem"], 2, "tls_cert and tls_key go together"),
-        (["--database-url", "postgresql://u:secret@db/x"], 2, "--database-url: this version keeps its databases"),
+        (["--database-url", "mysql://db/x"], 2, "--database-url: must begin with postgresql://"),
         (["--log-url", "nats://x"], 2, "--log-url: this version keeps the log"),
         (
             ["--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem", "--port", "0"],

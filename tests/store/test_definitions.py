@@ -13,20 +13,21 @@ from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationChanges, UnknownSourceError
 from richpanel.store.directory import DataDirectory
 from richpanel.store.preparing import prepare, prepare_login
-from richpanel.store.secrets import SecretBox, SecretKeyError, open_secrets
+from richpanel.store.secrets import SecretBox, SecretKeyError, make_key, open_secrets
 from richpanel.store.sources import SourceChanges
+from tests.store.places import ENGINES, make, place
 
 NOW = 1_795_000_000_000
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> DataDirectory:
-    return DataDirectory(tmp_path / "data")
+@pytest.fixture(params=ENGINES)
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> DataDirectory:
+    return place(request.param, request, tmp_path)
 
 
 @pytest.fixture
 def box(directory: DataDirectory) -> SecretBox:
-    return prepare(directory)
+    return make(directory)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_second_start_changes_nothing(directory: DataDirectory, engine: Engine
             return {name: [tuple(row) for row in connection.execute(text(f"SELECT * FROM {name}"))] for name in tables}
 
     before = everything()
-    prepare(directory)
+    make(directory)
     assert everything() == before
 
 
@@ -87,7 +88,9 @@ def test_the_first_login_is_made_once(directory: DataDirectory, box: SecretBox) 
     assert prepare_login(directory, "another password") is None
 
 
-def test_files_are_private(directory: DataDirectory, box: SecretBox) -> None:
+def test_files_are_private(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path / "data")
+    prepare(directory)
     assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
     for name in ("account.db", "state.db", "secret.key"):
         assert stat.S_IMODE((directory.path / name).stat().st_mode) == 0o600, name
@@ -294,6 +297,9 @@ def test_a_destination_never_gives_its_secret_back(conn: Connection, box: Secret
 
 
 def test_secrets_need_the_key_that_sealed_them(tmp_path: Path) -> None:
+    with pytest.raises(SecretKeyError, match="there is no secret key"):
+        open_secrets(tmp_path)
+    make_key(tmp_path)
     box = open_secrets(tmp_path)
     sealed = box.seal("top")
     assert open_secrets(tmp_path).open(sealed) == "top"

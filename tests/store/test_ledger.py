@@ -14,14 +14,13 @@ from richpanel.store.database import open_engine, sqlite_url
 from richpanel.store.definitions import definitions_version
 from richpanel.store.ledger import Tombstone
 from richpanel.store.migrating import migrate
+from tests.store.places import ENGINES, place
 
 KEY = b"k" * 32
 STONE = Tombstone(1, hashed(KEY, 1, "a1"), 0, 101, True, hashed(KEY, 0, "u1"))
 
 
-def made(folder: Path) -> Engine:
-    folder.mkdir(exist_ok=True)
-    url = sqlite_url(folder, "account")
+def made(url: str) -> Engine:
     migrate(url, "account")
     engine = open_engine(url)
     with engine.begin() as connection:
@@ -29,9 +28,11 @@ def made(folder: Path) -> Engine:
     return engine
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = made(tmp_path / "one")
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    directory = place(request.param, request, tmp_path)
+    directory.path.mkdir()
+    opened = made(directory.account_url)
     yield opened
     opened.dispose()
 
@@ -109,7 +110,7 @@ def test_receipts_are_chained_in_the_order_in_which_they_are_written(engine: Eng
 
 
 def test_a_younger_ledger_is_taken_over(engine: Engine, tmp_path: Path) -> None:
-    other = made(tmp_path / "two")
+    other = made(sqlite_url(tmp_path, "account"))
     for name in ("r1", "r2", "r3"):
         follow(other, name)
     follow(engine, "r1")

@@ -10,6 +10,8 @@ from sqlalchemy import Engine, MetaData, create_engine, inspect
 from richpanel.store import definitions, schema
 from richpanel.store.database import Branch, open_engine, sqlite_url
 from richpanel.store.migrating import RevisionError, migrate
+from richpanel.store.urls import schema_url
+from tests.postgres_server import PostgresServer
 
 BRANCHES: list[tuple[Branch, MetaData]] = [("account", definitions.metadata), ("state", schema.metadata)]
 each_branch = pytest.mark.parametrize(("branch", "metadata"), BRANCHES, ids=["account", "state"])
@@ -47,6 +49,42 @@ def statements(engine: Engine, tables: set[str]) -> dict[str, str]:
     with engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
         return {name: " ".join(sql.split()) for name, table, sql in rows if table in tables}
+
+
+@pytest.fixture
+def cluster(postgres: PostgresServer, tmp_path: Path) -> str:
+    return postgres.create(tmp_path.name)
+
+
+def test_the_definitions_are_the_same_on_a_cluster(cluster: str) -> None:
+    made, told = schema_url(cluster, "account"), schema_url(cluster, "told")
+    migrate(made, "account")
+    engine, from_code = open_engine(made), open_engine(told)
+    with from_code.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA told")
+        definitions.metadata.create_all(connection)
+    tables = set(definitions.metadata.tables)
+    assert set(inspect(engine).get_table_names()) == tables | {"alembic_version"}
+    assert described(engine, tables) == described(from_code, tables)
+    texts = [kind for table in described(engine, tables).values() for _, kind, _ in table["columns"] if "TEXT" in kind]
+    assert set(texts) == {'TEXT COLLATE "C"'}
+    migrate(made, "account")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'account_9999'")
+    with pytest.raises(RevisionError, match="the schema account is not of this version or an older one"):
+        migrate(made, "account")
+    engine.dispose()
+    from_code.dispose()
+
+
+def test_a_schema_that_an_administrator_made_is_taken(cluster: str) -> None:
+    """Who may not make schemas in the database can be given one."""
+    engine = open_engine(schema_url(cluster, "public"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE ROLE keeper LOGIN")
+        connection.exec_driver_sql("CREATE SCHEMA account AUTHORIZATION keeper")
+    migrate(schema_url(cluster.replace("//richpanel@", "//keeper@"), "account"), "account")
+    engine.dispose()
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from alembic.script import ScriptDirectory
 
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
-from richpanel.store.preparing import prepare, prepare_login
+from richpanel.store.migrating import migrate
+from richpanel.store.preparing import prepare, prepare_account, prepare_login
 from richpanel.store.revisions import is_ready, newest
+from tests.postgres_server import PostgresServer
 
 MIGRATIONS = str(Path(newest.__code__.co_filename).with_name("migrations"))
 
@@ -28,8 +30,8 @@ def data(prepared: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(prepared, tmp_path / "data"))
 
 
-def ready(path: Path, *, has_key: bool = False, needs_login: bool = True) -> bool:
-    return is_ready(path, has_key=has_key, needs_login=needs_login)
+def ready(path: Path, *, key: str | None = None, needs_login: bool = True) -> bool:
+    return is_ready(path, None, secret_key=key, needs_login=needs_login)
 
 
 def test_the_newest_revision_is_alembics_head() -> None:
@@ -60,12 +62,14 @@ def execute(branch: str, statement: str) -> Callable[[Path], None]:
     [
         shutil.rmtree,
         lambda path: (path / "secret.key").unlink(),
+        lambda path: (path / "secret.key").write_text("another key, which is as long as any"),
         lambda path: (path / "account.db").unlink(),
         lambda path: (path / "state.db").unlink(),
         lambda path: (path / "state.db").write_bytes(b""),
         execute("state", "UPDATE alembic_version SET version_num = 'state_0000'"),
         execute("account", "UPDATE alembic_version SET version_num = 'account_9999'"),
         execute("account", "DELETE FROM account"),
+        execute("account", "DELETE FROM secret_key"),
         execute("account", "DELETE FROM users"),
     ],
 )
@@ -75,10 +79,48 @@ def test_what_is_missing_is_to_be_made(data: Path, harm: Callable[[Path], object
 
 
 def test_what_is_not_needed_may_be_missing(data: Path) -> None:
+    key = (data / "secret.key").read_text().strip()
     (data / "secret.key").unlink()
-    assert ready(data, has_key=True)
+    assert ready(data, key=key)
     execute("account", "DELETE FROM users")(data)
-    assert ready(data, has_key=True, needs_login=False)
+    assert ready(data, key=key, needs_login=False)
+
+
+def test_a_cluster_is_ready_once_both_schemas_are(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.create(tmp_path.name)
+    directory = DataDirectory(tmp_path, url)
+    key = "a key of 32 characters or more, as it must be"
+
+    def ready(key: str = key, *, needs_login: bool = False) -> bool:
+        return is_ready(tmp_path, url, secret_key=key, needs_login=needs_login)
+
+    def exists() -> bool:
+        return directory.exists
+
+    assert not ready()
+    assert not exists()
+    migrate(directory.account_url, "account")
+    assert not exists()
+    prepare_account(directory, key)
+    assert exists()
+    assert not ready(), "the schema of the state is not there yet"
+    engine = open_engine(directory.account_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA state")
+        connection.exec_driver_sql(f"CREATE TABLE state.alembic_version AS SELECT '{newest('state')}' AS version_num")
+    engine.dispose()
+    assert ready()
+    assert not ready(key + "x")
+    assert not ready(needs_login=True)
+    prepare_login(directory, "password")
+    assert ready(needs_login=True)
+
+
+def test_a_server_that_does_not_answer_is_no_account_that_is_missing(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path, "postgresql://richpanel:hunter2@127.0.0.1:1/none")
+    with pytest.raises(ConnectionError, match="the database does not answer") as caught:
+        _ = directory.exists
+    assert "hunter2" not in str(caught.value) + directory.databases
 
 
 def test_looking_changes_nothing(data: Path) -> None:

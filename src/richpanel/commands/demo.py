@@ -47,7 +47,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # A Ctrl-C is for the server, which then stops this.
     die_with_parent()
     given: dict[str, Any] = json.loads(sys.stdin.readline())
-    directory = DataDirectory(read_settings(given["settings"], {}).settings.data)
+    settings = read_settings(given["settings"], {}).settings
+    directory = DataDirectory(settings.data, settings.database_url)
     url: str = given["url"]
     now = int(time.time() * 1000)
     path = directory.path / FILE

@@ -27,7 +27,7 @@ def doctor(
 ) -> None:
     """Show the settings in force, and what was found."""
     effective = read_settings({"data": data}, environ)
-    found = _examine(DataDirectory(effective.settings.data), deep=deep, data=data)
+    found = _examine(DataDirectory(effective.settings.data, effective.settings.database_url), deep=deep, data=data)
     problems = [check for check in found if check.state == "problem"]
     if json:
         settings = {name: {"value": value, "from": origin} for name, value, origin in effective.shown()}

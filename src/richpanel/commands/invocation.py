@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from richpanel.config import Settings, read_settings
-from richpanel.store.database import open_engine, reading
+from richpanel.store.database import Branch, open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.migrating import RevisionError
 from richpanel.store.preparing import prepare
@@ -40,23 +40,38 @@ def settings_of(data: Path | None) -> Settings:
 
 def existing(data: Path | None) -> DataDirectory:
     """Give the data directory, where there must be one."""
-    directory = DataDirectory(settings_of(data).data)
-    if not directory.exists:
+    settings = settings_of(data)
+    directory = DataDirectory(settings.data, settings.database_url)
+    try:
+        found = directory.exists
+    except ConnectionError as error:
+        fail(str(error))
+    if found:
+        return directory
+    if directory.is_embedded:
         fail(
             f"there is no data directory at {directory.path}: start one with `richpanel serve`, or name it with --data"
         )
-    return directory
+    fail(f"there is no account at {directory.databases}: start a server with `richpanel serve`")
 
 
-def ready(data: Path | None) -> DataDirectory:
-    """Give the data directory, made and migrated where that is needed."""
+def ready(data: Path | None, *, new_key: bool = False) -> DataDirectory:
+    """Give the data directory, made and migrated where that is needed; `new_key`: as `store.preparing` says."""
     settings = settings_of(data)
-    directory = DataDirectory(settings.data)
+    directory = DataDirectory(settings.data, settings.database_url)
     try:
-        prepare(directory, secret_key=settings.secret_key)
+        prepare(directory, secret_key=settings.secret_key, new_key=new_key)
     except (OSError, SecretKeyError, RevisionError, DatabaseError) as error:
-        fail(f"cannot use the data directory {directory.path}: {_reason(error)}")
+        fail(f"cannot use {_what(directory)} {directory.databases}: {_reason(error)}")
     return directory
+
+
+def _what(directory: DataDirectory) -> str:
+    return "the data directory" if directory.is_embedded else "the database"
+
+
+def _named(directory: DataDirectory, branch: Branch) -> str:
+    return str(directory.path / f"{branch}.db") if directory.is_embedded else f"the schema {branch}"
 
 
 def _reason(error: Exception) -> str:
@@ -73,7 +88,7 @@ def definitions(directory: DataDirectory, *, write: bool = False) -> Iterator[Co
     except IntegrityError:
         raise  # Something is there already: the verb says what.
     except DatabaseError as error:
-        fail(f"{directory.path / 'account.db'}: {_reason(error)}")
+        fail(f"{_named(directory, 'account')}: {_reason(error)}")
     finally:
         engine.dispose()
 
@@ -85,7 +100,7 @@ def state(directory: DataDirectory) -> Iterator[Engine]:
     try:
         yield engine
     except DatabaseError as error:
-        fail(f"{directory.path / 'state.db'}: {_reason(error)}")
+        fail(f"{_named(directory, 'state')}: {_reason(error)}")
     finally:
         engine.dispose()
 

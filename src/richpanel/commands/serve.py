@@ -108,7 +108,7 @@ def _prepare(settings: Settings, start: Mapping[str, object], *, with_login: boo
 
     Raises ServerFailedError.
     """
-    if is_ready(settings.data, has_key=settings.secret_key is not None, needs_login=with_login):
+    if is_ready(settings.data, settings.database_url, secret_key=settings.secret_key, needs_login=with_login):
         return None
     command = [sys.executable, "-P", "-m", "richpanel.app", "prepare"]
     given = json.dumps({**start, "login": with_login}).encode() + b"\n"

@@ -30,7 +30,7 @@ from richpanel.source.address import Proxies
 from richpanel.source.keys import KeySnapshot, Source, SourceType
 from richpanel.source.mailroom import Mailroom
 from richpanel.source.privacy import KeptOut
-from richpanel.store.glance import Glance, Unreadable
+from richpanel.store.glance import Glance, Unreadable, open_glance
 from richpanel.web.health import PATHS, Health
 
 LOCK_SECONDS: Final = 5.0
@@ -51,7 +51,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
 async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
     proxies = Proxies(tuple(map(str, settings.trusted_proxies)))
     async with AsyncExitStack() as opened:
-        glance = opened.enter_context(closing(Glance(settings.data)))
+        glance = opened.enter_context(closing(open_glance(settings.data, settings.database_url)))
         writer = await opened.enter_async_context(_log_of(settings, glance, sockets["log"]))
         health = _health(glance, writer, opened.enter_context(closing(SegmentReader(_log_in(settings)))), settings)
         relay = None

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -25,30 +26,39 @@ from sqlalchemy import (
 
 metadata: Final = MetaData()
 Big: Final = BigInteger().with_variant(Integer, "sqlite")
+Words: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Texts that compare by their bytes, on either engine."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 account = Table(  # One row, id 1.
     "account",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", Big, nullable=False),  # Grows with every change to any definition.
     Column("hash_key", LargeBinary, nullable=False),  # 32 random bytes: the key of every hash that the state keeps.
-    Column("settings", Text, nullable=False),  # store.account.AccountSettings without the key, as JSON.
+    Column("settings", Words, nullable=False),  # store.account.AccountSettings without the key, as JSON.
     Column("default_destination", Integer),  # What a new source is connected to.
     Column("created_at", Big, nullable=False),
+)
+
+secret_key = Table(  # One row, id 1: what every node's secret key must be (store.secret_key).
+    "secret_key",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("fingerprint", LargeBinary, nullable=False),
 )
 
 sources = Table(
     "sources",
     metadata,
-    Column("number", Integer, primary_key=True),  # What the state calls it; never used again.
-    Column("id", Text, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
-    Column("type", Text, nullable=False),
+    Column("number", Integer, Identity(), primary_key=True),  # What the state calls it; never used again.
+    Column("id", Words, nullable=False, unique=True),
+    Column("name", Words, nullable=False),
+    Column("type", Words, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("rate_limit", Integer),  # Calls a second.
     Column("identity_verification", Boolean, nullable=False),
-    Column("identity_secret", Text),  # Kept while verification is off, so that turning it on again breaks no shop.
+    Column("identity_secret", Words),  # Kept while verification is off, so that turning it on again breaks no shop.
     Column("created_at", Big, nullable=False),
     Column("deleted_at", Big),
     sqlite_autoincrement=True,
@@ -57,7 +67,7 @@ sources = Table(
 write_keys = Table(
     "write_keys",
     metadata,
-    Column("key", Text, primary_key=True),
+    Column("key", Words, primary_key=True),
     Column("source", Integer, ForeignKey("sources.number"), nullable=False),
     Column("created_at", Big, nullable=False),
     Column("revoked_at", Big),
@@ -67,8 +77,8 @@ write_keys = Table(
 tokens = Table(
     "tokens",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("name", Words, nullable=False),
     Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256; the token itself is shown once.
     Column("created_at", Big, nullable=False),
     Column("revoked_at", Big),
@@ -77,9 +87,9 @@ tokens = Table(
 users = Table(
     "users",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("login", Text, nullable=False, unique=True),
-    Column("password", Text, nullable=False),  # Argon2id.
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("login", Words, nullable=False, unique=True),
+    Column("password", Words, nullable=False),  # Argon2id.
     Column("created_at", Big, nullable=False),
 )
 
@@ -96,11 +106,11 @@ web_sessions = Table(
 connectors = Table(
     "connectors",
     metadata,
-    Column("number", Integer, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
-    Column("api_key", Text, nullable=False, unique=True),
-    Column("api_secret", Text, nullable=False),  # Sealed (store.secrets).
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("id", Words, nullable=False, unique=True),
+    Column("name", Words, nullable=False),
+    Column("api_key", Words, nullable=False, unique=True),
+    Column("api_secret", Words, nullable=False),  # Sealed (store.secrets).
     Column("source", Integer, ForeignKey("sources.number"), nullable=False),  # Through which `/segment` posts arrive.
     Column("created_at", Big, nullable=False),
     Column("deleted_at", Big),
@@ -110,14 +120,14 @@ connectors = Table(
 destinations = Table(
     "destinations",
     metadata,
-    Column("number", Integer, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
-    Column("catalog_id", Text, nullable=False),
-    Column("settings", Text, nullable=False),  # JSON: apiKey as it is, apiSecret sealed.
-    Column("endpoint", Text, nullable=False),  # "account" or a URL.
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("id", Words, nullable=False, unique=True),
+    Column("name", Words, nullable=False),
+    Column("catalog_id", Words, nullable=False),
+    Column("settings", Words, nullable=False),  # JSON: apiKey as it is, apiSecret sealed.
+    Column("endpoint", Words, nullable=False),  # "account" or a URL.
     Column("enabled", Boolean, nullable=False),
-    Column("filters", Text, nullable=False),  # JSON array.
+    Column("filters", Words, nullable=False),  # JSON array.
     Column("created_at", Big, nullable=False),
     Column("deleted_at", Big),
     sqlite_autoincrement=True,
@@ -134,7 +144,7 @@ imports = Table(  # How far `richpanel import` got with a file.
     "imports",
     metadata,
     Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
-    Column("path", Text, primary_key=True),
+    Column("path", Words, primary_key=True),
     Column("head_bytes", Integer, nullable=False),  # What of its beginning was looked at, to know it again.
     Column("head_hash", LargeBinary, nullable=False),
     Column("offset", Big, nullable=False),  # Bytes of the file that are in the log.
@@ -149,30 +159,30 @@ imports = Table(  # How far `richpanel import` got with a file.
 regulations = Table(
     "regulations",
     metadata,
-    Column("number", Integer, primary_key=True),
-    Column("id", Text, nullable=False, unique=True),
-    Column("type", Text, nullable=False),
-    Column("status", Text, nullable=False),
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("id", Words, nullable=False, unique=True),
+    Column("type", Words, nullable=False),
+    Column("status", Words, nullable=False),
     Column("created_at", Big, nullable=False),  # receivedAt of its record, ms UTC.
     Column("finished_at", Big),
     Column("record", LargeBinary, nullable=False),  # core.regulation.Regulation as JSON: keyed hashes alone.
-    Column("erased", Text),  # What is gone, by table, while the rest is still being done: JSON.
-    Column("problem", Text),  # Why it does not get on.
+    Column("erased", Words),  # What is gone, by table, while the rest is still being done: JSON.
+    Column("problem", Words),  # Why it does not get on.
     Column("place", Integer, unique=True),  # Of its receipt in the chain.
-    Column("receipt", Text),  # core.regulation.Receipt as JSON.
+    Column("receipt", Words),  # core.regulation.Receipt as JSON.
     sqlite_autoincrement=True,
 )
 
 tombstones = Table(  # Keyed hashes of ids, each with when it was theirs.
     "tombstones",
     metadata,
-    Column("hash", Text, primary_key=True),
+    Column("hash", Words, primary_key=True),
     Column("kind", Integer, primary_key=True),
     Column("from_t", Big, primary_key=True),
     Column("to_t", Big, primary_key=True),
     Column("regulation", Integer, primary_key=True),
     Column("parts", Boolean, nullable=False),  # Whether the id starts afresh at `to_t`.
-    Column("person", Text, nullable=False),  # The hash of the id that they went by.
+    Column("person", Words, nullable=False),  # The hash of the id that they went by.
     sqlite_with_rowid=False,
 )
 
@@ -186,9 +196,9 @@ erased_messages = Table(  # Keyed hashes of (source, messageId), as in the state
 refusals = Table(  # Messages refused for privacy.
     "refusals",
     metadata,
-    Column("source", Text, primary_key=True),
+    Column("source", Words, primary_key=True),
     Column("hour", Big, primary_key=True),  # Its beginning, ms UTC.
-    Column("code", Text, primary_key=True),
+    Column("code", Words, primary_key=True),
     Column("count", Big, nullable=False),
     sqlite_with_rowid=False,
 )

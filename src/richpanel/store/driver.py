@@ -8,7 +8,11 @@ try:  # Debian's own SQLite leaves erased words in full-text indexes; the wheel'
 except ImportError:  # pragma: no cover - platforms without the wheel
     import sqlite3
 
-__all__ = ["file_at", "sqlite3"]
+__all__ = ["Unreadable", "file_at", "sqlite3"]
+
+
+class Unreadable(Exception):
+    """A database cannot be read; the text says why."""
 
 
 def file_at(path: str | Path) -> tuple[int, int] | None:

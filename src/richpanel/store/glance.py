@@ -1,4 +1,4 @@
-"""A glance: the few things that the front looks at in both databases, by SQLite's driver alone.
+"""A glance: the few things that the front looks at in both databases, by the engine's driver alone.
 
 The front is to be small, and ready at once when it starts again amid traffic: SQLAlchemy would be a fifth of its memory
 (13 MB) and a quarter of its start (0.1 s), for five short questions.
@@ -8,16 +8,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
+from richpanel.store.driver import Unreadable as Unreadable
 from richpanel.store.driver import file_at, sqlite3
 
 _BUSY_SECONDS: Final = 10.0
 _CACHE_KIB: Final = 512
-
-
-class Unreadable(Exception):
-    """A database cannot be read; the text says why."""
 
 
 class SourceKeys(NamedTuple):
@@ -32,13 +29,37 @@ class SourceKeys(NamedTuple):
     identity_secret: str | None
 
 
+class Database(Protocol):
+    """One of the two, opened when it is first asked, and again after an error. Every method raises Unreadable."""
+
+    def ask(self, question: str) -> list[Any]:
+        """Give all rows of a query."""
+
+    def ask_all(self, *questions: str) -> list[list[Any]]:
+        """Give all rows of each query, as of one moment."""
+
+    def write(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        """Run a statement (with `?`) for each row, in one transaction."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+def open_glance(directory: Path, database_url: str | None) -> "Glance":
+    """Look into the databases of a data directory, or of a cluster."""
+    if database_url is None:
+        return Glance(File(directory / "account.db"), File(directory / "state.db"))
+    from richpanel.store.glance_postgres import Schema  # Loaded where it is used.
+
+    return Glance(Schema(database_url, "account"), Schema(database_url, "state"))
+
+
 class Glance:
     """Reads both databases; any thread may ask. Every method raises Unreadable."""
 
-    def __init__(self, directory: Path) -> None:
-        """Look into the databases of a data directory; they are opened when they are first asked."""
-        self._account = _Database(directory / "account.db")
-        self._state = _Database(directory / "state.db")
+    def __init__(self, account: Database, state: Database) -> None:
+        self._account = account
+        self._state = state
 
     def close(self) -> None:
         """Close both."""
@@ -73,7 +94,7 @@ class Glance:
     def progress(self) -> tuple[int, int]:
         """Tell how far the log is applied: the position, and the number of messages."""
         found = self._state.ask("SELECT position, messages FROM progress WHERE id = 1")
-        return found[0] if found else (0, 0)
+        return (int(found[0][0]), int(found[0][1])) if found else (0, 0)
 
     def received_at(self) -> int:
         """Tell when the newest message that is applied arrived, ms UTC; 0 before the first."""
@@ -100,19 +121,20 @@ class Glance:
 
     def refusals(self) -> list[tuple[str, int]]:
         """Count what was refused for privacy: source's id, number."""
-        return self._account.ask("SELECT source, sum(count) FROM refusals GROUP BY source")
+        rows = self._account.ask("SELECT source, sum(count) FROM refusals GROUP BY source")
+        return [(source, int(number)) for source, number in rows]
 
     def count_refusals(self, counts: Mapping[tuple[str, int], int], code: str) -> None:
         """Count what was refused for privacy at the door: (source's id, beginning of the hour) -> how many."""
         self._account.write(
             "INSERT INTO refusals (source, hour, code, count) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (source, hour, code) DO UPDATE SET count = count + excluded.count",
-            [(source, hour, code, number) for (source, hour), number in counts.items()],
+            "ON CONFLICT (source, hour, code) DO UPDATE SET count = refusals.count + excluded.count",
+            [(source, hour, code, number) for (source, hour), number in sorted(counts.items())],
         )
 
 
-class _Database:
-    """One database, its connection kept; it is opened again after an error."""
+class File:
+    """A database of SQLite's, its connection kept."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

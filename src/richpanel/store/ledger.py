@@ -23,7 +23,8 @@ from richpanel.core.regulation import (
     encode_regulation,
     seal,
 )
-from richpanel.store.bulk import LISTED, fetch, listed, many
+from richpanel.store import definitions
+from richpanel.store.bulk import LISTED, fetch, insert, listed, many, run
 from richpanel.store.definitions import changed
 
 Status = Literal["INITIALIZED", "RUNNING", "FINISHED", "FAILED"]
@@ -76,12 +77,13 @@ def _row(row: Row[Any]) -> RegulationRow:
 
 def note(connection: Connection, regulation: Regulation, created_at: int) -> bool:
     """Note a regulation that is on its way into the log; False where it is known already."""
-    made = connection.exec_driver_sql(
+    made = run(
+        connection,
         "INSERT INTO regulations (id, type, status, created_at, record) VALUES (?, ?, 'INITIALIZED', ?, ?) "
         "ON CONFLICT (id) DO NOTHING",
-        (regulation.id, regulation.type, created_at, encode_regulation(regulation)),
+        *(regulation.id, regulation.type, created_at, encode_regulation(regulation)),
     )
-    return made.rowcount > 0
+    return made > 0
 
 
 def withdraw(connection: Connection, regulation_id: str) -> None:
@@ -111,25 +113,22 @@ def begin(
 ) -> None:
     """Keep what a regulation is about to erase, before it does. A second time adds what was not known at the first."""
     note(connection, regulation, created_at)
-    connection.exec_driver_sql(
+    run(
+        connection,
         "UPDATE regulations SET status = 'RUNNING', created_at = ?, problem = NULL, erased = ? "
         "WHERE id = ? AND status <> 'FINISHED'",
-        (created_at, _encode(dict(erased)).decode(), regulation.id),
+        *(created_at, _encode(dict(erased)).decode(), regulation.id),
     )
     ((number,),) = fetch(connection, "SELECT number FROM regulations WHERE id = ?", regulation.id)
     add_tombstones(connection, number, tombstones)
-    many(connection, "INSERT OR IGNORE INTO erased_messages (hash) VALUES (?)", [(each,) for each in messages])
+    insert(connection, definitions.erased_messages, [(each,) for each in messages], ignore=True)
     changed(connection)
 
 
 def add_tombstones(connection: Connection, number: int, tombstones: Iterable[Tombstone]) -> None:
     """Keep tombstones of a regulation."""
-    many(
-        connection,
-        "INSERT OR IGNORE INTO tombstones (kind, hash, from_t, to_t, parts, person, regulation) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(*each, number) for each in tombstones],
-    )
+    columns = ("kind", "hash", "from_t", "to_t", "parts", "person", "regulation")
+    insert(connection, definitions.tombstones, [(*each, number) for each in tombstones], columns=columns, ignore=True)
 
 
 def explain(connection: Connection, ids: Iterable[str], problem: str | None) -> None:
@@ -139,9 +138,11 @@ def explain(connection: Connection, ids: Iterable[str], problem: str | None) -> 
 
 def finish(connection: Connection, secret: bytes, regulation_id: str, now: int) -> None:
     """Write the receipt of a regulation all of which is done, and chain it to the one before."""
-    rows = connection.exec_driver_sql(
-        "SELECT number, record, erased FROM regulations WHERE id = ? AND status <> 'FINISHED'", (regulation_id,)
-    ).all()
+    rows = fetch(
+        connection,
+        "SELECT number, record, erased FROM regulations WHERE id = ? AND status <> 'FINISHED'",
+        regulation_id,
+    )
     for row in rows:
         regulation = decode_regulation(row.record)
         written = chain(connection)
@@ -149,10 +150,11 @@ def finish(connection: Connection, secret: bytes, regulation_id: str, now: int) 
         stones = [f"{s.kind}:{s.hashed}:{s.from_t}:{s.to_t}" for s in tombstones_of(connection, regulation_id)]
         tables = _decode_erased(row.erased or "{}")
         receipt = Receipt(regulation_id, regulation.type, now, tables, digest_of(secret, stones), previous)
-        connection.exec_driver_sql(
+        run(
+            connection,
             "UPDATE regulations SET status = 'FINISHED', finished_at = ?, problem = NULL, erased = NULL, place = ?, "
             "receipt = ? WHERE number = ?",
-            (now, len(written) + 1, _encode(seal(secret, receipt)).decode(), row.number),
+            *(now, len(written) + 1, _encode(seal(secret, receipt)).decode(), row.number),
         )
 
 
@@ -171,12 +173,13 @@ def adopt(connection: Connection, other: Connection) -> list[str]:
     for each in dict.fromkeys(row[0] for row in rows):
         add_tombstones(connection, numbers[each], tombstones_of(other, each))
     hashes = fetch(other, "SELECT hash FROM erased_messages")
-    many(connection, "INSERT OR IGNORE INTO erased_messages (hash) VALUES (?)", [tuple(row) for row in hashes])
+    insert(connection, definitions.erased_messages, [tuple(row) for row in hashes], ignore=True)
     counted = fetch(other, "SELECT source, hour, code, count FROM refusals")
     many(
         connection,
         "INSERT INTO refusals (source, hour, code, count) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (source, hour, code) DO UPDATE SET count = max(count, excluded.count)",
+        "ON CONFLICT (source, hour, code) DO UPDATE SET count = excluded.count "
+        "WHERE excluded.count > refusals.count",
         [tuple(row) for row in counted],
     )
     changed(connection)
@@ -185,8 +188,8 @@ def adopt(connection: Connection, other: Connection) -> list[str]:
 
 def find(connection: Connection, regulation_id: str) -> RegulationRow | None:
     """Find a regulation."""
-    row = connection.exec_driver_sql(f"SELECT {_COLUMNS} FROM regulations WHERE id = ?", (regulation_id,)).first()
-    return None if row is None else _row(row)
+    rows = fetch(connection, f"SELECT {_COLUMNS} FROM regulations WHERE id = ?", regulation_id)
+    return _row(rows[0]) if rows else None
 
 
 def get(connection: Connection, regulation_id: str) -> RegulationRow:
@@ -200,12 +203,12 @@ def get(connection: Connection, regulation_id: str) -> RegulationRow:
 def newest(connection: Connection, limit: int, before: int | None = None) -> list[RegulationRow]:
     """List regulations, the newest first; `before` is the number of the last one given."""
     statement = f"SELECT {_COLUMNS} FROM regulations WHERE number < ? ORDER BY number DESC LIMIT ?"
-    return [_row(row) for row in connection.exec_driver_sql(statement, (before or 1 << 62, limit))]
+    return [_row(row) for row in fetch(connection, statement, before or 1 << 62, limit)]
 
 
 def oldest_first(connection: Connection) -> list[RegulationRow]:
     """List all regulations in the order in which they were asked for."""
-    return [_row(row) for row in connection.exec_driver_sql(f"SELECT {_COLUMNS} FROM regulations ORDER BY number")]
+    return [_row(row) for row in fetch(connection, f"SELECT {_COLUMNS} FROM regulations ORDER BY number")]
 
 
 def chain(connection: Connection) -> list[Receipt]:
@@ -252,7 +255,7 @@ def count_refusals(connection: Connection, counts: Mapping[tuple[str, int, Code]
     many(
         connection,
         "INSERT INTO refusals (source, hour, code, count) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (source, hour, code) DO UPDATE SET count = count + excluded.count",
+        "ON CONFLICT (source, hour, code) DO UPDATE SET count = refusals.count + excluded.count",
         [(source, hour, code.value, count) for (source, hour, code), count in counts.items()],
     )
 

@@ -11,7 +11,8 @@ from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.first_start import FirstLogin, first_login, first_start
 from richpanel.store.migrating import migrate
-from richpanel.store.secrets import SecretBox, open_secrets
+from richpanel.store.nodes import agree, give_up_key, node_secrets
+from richpanel.store.secrets import SecretBox
 
 
 @contextmanager
@@ -22,22 +23,36 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
 
 
-def prepare(directory: DataDirectory, *, secret_key: str | None = None) -> SecretBox:
-    """Make a directory ready, new or old: tables as this version wants them, and an account. Gives its secrets.
+def prepare(directory: DataDirectory, *, secret_key: str | None = None, new_key: bool = False) -> SecretBox:
+    """Make a directory and its databases ready, new or old: this version's tables, and an account. Gives its secrets.
 
-    What it makes is for this user alone. Idempotent, and safe while a server runs. Raises OSError, SecretKeyError,
-    RevisionError.
+    What it makes is for this user alone. Idempotent, and safe while servers run, also where many nodes do it at once.
+    `new_key` makes this node's secret key, or a new one, the account's. Raises OSError, SecretKeyError, RevisionError.
     """
     directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(directory.path):
-        for name in ("account.db", "state.db"):
-            os.close(os.open(directory.path / name, os.O_CREAT | os.O_RDWR, 0o600))
+        if directory.is_embedded:
+            for name in ("account.db", "state.db"):
+                os.close(os.open(directory.path / name, os.O_CREAT | os.O_RDWR, 0o600))
         migrate(directory.account_url, "account")
         migrate(directory.state_url, "state")
-        box = open_secrets(directory.path, secret_key)
-        engine = open_engine(directory.account_url, cache_mib=1)
+        return prepare_account(directory, secret_key, new_key=new_key)
+
+
+def prepare_account(directory: DataDirectory, secret_key: str | None, *, new_key: bool = False) -> SecretBox:
+    """Make an account where there is none, and see that this node's secret key is its. Raises SecretKeyError, OSError.
+
+    All in one transaction: of nodes that start at the same moment, one makes the account.
+    """
+    engine = open_engine(directory.account_url, cache_mib=1)
+    try:
         with engine.begin() as connection:
-            first_start(connection, box, now=int(time() * 1000))
+            if new_key:
+                give_up_key(connection)
+            box = node_secrets(connection, directory.path, secret_key)
+            account = first_start(connection, box, now=int(time() * 1000))
+            agree(connection, account, directory.path, secret_key)
+    finally:
         engine.dispose()
     return box
 

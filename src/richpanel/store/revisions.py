@@ -1,15 +1,19 @@
 """Revisions: whether a data directory is ready for this version, asked without what making it ready would load.
 
-The parent of a server asks at every start, so this needs nothing but Python's own SQLite.
+The parent of a server asks at every start, so this needs nothing but Python's own SQLite, or PostgreSQL's driver.
 """
 
+import hmac
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from richpanel.store.secret_key import fingerprint, read_key
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_KEY_FILE: Final = "secret.key"
+_SECONDS: Final = 5.0
 
 
 def revisions(branch: str) -> list[str]:
@@ -22,28 +26,75 @@ def newest(branch: str) -> str:
     return revisions(branch)[-1]
 
 
-def is_ready(directory: Path, *, has_key: bool, needs_login: bool) -> bool:
+def is_ready(directory: Path, database_url: str | None, *, secret_key: str | None, needs_login: bool) -> bool:
     """Whether `store.preparing` would find nothing to do.
 
-    `has_key`: the secret key is a setting, so there need be no file of it. `needs_login`: somebody must be able to sign
-    in.
+    `secret_key`: the one that is a setting, else there must be a file of it. `needs_login`: somebody must be able to
+    sign in.
     """
-    if not has_key and not (directory / _KEY_FILE).exists():
+    try:
+        key = read_key(directory, secret_key)
+    except OSError:
         return False
-    wanted = "EXISTS (SELECT 1 FROM account) AND " + ("EXISTS (SELECT 1 FROM users)" if needs_login else "1")
-    return _holds(directory / "account.db", "account", wanted) and is_newest(directory / "state.db", "state")
+    if key is None:
+        return False
+    wanted = "EXISTS (SELECT 1 FROM account) AND " + ("EXISTS (SELECT 1 FROM users)" if needs_login else "1 = 1")
+    columns = f"{wanted}, (SELECT hash_key FROM account), (SELECT fingerprint FROM secret_key)"
+    found = _ask(directory, database_url, "account", columns)
+    if found is None or not found[0] or found[2] is None:
+        return False
+    if not hmac.compare_digest(fingerprint(key, bytes(found[1])), bytes(found[2])):
+        return False
+    return _ask(directory, database_url, "state", "1") is not None
 
 
 def is_newest(path: Path, branch: str) -> bool:
-    """Whether a database is there, and at the revision that this version wants."""
-    return _holds(path, branch, "1")
+    """Whether a database's file is there, and at the revision that this version wants."""
+    return _at_newest(_ask_file(path, _question("1")), branch) is not None
 
 
-def _holds(path: Path, branch: str, condition: str) -> bool:
-    """Whether a database is at the newest revision and a condition holds in it."""
+def holds_account(database_url: str) -> bool:
+    """Whether there is an account in a database of PostgreSQL's. Raises ConnectionError where it does not answer."""
+    from richpanel.store.postgres_driver import DriverError, NotThere, connect, reason  # Loaded where it is used.
+
+    try:
+        with closing(connect(database_url, "account", seconds=_SECONDS)) as connection:
+            return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM account)").fetchall()[0][0])
+    except NotThere:
+        return False
+    except DriverError as error:
+        raise ConnectionError(f"the database does not answer: {reason(error)}") from None
+
+
+def _ask(directory: Path, database_url: str | None, branch: str, columns: str) -> Sequence[Any] | None:
+    """Give columns from a database that is at the newest revision; None where it is not."""
+    question = _question(columns)
+    if database_url is None:
+        return _at_newest(_ask_file(directory / f"{branch}.db", question), branch)
+    return _at_newest(_ask_schema(database_url, branch, question), branch)
+
+
+def _question(columns: str) -> str:
+    return f"SELECT version_num, {columns} FROM alembic_version"
+
+
+def _at_newest(rows: Sequence[Sequence[Any]], branch: str) -> Sequence[Any] | None:
+    return rows[0][1:] if len(rows) == 1 and rows[0][0] == newest(branch) else None
+
+
+def _ask_file(path: Path, question: str) -> Sequence[Sequence[Any]]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-            found = connection.execute(f"SELECT version_num, {condition} FROM alembic_version").fetchall()
+            return connection.execute(question).fetchall()
     except sqlite3.OperationalError:  # No such file or no such table.
-        return False
-    return found == [(newest(branch), 1)]
+        return ()
+
+
+def _ask_schema(url: str, schema: str, question: str) -> Sequence[Sequence[Any]]:
+    from richpanel.store.postgres_driver import DriverError, connect  # Loaded where it is used.
+
+    try:
+        with closing(connect(url, schema, seconds=_SECONDS)) as connection:
+            return connection.execute(question).fetchall()
+    except DriverError:  # No such table, or no answer, of which `store.preparing` tells.
+        return ()

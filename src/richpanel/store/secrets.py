@@ -8,7 +8,9 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken
 
-KEY_FILE: Final = "secret.key"
+from richpanel.store.secret_key import KEY_FILE as KEY_FILE
+from richpanel.store.secret_key import read_key
+
 _SHORTEST_KEY: Final = 32
 
 
@@ -40,16 +42,19 @@ class SecretBox:
 
 
 def open_secrets(directory: Path, key: str | None = None) -> SecretBox:
-    """Open the box with `key`, else with the data directory's key file, made (mode 600) where there is none."""
-    if key:
-        return SecretBox(key)
-    path = directory / KEY_FILE
-    try:
-        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return SecretBox(path.read_text().strip())
+    """Open the box with `key`, else with the directory's key file. Raises SecretKeyError where there is neither."""
+    found = read_key(directory, key)
+    if found is None:
+        raise SecretKeyError(f"there is no secret key: put {KEY_FILE} into {directory}, or set RICHPANEL_SECRET_KEY")
+    return SecretBox(found)
+
+
+def make_key(directory: Path) -> str:
+    """Make the data directory's key file (mode 600), which is not there yet; give the key."""
+    key = Fernet.generate_key().decode()
+    made = os.open(directory / KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(made, "w") as file:
-        file.write(Fernet.generate_key().decode() + "\n")
+        file.write(key + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return SecretBox(path.read_text().strip())
+    return key
