@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
@@ -18,12 +19,16 @@ from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
 from richpanel.store.account import AccountSettings, read_account
+from richpanel.store.bulk import fetch, run
 from richpanel.store.connectors import add_connector
 from richpanel.store.database import open_engine
 from richpanel.store.destinations import DestinationChanges, list_destinations, update_destination
 from richpanel.store.directory import DataDirectory
+from richpanel.store.migrating import migrate
+from richpanel.store.postgres import schema_url
 from richpanel.store.preparing import prepare
 from richpanel.store.sources import SourceRow, add_source, list_sources
+from tests.postgres_server import PostgresServer
 
 T0 = 1_760_000_000_000
 """When everything begins, ms UTC: 2025-10-09T08:53:20Z."""
@@ -55,11 +60,14 @@ class Account:
     """An account's data directory. Its sources: Website (web), App (mobile), Backend (server) and Channels, all of one
     shop, and Outlet (web), which is connected to the connector of a second shop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, database: "Database | None" = None) -> None:
+        """The state is a file in the directory, or in a database of a PostgreSQL server."""
         self.directory = DataDirectory(path)
+        self.database = database
+        state_url = self.directory.state_url if database is None else database.state_url
         self.reader = SegmentReader(self.directory.log)
         self.account_engine = open_engine(self.directory.account_url, cache_mib=1)
-        self.state_engine = open_engine(self.directory.state_url, cache_mib=1, busy_seconds=0.2)
+        self.state_engine = open_engine(state_url, cache_mib=1, busy_seconds=0.2)
         self.worker = self._worker()
         self.arrivals = 0
         with self.account_engine.connect() as connection:
@@ -127,17 +135,59 @@ class Account:
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Query the state's tables."""
         with self.state() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(statement, parameters)]
+            return [tuple(row) for row in fetch(connection, statement, *parameters)]
+
+    def change(self, statement: str, *parameters: Any) -> int:
+        """Change the state's tables by hand; tell how many rows."""
+        with self.state_engine.begin() as connection:
+            return run(connection, statement, *parameters)
+
+    def copy(self, path: Path) -> "Account":
+        """An account that is as this one is now."""
+        self.state_engine.dispose()
+        return copy_of(Template(self.directory.path, self.database), path)
 
     def close(self) -> None:
         """Let go of files and connections."""
         self.reader.close()
         self.account_engine.dispose()
         self.state_engine.dispose()
+        if self.database is not None:
+            self.database.drop()
 
 
-def make_template(path: Path) -> Path:
-    """Make the data directory that accounts are copied from: migrations take longer than a test."""
+@dataclass
+class Database:
+    """A database of a PostgreSQL server, made here for a state."""
+
+    server: PostgresServer
+    name: str
+
+    @property
+    def state_url(self) -> str:
+        """Where the state is."""
+        return schema_url(self.server.url(self.name), "state")
+
+    def copy(self) -> "Database":
+        """Make a database that is as this one is now; nobody may be connected to it."""
+        name = f"state_{uuid4().hex}"
+        self.server.create(name, self.name)
+        return Database(self.server, name)
+
+    def drop(self) -> None:
+        """Remove it."""
+        self.server.drop(self.name)
+
+
+class Template(NamedTuple):
+    """A data directory that accounts are copied from, and where its state is not in there, the state's database."""
+
+    path: Path
+    database: Database | None = None
+
+
+def make_template(path: Path, server: PostgresServer | None = None) -> Template:
+    """Make what accounts are copied from: migrations take longer than a test."""
     directory = DataDirectory(path)
     box = prepare(directory)
     engine: Engine = open_engine(directory.account_url)
@@ -149,12 +199,15 @@ def make_template(path: Path) -> Path:
         second = list_destinations(connection)[1]
         update_destination(connection, box, second.id, DestinationChanges(sources=[outlet.id]))
     engine.dispose()
-    state = open_engine(directory.state_url)
-    state.dispose()
-    return path
+    database = None
+    if server is not None:
+        database = Database(server, f"state_{uuid4().hex}")
+        server.create(database.name)
+        migrate(database.state_url, "state")
+    return Template(path, database)
 
 
-def copy_of(template: Path, path: Path) -> Account:
+def copy_of(template: Template, path: Path) -> Account:
     """An account like the template's, with the same ids and keys."""
-    shutil.copytree(template, path)
-    return Account(path)
+    shutil.copytree(template.path, path)
+    return Account(path, None if template.database is None else template.database.copy())

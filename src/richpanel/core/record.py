@@ -8,7 +8,7 @@ that said something of it is shorter by that, and ends in spaces.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
@@ -122,24 +122,59 @@ def erase(payload: bytes, bodies: Iterable[tuple[int, int]]) -> bytes:
         meta, first = decode_meta(payload)
     except (struct.error, msgspec.DecodeError) as error:
         raise ValueError(f"the record's meta cannot be read: {error}") from None
-    offsets = accumulate((size + 1 for size in meta.sizes), initial=first)
-    places = {place: index for index, place in enumerate(zip(offsets, meta.sizes, strict=False))}
-    scrubbed, ids, discards = bytearray(payload), dict(meta.ids), list(meta.discards)
+    places = {place: index for index, place in enumerate(zip(_offsets(meta, first), meta.sizes, strict=True))}
+    scrubbed, gone = bytearray(payload), set[int]()
     for offset, size in bodies:
         index = places.get((offset, size))
         if index is None:
             raise ValueError(f"the record has no body of {size} bytes at {offset}")
         scrubbed[offset : offset + size] = b" " * size
-        ids.pop(index, None)
-        refused = index - (len(places) - len(discards))
-        if refused >= 0:
-            discards[refused] = Discard(discards[refused].code, 0)
-    left = msgspec.structs.replace(meta, ids=ids, discards=discards)
+        gone.add(index)
+    left = _without(meta, gone)
     if not any(scrubbed[offset : offset + size].strip(b" ") for offset, size in places):
         left = msgspec.structs.replace(left, sentAt=None, context=_ABSENT, integrations=_ABSENT, ip=None)
     if left != meta:
         _put_meta(scrubbed, left, first)
     return bytes(scrubbed)
+
+
+def head(payload: bytes) -> bytes:
+    """Give what stands in front of a payload's items: the length of the meta, and the meta."""
+    (length,) = _LENGTH.unpack_from(payload)
+    return payload[: _LENGTH.size + length]
+
+
+def item_offsets(head: bytes) -> list[int]:
+    """Give where a record's items stand in its payload. `head` is what stands in front of them, or more."""
+    return _offsets(*decode_meta(head))
+
+
+def erase_head(head: bytes, offsets: Collection[int]) -> bytes:
+    """Give a record's head, which ends where its first item begins, without what it says of some items alone.
+
+    Raises ValueError where it is none that `encode` wrote.
+    """
+    meta, first = decode_meta(head)
+    left = _without(meta, {index for index, offset in enumerate(_offsets(meta, first)) if offset in offsets})
+    if left == meta:
+        return head
+    scrubbed = bytearray(head)
+    _put_meta(scrubbed, left, first)
+    return bytes(scrubbed)
+
+
+def _offsets(meta: Meta, first: int) -> list[int]:
+    return list(accumulate((size + 1 for size in meta.sizes[:-1]), initial=first)) if meta.sizes else []
+
+
+def _without(meta: Meta, gone: Collection[int]) -> Meta:
+    """Leave out what a meta says of the items with these indexes alone: given ids, and a discard's id and size."""
+    ids = {index: given for index, given in meta.ids.items() if index not in gone}
+    kept = len(meta.sizes) - len(meta.discards)
+    discards = [
+        Discard(each.code, 0) if kept + number in gone else each for number, each in enumerate(meta.discards)
+    ]
+    return msgspec.structs.replace(meta, ids=ids, discards=discards)
 
 
 def _put_meta(payload: bytearray, meta: Meta, end: int) -> None:

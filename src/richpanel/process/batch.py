@@ -23,7 +23,7 @@ from richpanel.process.repeats import Settled, settle
 from richpanel.process.suppressing import keep_out
 from richpanel.store import addresses, channels, erasing, history, identities, parts
 from richpanel.store import message_rows as messages
-from richpanel.store.message_rows import Bodies
+from richpanel.store.bodies import Kept, Slice, bodies_of, keep
 from richpanel.store.schema import part_of
 
 _encode = msgspec.json.Encoder().encode
@@ -49,7 +49,7 @@ def apply(
     memory: Memory,
     definitions: Definitions,
     opened: Opened,
-    bodies: Bodies,
+    log: Slice,
     *,
     without: Collection[int] = (),
     erased: Plan | None = None,
@@ -57,8 +57,9 @@ def apply(
     """Apply records to the state. The caller commits; after a failure `memory` must be thrown away.
 
     `without` names stored messages that are taken away before, so that the state is as if they had never come; `erased`
-    tells of persons who are (`process.erasure`).
+    tells of persons who are (`process.erasure`). `log` reads the bodies that stand there.
     """
+    bodies = bodies_of(connection, log)
     memory.tombstones = definitions.tombstones
     opened = keep_out(connection, memory, opened)
     refused = opened.refused
@@ -68,7 +69,7 @@ def apply(
     if erased is not None:
         take_out(reader, memory, erased, removed)
     settled = settle(connection, memory, opened.arrived, bodies)
-    remove(reader, memory, settled.replaced, removed)
+    remove(reader, memory, settled.replaced, removed, keep_bodies=True)
     number_ids(connection, memory, settled.messages)
     connectors = decide_all(connection, memory, definitions, settled.messages)
     kept = [message for message in settled.messages if message.outcome == KEPT]
@@ -89,6 +90,7 @@ def apply(
         if message.kind == CHANNEL_TYPE:
             message.owner = owner_of(connection, message.identity, message.t)
 
+    _keep_bodies(connection, opened, settled)
     _write_messages(connection, memory, settled, kept)
     channels.add(connection, activity)
     removed.addresses.update(carried)
@@ -118,6 +120,15 @@ def apply(
     return Applied(
         opened.end, *counts, opened.received_at, opened.private, bool(opened.private) or opened.regulation is not None
     )
+
+
+def _keep_bodies(connection: Connection, opened: Opened, settled: Settled) -> None:
+    """Give what arrived its permanent place. A stored message that is a repeat now has its own."""
+    repeats = {each.place for each in settled.repeats}
+    arrived = [*settled.messages, *(message for message in opened.arrived if message.place in repeats)]
+    rows = [Kept(each.place, each.lead, each.body, each.head) for each in arrived]
+    rows += [Kept(each.place, each.lead, each.body, each.head) for each in opened.refused]
+    keep(connection, rows, [each.place for each in opened.private])
 
 
 def _addresses(people: list[Incoming], definitions: Definitions) -> Addresses:
@@ -156,8 +167,9 @@ def _write_messages(connection: Connection, memory: Memory, settled: Settled, ke
     history.add(connection, [(message.identity, message.t, message.n, message.kind) for message in kept])
     spans: dict[int, tuple[int, int]] = {}
     for message in settled.messages:
-        low, high = spans.get(part_of(message.n), (message.t, message.t))
-        spans[part_of(message.n)] = (min(low, message.t), max(high, message.t))
+        part = part_of(connection, message.n)
+        low, high = spans.get(part, (message.t, message.t))
+        spans[part] = (min(low, message.t), max(high, message.t))
     parts.widen(connection, spans)
 
 

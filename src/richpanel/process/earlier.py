@@ -9,8 +9,9 @@ from richpanel.process.incoming import Incoming
 from richpanel.store import message_rows as stored
 from richpanel.store import names
 from richpanel.store.database import reading
-from richpanel.store.message_rows import Bodies, StoredMessage
-from richpanel.store.parts import MessageIds
+from richpanel.store.bodies import Bodies, Slice, bodies_of
+from richpanel.store.message_rows import StoredMessage
+from richpanel.store.parts import open_ids
 
 
 class Earlier(NamedTuple):
@@ -23,11 +24,11 @@ class Earlier(NamedTuple):
 class EarlierDecisions:
     """Looks the decisions of a batch up. It knows the messages that the state holds when this is made."""
 
-    def __init__(self, state: Engine, bodies: Bodies) -> None:
+    def __init__(self, state: Engine, log: Slice) -> None:
         self._state = state
-        self._bodies = bodies
+        self._log = log
         with reading(state) as connection:
-            self._ids = MessageIds(connection)
+            self._ids = open_ids(connection)
 
     def of(self, messages: Sequence[Incoming]) -> dict[int, Earlier]:
         """Give the decisions about those of these messages that have one, by the number that they have now."""
@@ -35,16 +36,18 @@ class EarlierDecisions:
             found = self._ids.find(connection, [message.hash for message in messages])
             rows = stored.load(connection, [number for numbers in found.values() for number in numbers])
             texts = names.by_number(connection, {row.decisions for row in rows.values() if row.decisions is not None})
-        decided: dict[int, Earlier] = {}
-        for message in messages:
-            for number in found.get(message.hash, ()):
-                row = rows.get(number)
-                if row is not None and row.decisions is not None and self._is_of(row, message):
-                    decided[message.n] = Earlier(texts[row.decisions], row.outcome)
+            decided: dict[int, Earlier] = {}
+            bodies = bodies_of(connection, self._log)
+            for message in messages:
+                for number in found.get(message.hash, ()):
+                    row = rows.get(number)
+                    if row is not None and row.decisions is not None and _is_of(bodies, row, message):
+                        decided[message.n] = Earlier(texts[row.decisions], row.outcome)
         return decided
 
-    def _is_of(self, row: StoredMessage, message: Incoming) -> bool:
-        """Tell whether a row is of this message: the same bytes, or another arrival of the same id."""
-        if row.place == message.place:
-            return True
-        return row.source == message.source.number and stored.message_id(self._bodies, row) == message.message_id
+
+def _is_of(bodies: Bodies, row: StoredMessage, message: Incoming) -> bool:
+    """Tell whether a row is of this message: the same bytes, or another arrival of the same id."""
+    if row.place == message.place:
+        return True
+    return row.source == message.source.number and stored.message_id(bodies, row) == message.message_id

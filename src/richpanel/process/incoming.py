@@ -46,6 +46,7 @@ class Incoming:
         "decision",
         "event",
         "hash",
+        "head",
         "identity",
         "inside",
         "item",
@@ -80,6 +81,7 @@ class Incoming:
     inside: Inside | None
 
     def __init__(self, meta: Meta, source: SourceRow, spot: Spot, body: bytes) -> None:
+        self.head = b""
         self.meta = meta
         self.source = source
         self.place, self.lead, self.item = spot
@@ -102,7 +104,7 @@ class Incoming:
 class Refused:
     """A discard on its way into the state."""
 
-    __slots__ = ("at", "discard", "hash", "lead", "place", "size", "source")
+    __slots__ = ("at", "body", "discard", "hash", "head", "lead", "place", "size", "source")
 
     def __init__(self, discard: Discard, meta: Meta, source: SourceRow, spot: Spot) -> None:
         self.discard = discard
@@ -111,6 +113,8 @@ class Refused:
         self.place, self.lead, _ = spot
         self.size = discard.size
         self.hash: int | None = None
+        self.body = b""
+        self.head = b""
 
 
 class Private(NamedTuple):
@@ -161,6 +165,7 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
         received_at = max(received_at, meta.at)
         source = definitions.sources[meta.source]
         base = entry.start + HEADER_SIZE
+        head = record.head(entry.payload)
         meta.sentAt = parse(meta.sentAt)  # Once for all its items.
         for number, (offset, body) in enumerate(items):
             if record.is_erased(body):
@@ -170,8 +175,11 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
                 found = open_item(meta, source, spot, body, account.blocked_ids)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 # It passed an older door, or the log was written by hand: a discard, so that it is seen.
-                refused.append(Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot))
+                letgo = Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot)
+                letgo.body, letgo.head = body, head
+                refused.append(letgo)
                 continue
+            found.head = head
             found.hash = hash64(account.hash_key, source.id, found.message_id)
             if is_of_somebody(found, account):
                 arrived.append(found)
@@ -180,6 +188,7 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
         for discard, (offset, body) in discarded:
             letgo = Refused(discard, meta, source, (base + offset, offset, 0))
             letgo.size = len(body)
+            letgo.body, letgo.head = body, head
             if discard.messageId:
                 letgo.hash = hash64(account.hash_key, source.id, discard.messageId)
             refused.append(letgo)
@@ -191,6 +200,7 @@ def refuse(message: Incoming, code: Code) -> Refused:
     discard = Discard(code, message.size, message.message_id)
     refused = Refused(discard, message.meta, message.source, (message.place, message.lead, message.item))
     refused.hash = message.hash
+    refused.body, refused.head = message.body, message.head
     return refused
 
 

@@ -17,7 +17,7 @@ from richpanel.store import addresses, identities, manual_rows, names, progress,
 from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
 from richpanel.store.numbering import Counting, numbers_of
-from richpanel.store.parts import MessageIds
+from richpanel.store.parts import open_ids
 
 MAX_IDENTITIES: Final = 128_000
 MAX_PROFILES: Final = 16_000
@@ -48,7 +48,7 @@ class Memory:
     def __init__(self, connection: Connection, secret: bytes) -> None:
         self.secret = secret
         self.earlier: EarlierDecisions | None = None
-        self.message_ids = MessageIds(connection)
+        self.message_ids = open_ids(connection)
         self._numbers = numbers_of(connection)
         self.any_manual = manual_rows.any_at_all(connection)
         self.tombstones = NONE

@@ -23,7 +23,7 @@ from richpanel.core.stamps import Stamp
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Known, Memory
 from richpanel.store import history, identities, manual_rows
-from richpanel.store.bulk import fetch, listed
+from richpanel.store.bulk import LISTED, fetch, listed
 
 StampOf = Callable[[int], Stamp]
 """Reads the stamp of a stored message by its number."""
@@ -124,7 +124,7 @@ def afresh(
     rows = fetch(
         connection,
         "SELECT h.identity, h.n FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
-        "WHERE h.identity IN (SELECT value FROM json_each(?)) AND m.alias = ?",
+        f"WHERE h.identity IN {LISTED} AND m.alias = ?",
         listed(uids),
         alias,
     )

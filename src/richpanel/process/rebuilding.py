@@ -18,7 +18,7 @@ from richpanel.store.compared_messages import compare_messages
 from richpanel.store.compared_people import Links, Orders, Profiles, Sessions
 from richpanel.store.comparison import Show, Tally, compare, compare_counts
 from richpanel.store.database import reading
-from richpanel.store.message_rows import Bodies
+from richpanel.store.bodies import Slice
 from richpanel.store.sources import SourceRow
 
 
@@ -90,7 +90,7 @@ class Known(NamedTuple):
 
     secret: bytes
     sources: Mapping[int, SourceRow]
-    bodies: Bodies
+    bodies: Slice
 
 
 def compare_states(old: Connection, new: Connection, known: Known, show: Show) -> list[Tally]:

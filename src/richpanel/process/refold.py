@@ -28,7 +28,8 @@ from richpanel.process.orders import Orders, of_message
 from richpanel.store import history
 from richpanel.store import message_rows as messages
 from richpanel.store import order_rows as orders
-from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.bodies import Bodies, Slice, bodies_of
+from richpanel.store.message_rows import StoredMessage
 from richpanel.store.order_rows import OrderKey
 from richpanel.store.piece_rows import OrderEvent
 from richpanel.store.timeline import ENTRY_TYPES
@@ -37,10 +38,10 @@ from richpanel.store.timeline import ENTRY_TYPES
 class Reader:
     """Opens stored messages again, as they were when they arrived."""
 
-    def __init__(self, connection: Connection, definitions: Definitions, bodies: Bodies) -> None:
+    def __init__(self, connection: Connection, definitions: Definitions, log: Slice | Bodies) -> None:
         self.connection = connection
         self._blocked = definitions.account.blocked_ids
-        self.bodies = bodies
+        self.bodies = bodies_of(connection, log)
         self._record: int | None = None
         self._meta: Meta
         self._sources = {source.number: source for source in definitions.sources.values()}
@@ -48,7 +49,9 @@ class Reader:
     def open(self, numbers: Iterable[int]) -> list[Incoming]:
         """Open messages by number; those whose bodies are no longer kept are left out."""
         found = []
-        for row in messages.load(self.connection, numbers).values():
+        rows = messages.load(self.connection, numbers).values()
+        self.bodies.ahead(rows)
+        for row in rows:
             with suppress(BodyGone):
                 found.append(self._open(row))
         return found

@@ -18,13 +18,14 @@ from richpanel.process.tombstones import Tombstones
 from richpanel.store.account import AccountSettings
 from richpanel.store.identities import Key
 from richpanel.store.ledger import HOUR_MS
-from richpanel.store.message_rows import Bodies, kept
+from richpanel.store.bodies import Slice
+from richpanel.store.message_rows import kept
 
 ErasedAmong = Callable[[list[int]], set[int]]
 """Tells which hashes of (source, messageId) are of messages that were erased."""
 
 
-def sift(opened: Opened, definitions: Definitions, bodies: Bodies, erased_among: ErasedAmong) -> Opened:
+def sift(opened: Opened, definitions: Definitions, log: Slice, erased_among: ErasedAmong) -> Opened:
     """Take out of a batch what belongs to what was erased."""
     stones, account = definitions.tombstones, definitions.account
     if not stones:
@@ -36,7 +37,7 @@ def sift(opened: Opened, definitions: Definitions, bodies: Bodies, erased_among:
         return message.hash in known or _belongs(message, stones, account)
 
     def is_theirs_too(discard: Refused) -> bool:
-        return discard.hash in known or _tells_of(discard, stones, account, bodies)
+        return discard.hash in known or _tells_of(discard, stones, account, log)
 
     private = [Private(m.source.id, m.received, Code.ERASED, m.place, m.size) for m in opened.arrived if is_theirs(m)]
     gone = {each.place for each in private}
@@ -60,9 +61,9 @@ def _belongs(message: Incoming, stones: Tombstones, account: AccountSettings) ->
     return message.anonymous is not None and stones.covers(ANONYMOUS, message.anonymous, message.t)
 
 
-def _tells_of(discard: Refused, stones: Tombstones, account: AccountSettings, bodies: Bodies) -> bool:
+def _tells_of(discard: Refused, stones: Tombstones, account: AccountSettings, log: Slice) -> bool:
     """Tell the same of a bad item, as far as it can be read."""
-    payload = kept(bodies, discard.place, discard.size)
+    payload = kept(log, discard.place, discard.size)
     if payload is None:
         return False
     found, timestamp = read_ids(payload, account)

@@ -11,7 +11,7 @@ from richpanel.process.incoming import Opened
 from richpanel.process.memory import Memory
 from richpanel.process.refold import Reader
 from richpanel.store import erasing, ledger, refused_rows
-from richpanel.store.message_rows import Bodies
+from richpanel.store.bodies import Slice
 
 
 def regulate(
@@ -19,7 +19,7 @@ def regulate(
     memory: Memory,
     definitions: Definitions,
     opened: Opened,
-    bodies: Bodies,
+    log: Slice,
     *,
     regulation: Regulation,
     watch: Watch,
@@ -33,7 +33,7 @@ def regulate(
     stones = watch.look_up(lambda ledgers: ledger.tombstones_of(ledgers, regulation.id))
     made = None
     if regulation.deletes:
-        made = plan(Reader(connection, definitions, bodies), definitions, regulation, at, stones)
+        made = plan(Reader(connection, definitions, log), definitions, regulation, at, stones)
         stones = made.tombstones
     suppressing.follow(connection, memory.secret, regulation, at, stones)
     hashes = () if made is None else made.hashes.values()
@@ -41,7 +41,7 @@ def regulate(
     watch.write(
         lambda ledgers: ledger.begin(ledgers, regulation, at, tombstones=stones, messages=hashes, erased=tables)
     )
-    applied = apply(connection, memory, definitions, opened, bodies, erased=made)
+    applied = apply(connection, memory, definitions, opened, log, erased=made)
     if made is not None:
         forget(connection, made)
         refused_rows.forget_let_go(connection, [place for place, _ in made.theirs.let_go])

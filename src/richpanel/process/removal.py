@@ -36,10 +36,12 @@ class Removed(NamedTuple):
     aliases: set[int]
 
 
-def remove(reader: Reader, memory: Memory, numbers: Collection[int], removed: Removed) -> None:
+def remove(
+    reader: Reader, memory: Memory, numbers: Collection[int], removed: Removed, *, keep_bodies: bool = False
+) -> None:
     """Take messages away, by number, and note in `removed` what must follow.
 
-    Their repeats go with them. Ids, addresses and names stay numbered, and may belong to nobody then.
+    Their repeats go with them, and so do their bodies unless something else will point at those. Ids, addresses and names stay numbered, and may belong to nobody then.
     """
     if not numbers:
         return
@@ -52,6 +54,12 @@ def remove(reader: Reader, memory: Memory, numbers: Collection[int], removed: Re
     _find_owners(reader, kept, removed)
     _find_orders(reader, {opened[row.n].stamp for row in kept}, removed)
     _take_away(reader, memory, rows, opened)
+    counts: Counter[tuple[int, str]] = Counter()
+    for source, repeats in messages.remove(reader.connection, rows, keep_bodies=keep_bodies).items():
+        counts[source, "duplicate"] -= repeats
+    for row in rows.values():
+        counts[row.source, OUTCOMES[row.outcome]] -= 1
+    messages.count(reader.connection, counts)
     links: defaultdict[int, list[StoredMessage]] = defaultdict(list)
     for row in kept:
         removed.addresses.update(addresses.remove(reader.connection, row.identity, opened[row.n].stamp))
@@ -91,7 +99,7 @@ def _find_orders(reader: Reader, stamps: set[Stamp], removed: Removed) -> None:
 
 
 def _take_away(reader: Reader, memory: Memory, rows: dict[int, StoredMessage], opened: dict[int, Incoming]) -> None:
-    """Delete what stands of the messages themselves, and count them no more."""
+    """Delete what points at the messages."""
     connection = reader.connection
     kept = [row for row in rows.values() if row.outcome == KEPT and row.type <= CHANNEL_TYPE]
     history.remove(connection, [(row.identity, row.t, row.n) for row in kept])
@@ -99,12 +107,6 @@ def _take_away(reader: Reader, memory: Memory, rows: dict[int, StoredMessage], o
     channels.remove(connection, [row.n for row in kept if row.type == CHANNEL_TYPE])
     hashes = [(hash64(memory.secret, one.source.id, one.message_id), one.n) for one in opened.values()]
     memory.message_ids.remove(connection, hashes)
-    counts: Counter[tuple[int, str]] = Counter()
-    for source, repeats in messages.remove(connection, rows).items():
-        counts[source, "duplicate"] -= repeats
-    for row in rows.values():
-        counts[row.source, OUTCOMES[row.outcome]] -= 1
-    messages.count(connection, counts)
 
 
 def _unlink(reader: Reader, memory: Memory, alias: int, links: Iterable[tuple[Stamp, int]]) -> set[int]:

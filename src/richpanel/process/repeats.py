@@ -14,8 +14,9 @@ from richpanel.core.record import Meta
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Memory
 from richpanel.store import message_rows as stored
+from richpanel.store.bodies import Bodies
 from richpanel.store.history import FOREVER
-from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.message_rows import StoredMessage
 
 _NOT_CONTENT: Final = ("sentAt", "receivedAt", "_metadata")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -97,6 +98,7 @@ def _stored_before(
     """Find the messages whose id is stored already, as they are stored."""
     loaded = stored.load(connection, [number for known in found.values() for number in known])
     before: dict[Key, StoredMessage] = {}
+    bodies.ahead(loaded.values())
     for key, message in counting.items():
         for number in found.get(message.hash, ()):
             row = loaded[number]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from richpanel.core.identity import EMAIL, MAX_UIDS, NOBODY, Runs, link
 from richpanel.core.stamps import Stamp
 from richpanel.store import history, schema
-from richpanel.store.bulk import LISTED, fetch, insert, listed, many
+from richpanel.store.bulk import LISTED, fetch, insert, listed, run
 
 IDENTIFIED, CARRIED, REMOVED, VISITOR_SET, VISITOR_REMOVED = range(5)
 """What a message did: an identify with a userId gave the address; a page or track call carried the email; an identify
@@ -42,7 +42,7 @@ def remove(connection: Connection, uid: int, stamp: Stamp) -> set[int]:
     where = "uid = ? AND t = ? AND message_id = ? AND source = ?"
     rows = fetch(connection, f"SELECT address FROM addresses WHERE {where}", uid, *stamp)
     if rows:
-        many(connection, f"DELETE FROM addresses WHERE {where}", [(uid, *stamp)])
+        run(connection, f"DELETE FROM addresses WHERE {where}", uid, *stamp)
     return {row[0] for row in rows} - {0}
 
 
@@ -50,7 +50,7 @@ def forget(connection: Connection, identity: int, from_t: int, to_t: int) -> set
     """Forget what all messages of a uid, or of a visitor's alias, said in a span of time; give what they carried."""
     where = "uid = ? AND t >= ? AND t < ?"
     rows = fetch(connection, f"SELECT DISTINCT address FROM addresses WHERE {where}", identity, from_t, to_t)
-    many(connection, f"DELETE FROM addresses WHERE {where}", [(identity, from_t, to_t)])
+    run(connection, f"DELETE FROM addresses WHERE {where}", identity, from_t, to_t)
     return {row[0] for row in rows} - {0}
 
 

@@ -7,27 +7,59 @@ translated, and what concerns many rows becomes one statement over arrays, or a 
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Boolean, Connection, LargeBinary, Table, Text
+from sqlalchemy.types import UserDefinedType
 
 LISTED: Final = "(SELECT value FROM json_each(?))"
 """A list of integers or strings as a sub-select, behind IN; pass it as `listed(values)`."""
+PAIRS: Final = "(SELECT value ->> 0 AS low, value ->> 1 AS high FROM json_each(?))"
+"""Pairs of integers as a table with the columns `low` and `high`; pass it as `Pairs(values)`."""
+_PAIRS: Final = (
+    "(SELECT (value ->> 0)::bigint AS low, (value ->> 1)::bigint AS high FROM json_array_elements(?::json))"
+)
 _COPY_FROM: Final = 32
 """A COPY takes two round trips, arrays one: from so many rows on the former is quicker."""
 _TYPES: Final = ((Text, "text"), (LargeBinary, "bytea"), (Boolean, "boolean"))
+_INDEXED_CHARACTERS: Final = 500
 _MARKS: Final = re.compile(r"\?(\d*)")
 _encode = msgspec.json.Encoder().encode
+
+
+class Words(UserDefinedType[str]):
+    """The type of a `tsvector`, PostgreSQL's alone."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Give its name there."""
+        return "tsvector"
 
 
 class Listed(list[Any]):
     """Values for `LISTED`."""
 
 
+class Pairs(list[tuple[int, int]]):
+    """Values for `PAIRS`."""
+
+
+_LISTS: Final = frozenset({Listed, Pairs})
+
+
 def listed(values: Iterable[Any]) -> Listed:
     """Give values for `LISTED`."""
     return Listed(values)
+
+
+def index_text(connection: Connection, text: str) -> str:
+    """Give what stands for a text in a column that is in an index: PostgreSQL has no room there for a very long one."""
+    if len(text) <= _INDEXED_CHARACTERS or not on_postgres(connection):
+        return text
+    return f"{text[:_INDEXED_CHARACTERS]} {sha256(text.encode()).hexdigest()}"
 
 
 def on_postgres(connection: Connection) -> bool:
@@ -49,7 +81,7 @@ def _translated(statement: str) -> _Translated:
     SQLite is told which table to begin with (CROSS JOIN) or which index to use; PostgreSQL has statistics.
     """
     text = statement.replace("%", "%%").replace(f"IN {LISTED}", "= ANY(?)").replace("CROSS JOIN", "JOIN")
-    text = re.sub(r" INDEXED BY \w+", "", text)
+    text = re.sub(r" INDEXED BY \w+", "", text.replace(PAIRS, _PAIRS))
     marks = [mark.group(1) for mark in _MARKS.finditer(text)]
     order = tuple(int(mark) - 1 for mark in marks) if any(marks) else None
     return _Translated(_MARKS.sub("%s", text), order)
@@ -57,11 +89,15 @@ def _translated(statement: str) -> _Translated:
 
 def _execute(connection: Connection, statement: str, parameters: Sequence[Any]) -> Any:
     if not on_postgres(connection):
-        given = tuple(_encode(each).decode() if type(each) is Listed else each for each in parameters)
+        given = tuple(_encode(each).decode() if type(each) in _LISTS else each for each in parameters)
         return connection.exec_driver_sql(statement, given)
     text, order = _translated(statement)
     found = parameters if order is None else [parameters[index] for index in order]
-    return connection.exec_driver_sql(text, tuple(list(each) if type(each) is Listed else each for each in found))
+    return connection.exec_driver_sql(text, tuple(_given(each) if type(each) in _LISTS else each for each in found))
+
+
+def _given(values: Any) -> Any:
+    return list(values) if type(values) is Listed else _encode(values).decode()
 
 
 def fetch(connection: Connection, statement: str, *parameters: Any) -> Sequence[Any]:
@@ -94,18 +130,22 @@ def insert(
     columns: Sequence[str] | None = None,
     replace: bool = False,
     ignore: bool = False,
+    plus: str | None = None,
 ) -> None:
     """Insert rows, each a tuple of all the table's columns in order, or of `columns`.
 
-    Of rows with a key that is there, `replace` writes the new one over the old, the last of several, and `ignore`
-    leaves the old one.
+    Of rows with a key that is there, `replace` writes the new one over the old, the last of several, `ignore` leaves
+    the old one, and `plus` names a column whose values are added up: there no key may come twice.
     """
     if not rows:
         return
     names = tuple(columns) if columns is not None else tuple(column.name for column in table.columns)
     if not on_postgres(connection):
         verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE" if ignore else "INSERT"
-        connection.exec_driver_sql(_sqlite_insert(table, names, verb), list(rows))
+        added = _adding(table, plus) if plus else ""
+        connection.exec_driver_sql(_sqlite_insert(table, names, verb) + added, list(rows))
+    elif plus:
+        connection.exec_driver_sql(_array_insert(table, names, False, False) + _adding(table, plus), _columns_of(rows))
     elif not (replace or ignore) and len(rows) >= _COPY_FROM:
         connection.info["copy_rows"](connection, _copy(table, names), rows)  # `store.postgres`, not loaded by SQLite.
     else:
@@ -162,6 +202,12 @@ def _sqlite_insert(table: Table, names: tuple[str, ...], verb: str) -> str:
 
 
 @cache
+def _adding(table: Table, plus: str) -> str:
+    keys = _quoted(column.name for column in table.primary_key.columns)
+    return f' ON CONFLICT ({keys}) DO UPDATE SET "{plus}" = "{table.name}"."{plus}" + excluded."{plus}"'
+
+
+@cache
 def _sqlite_change(change: _Change) -> str:
     where = " AND ".join(f'"{name}" = ?' for name in change.keys)
     if change.columns is None:
@@ -204,6 +250,8 @@ def _arrays(table: Table, names: Sequence[str]) -> str:
 
 def _type(table: Table, name: str) -> str:
     kind = table.columns[name].type
+    if isinstance(kind, Words):
+        return kind.get_col_spec()
     return next((name for type_, name in _TYPES if isinstance(kind, type_)), "bigint")
 
 

@@ -6,7 +6,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.identity import NOBODY, unpack
-from richpanel.store.bulk import LISTED, fetch, listed, many
+from richpanel.store import schema
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, update
 
 
 class ActivityRow(msgspec.Struct):
@@ -25,16 +26,12 @@ _COLUMNS = "c.n, c.uid, c.email, c.phone, c.anonymous, c.identity"
 
 def add(connection: Connection, rows: Sequence[ActivityRow]) -> None:
     """Add channel messages."""
-    many(
-        connection,
-        "INSERT INTO channel_activity (n, uid, email, phone, anonymous, identity) VALUES (?, ?, ?, ?, ?, ?)",
-        [msgspec.structs.astuple(row) for row in rows],
-    )
+    insert(connection, schema.channel_activity, [msgspec.structs.astuple(row) for row in rows])
 
 
 def remove(connection: Connection, numbers: Iterable[int]) -> None:
     """Take channel messages away."""
-    many(connection, "DELETE FROM channel_activity WHERE n = ?", [(number,) for number in numbers])
+    delete(connection, schema.channel_activity, [(number,) for number in numbers], keys=("n",))
 
 
 def any_at_all(connection: Connection) -> bool:
@@ -60,17 +57,17 @@ def naming(connection: Connection, addresses: Iterable[int], aliases: Iterable[i
 def move(connection: Connection, rows: Sequence[ActivityRow]) -> None:
     """Store the identity in whose history these messages stand now."""
     changed = [(row.identity, row.n) for row in rows]
-    many(connection, "UPDATE channel_activity SET identity = ? WHERE n = ?", changed)
-    many(connection, "UPDATE messages SET identity = ? WHERE n = ?", changed)
+    for table in (schema.channel_activity, schema.messages):
+        update(connection, table, changed, columns=("identity",), keys=("n",))
 
 
 def has_segment_messages(connection: Connection, identity: int) -> bool:
     """Tell whether a Segment message was kept for an identity, so that it is known without channel activity."""
-    row = connection.exec_driver_sql(
+    if fetch(
+        connection,
         "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part WHERE h.identity = ? AND h.type <> 6 LIMIT 1",
-        (identity,),
-    ).first()
-    if row is not None:
+        identity,
+    ):
         return True
     rows = fetch(connection, "SELECT runs FROM identities WHERE id = ?", identity)
     return any(run.uid != NOBODY for (runs,) in rows for run in unpack(runs))

@@ -10,11 +10,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from richpanel.store import message_rows
+from richpanel.store.bodies import Slice, bodies_of
 from richpanel.store.bulk import fetch
 from richpanel.store.comparison import CHUNK, NOBODY, Show, Tally, counted, keys_of, person
 from richpanel.store.identities import Key
-from richpanel.store.message_rows import Bodies
-from richpanel.store.schema import PART
+from richpanel.store.schema import part_size
 
 WINDOW_BYTES: Final = 64 << 20
 """How far apart in the log counterparts may come: more than a batch spans."""
@@ -54,7 +54,7 @@ class _Side:
         self._after = 0
 
     def read(self) -> list[Row]:
-        rows = [Row(row) for row in fetch(self.connection, _SELECT, PART, self._after, CHUNK)]
+        rows = [Row(row) for row in fetch(self.connection, _SELECT, part_size(self.connection), self._after, CHUNK)]
         if rows:
             self._after = rows[-1].n
             self.reached = max(self.reached, rows[-1].place)
@@ -65,11 +65,11 @@ class _Side:
 
 
 class _Comparison:
-    def __init__(self, old: Connection, new: Connection, bodies: Bodies) -> None:
+    def __init__(self, old: Connection, new: Connection, log: Slice) -> None:
         self.messages = Tally("messages")
         self.history = Tally("history")
         self.old, self.new = _Side(old), _Side(new)
-        self._bodies = bodies
+        self._log = log
 
     def run(self, show: Show) -> None:
         total = counted(self.old.connection, "messages")
@@ -130,7 +130,7 @@ class _Comparison:
             side.connection,
             "SELECT h.identity, h.t, h.n FROM history h LEFT JOIN messages m "
             "ON m.n = h.n AND m.identity = h.identity AND m.t = h.t AND h.part = h.n / ? WHERE m.n IS NULL LIMIT ?",
-            PART,
+            part_size(side.connection),
             CHUNK,
         )
         who = keys_of(side.connection, [row[0] for row in rows])
@@ -142,13 +142,14 @@ class _Comparison:
         if len(self.messages.examples) + len(self.history.examples) >= 40:
             return ""
         stored = message_rows.load(side.connection, [row.n])[row.n]
-        return f"{person(row.who)}: {message_rows.known_id(self._bodies, stored) or f'message number {row.n}'}"
+        bodies = bodies_of(side.connection, self._log)
+        return f"{person(row.who)}: {message_rows.known_id(bodies, stored) or f'message number {row.n}'}"
 
 
 def compare_messages(
-    old: Connection, new: Connection, bodies: Bodies, show: Callable[[str, int, int], None]
+    old: Connection, new: Connection, log: Slice, show: Callable[[str, int, int], None]
 ) -> tuple[Tally, Tally]:
     """Compare the messages, and the histories that they are in."""
-    comparison = _Comparison(old, new, bodies)
+    comparison = _Comparison(old, new, log)
     comparison.run(show)
     return comparison.messages, comparison.history

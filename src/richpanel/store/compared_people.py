@@ -103,13 +103,18 @@ class Sessions:
     def find(self, connection: Connection, keys: Sequence[Any]) -> dict[Any, Any]:
         numbers = numbers_of(connection, self._secret, {key[0] for key in keys})
         who = {number: key for key, number in numbers.items()}
+        wanted = {(numbers[key[0]], *key[1:]) for key in keys if key[0] in numbers}
         rows = fetch(
             connection,
-            'SELECT s.profile, s.key, s."start", s."end", s.data FROM json_each(?) j JOIN sessions s '
-            'ON s.profile = j.value ->> 0 AND s.key = j.value ->> 1 AND s."start" = j.value ->> 2',
-            listed((numbers[key[0]], *key[1:]) for key in keys if key[0] in numbers),
+            f'SELECT profile, key, "start", "end", data FROM sessions WHERE profile IN {LISTED} AND key IN {LISTED} '
+            f'AND "start" IN {LISTED}',
+            *(listed({place[column] for place in wanted}) for column in range(3)),
         )
-        return {(who[profile], key, start): (end, data) for profile, key, start, end, data in rows}
+        return {
+            (who[profile], key, start): (end, data)
+            for profile, key, start, end, data in rows
+            if (profile, key, start) in wanted
+        }
 
     def differ(self, old: Sequence[Any], new: Sequence[Any]) -> str:
         parts = (_inside(profiles.unpack_session, old[1], new[1]), _differ(("end",), old[:1], new[:1]))

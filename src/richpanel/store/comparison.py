@@ -137,7 +137,7 @@ def _counts(connection: Connection) -> dict[tuple[int, str], int]:
     return {(source, what): count for source, what, count in fetch(connection, statement)}
 
 
-def counted(connection: Connection, table: str, where: str = "1") -> int:
+def counted(connection: Connection, table: str, where: str = "1 = 1") -> int:
     """Count the rows of a table."""
     return int(fetch(connection, f'SELECT count(*) FROM "{table}" WHERE {where}')[0][0])
 

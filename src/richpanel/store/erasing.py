@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from richpanel.store.bulk import fetch, many
+from richpanel.store import schema
+from richpanel.store.bulk import fetch, insert, run
 
 
 class Owed(NamedTuple):
@@ -19,11 +20,8 @@ class Owed(NamedTuple):
 
 def add(connection: Connection, spans: Iterable[tuple[int, int]], regulation: str | None = None) -> None:
     """Note bodies that are to be erased."""
-    many(
-        connection,
-        "INSERT INTO erasing (place, size, regulation) VALUES (?, ?, ?)",
-        [(place, size, regulation) for place, size in spans],
-    )
+    rows = [(place, size, regulation) for place, size in spans]
+    insert(connection, schema.erasing, rows, columns=("place", "size", "regulation"))
 
 
 def owed(connection: Connection) -> list[Owed]:
@@ -33,4 +31,4 @@ def owed(connection: Connection) -> list[Owed]:
 
 def done(connection: Connection, last: int) -> None:
     """Forget what has been erased, up to a number."""
-    many(connection, "DELETE FROM erasing WHERE id <= ?", [(last,)])
+    run(connection, "DELETE FROM erasing WHERE id <= ?", last)

@@ -1,13 +1,14 @@
 """Histories: the kept messages of each identity by event time; a profile's is the union of its identities' spans."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from richpanel.core.identity import UID, spans, visitor_spans
 from richpanel.store import identities, schema
-from richpanel.store.bulk import fetch, insert, many
+from richpanel.store.bulk import delete, fetch, insert
 from richpanel.store.schema import part_of
 
 
@@ -24,17 +25,15 @@ FOREVER = 1 << 62
 
 def add(connection: Connection, rows: Iterable[tuple[int, int, int, int]]) -> None:
     """Add kept messages: (identity, t, number, type)."""
-    placed = sorted((part_of(number), identity, t, number, kind) for identity, t, number, kind in rows)
+    part = partial(part_of, connection)
+    placed = sorted((part(number), identity, t, number, kind) for identity, t, number, kind in rows)
     insert(connection, schema.history, placed)
 
 
 def remove(connection: Connection, rows: Sequence[tuple[int, int, int]]) -> None:
     """Take messages out of a history: (identity, t, number)."""
-    many(
-        connection,
-        "DELETE FROM history WHERE part = ? AND identity = ? AND t = ? AND n = ?",
-        [(part_of(number), identity, t, number) for identity, t, number in rows],
-    )
+    placed = [(part_of(connection, number), identity, t, number) for identity, t, number in rows]
+    delete(connection, schema.history, placed, keys=("part", "identity", "t", "n"))
 
 
 def of_profile(connection: Connection, profile: int, max_uids: int) -> list[Span]:
@@ -53,22 +52,24 @@ def of_profile(connection: Connection, profile: int, max_uids: int) -> list[Span
 
 def any_call_links(connection: Connection, alias: int) -> bool:
     """Tell whether a kept call links an alias to one of the uids that people linked it to or cut it from by hand."""
-    row = connection.exec_driver_sql(
+    rows = fetch(
+        connection,
         "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
         "WHERE h.identity IN (SELECT uid FROM manual WHERE alias = ?1) AND m.alias = ?1 LIMIT 1",
-        (alias,),
-    ).first()
-    return row is not None
+        alias,
+    )
+    return bool(rows)
 
 
 def any_between(connection: Connection, identity: int, from_t: int, to_t: int) -> bool:
     """Tell whether an identity has kept messages with `from_t <= t < to_t`."""
-    row = connection.exec_driver_sql(
+    rows = fetch(
+        connection,
         "SELECT 1 FROM parts p CROSS JOIN history h ON h.part = p.part "
         "WHERE h.identity = ? AND h.t >= ? AND h.t < ? LIMIT 1",
-        (identity, from_t, to_t),
-    ).first()
-    return row is not None
+        *(identity, from_t, to_t),
+    )
+    return bool(rows)
 
 
 def numbers(connection: Connection, span: Span) -> Sequence[tuple[int, int, int]]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from richpanel.core.identity import ANONYMOUS, EMAIL, NOBODY, PHONE, UID, Runs, pack, unpack
 from richpanel.core.ids import hash64
 from richpanel.store import schema
-from richpanel.store.bulk import LISTED, fetch, insert, listed, many
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, run, update
 
 Key = tuple[int, str]
 """Kind (`core.identity.UID` ...) and value of an identity."""
@@ -51,14 +51,15 @@ def by_number(connection: Connection, numbers: Iterable[int]) -> dict[int, tuple
 
 def set_runs(connection: Connection, changed: Sequence[tuple[int, Runs]]) -> None:
     """Store the runs of aliases, and which uids have a run of each."""
-    many(connection, "UPDATE identities SET runs = ? WHERE id = ?", [(pack(runs), alias) for alias, runs in changed])
-    owned = {(run.uid, alias) for alias, runs in changed for run in runs if run.uid != NOBODY}
-    many(connection, "INSERT OR IGNORE INTO ownership (uid, alias) VALUES (?, ?)", sorted(owned))
+    packed = [(pack(runs), alias) for alias, runs in changed]
+    update(connection, schema.identities, packed, columns=("runs",), keys=("id",))
+    owned = {(each.uid, alias) for alias, runs in changed for each in runs if each.uid != NOBODY}
+    insert(connection, schema.ownership, sorted(owned), ignore=True)
 
 
 def relink(connection: Connection, alias: int, runs: Runs) -> None:
     """Store the runs of an alias that lost links, and let go of the uids that have no run of it any more."""
-    many(connection, "DELETE FROM ownership WHERE alias = ?", [(alias,)])
+    run(connection, "DELETE FROM ownership WHERE alias = ?", alias)
     set_runs(connection, [(alias, runs)])
 
 
@@ -110,10 +111,10 @@ def forget_unused(connection: Connection, numbers: Iterable[int]) -> list[tuple[
     """Forget those of these identities that nothing refers to any more; give kind and value of each."""
     left = dict.fromkeys(numbers)
     for statement in _NAMED_BY:
-        for (number,) in fetch(connection, f"SELECT DISTINCT * FROM ({statement.format(LISTED)})", listed(left)):
+        for (number,) in fetch(connection, f"SELECT DISTINCT * FROM ({statement.format(LISTED)}) AS named", listed(left)):
             left.pop(number, None)
     found = by_number(connection, left)
-    gone = [number for number, (_, _, runs) in found.items() if all(run.uid == NOBODY for run in runs)]
-    many(connection, "DELETE FROM identities WHERE id = ?", [(number,) for number in gone])
-    many(connection, "DELETE FROM addresses WHERE address = ?", [(number,) for number in gone])
+    gone = [number for number, (_, _, runs) in found.items() if all(each.uid == NOBODY for each in runs)]
+    delete(connection, schema.identities, [(number,) for number in gone], keys=("id",))
+    delete(connection, schema.addresses, [(number,) for number in gone], keys=("address",))
     return [(found[number][0], found[number][1]) for number in gone]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from richpanel.core.manual import UNDO
 from richpanel.core.stamps import Stamp
 from richpanel.store import schema
-from richpanel.store.bulk import LISTED, fetch, insert, listed, many
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed
 
 
 class ManualRow(NamedTuple):
@@ -39,7 +39,7 @@ def add(connection: Connection, rows: Sequence[ManualRow]) -> None:
 
 def remove(connection: Connection, numbers: Iterable[int]) -> None:
     """Forget records."""
-    many(connection, "DELETE FROM manual WHERE n = ?", [(number,) for number in numbers])
+    delete(connection, schema.manual, [(number,) for number in numbers], keys=("n",))
 
 
 def any_at_all(connection: Connection) -> bool:

@@ -1,25 +1,22 @@
 """Messages as stored: one compact row each, pointing at the body in the log."""
 
-import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.record import BodyGone, Meta, is_erased
+from richpanel.store import bodies as stored_bodies
 from richpanel.store import schema
-from richpanel.store.bulk import LISTED, fetch, insert, listed, many
+from richpanel.store.bodies import Bodies, Place, Slice
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, on_postgres, run, update
 from richpanel.store.schema import part_of
-
-Bodies = Callable[[int, int], bytes]
-"""Reads bytes of the log: (place, size). Raises BodyGone where retention has let them go."""
 
 MAX_DISCARDS: Final = 10_000
 DISCARD_AGE_MS: Final = 30 * 24 * 3_600_000
 """How many discards of a source can be looked up, and for how long (`semantics.md` 2)."""
 
-_LENGTH: Final = struct.Struct("<I")
 _decode_meta = msgspec.json.Decoder(Meta).decode
 
 
@@ -56,7 +53,7 @@ def load(connection: Connection, numbers: Iterable[int]) -> dict[int, StoredMess
     return {row[0]: StoredMessage(*row) for row in rows}
 
 
-def body(bodies: Bodies, place: int, size: int) -> bytes:
+def body(bodies: Slice, place: int, size: int) -> bytes:
     """Read a body. Raises BodyGone where retention has let it go, or it was erased.
 
     A row of the state points at an erased body only for a moment, or after a power cut took the state back.
@@ -67,7 +64,7 @@ def body(bodies: Bodies, place: int, size: int) -> bytes:
     return found
 
 
-def kept(bodies: Bodies, place: int, size: int) -> bytes | None:
+def kept(bodies: Slice, place: int, size: int) -> bytes | None:
     """Read a body; None where it is no longer kept."""
     try:
         return body(bodies, place, size)
@@ -77,9 +74,7 @@ def kept(bodies: Bodies, place: int, size: int) -> bytes | None:
 
 def meta(bodies: Bodies, place: int, lead: int) -> Meta:
     """Read what a message shares with the others of its record."""
-    start = place - lead
-    (length,) = _LENGTH.unpack(bodies(start, _LENGTH.size))
-    return _decode_meta(bodies(start + _LENGTH.size, length))
+    return _decode_meta(bodies.head(place - lead))
 
 
 def message_id(bodies: Bodies, message: StoredMessage) -> str:
@@ -108,25 +103,36 @@ def add(connection: Connection, rows: Sequence[tuple[int | None, ...]]) -> None:
     insert(connection, schema.messages, rows)
 
 
-def remove(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
-    """Remove messages with what their traces say; give how many repeats of them went, by source number."""
+def remove(connection: Connection, numbers: Iterable[int], *, keep_bodies: bool = False) -> dict[int, int]:
+    """Remove messages with what their traces say; give how many repeats of them went, by source number.
+
+    Their bodies go, too, where the state has them, unless something else will point at them.
+    """
     gone = list(numbers)
+    if not keep_bodies:
+        for name in ("messages", "duplicates"):
+            _remove_bodies(connection, f"SELECT place, lead FROM {name} WHERE n IN {LISTED}", listed(gone))
     rows = fetch(
         connection,
         "SELECT m.source, count(*) FROM duplicates d JOIN messages m ON m.n = d.n "
         f"WHERE d.n IN {LISTED} GROUP BY m.source",
         listed(gone),
     )
-    for table in ("duplicates", "changes", "messages"):
-        many(connection, f"DELETE FROM {table} WHERE n = ?", [(number,) for number in gone])
+    for table in (schema.duplicates, schema.changes, schema.messages):
+        delete(connection, table, [(number,) for number in gone], keys=("n",))
     return {row[0]: row[1] for row in rows}
+
+
+def _remove_bodies(connection: Connection, statement: str, *parameters: object) -> None:
+    if on_postgres(connection):
+        stored_bodies.remove(connection, [Place(*row) for row in fetch(connection, statement, *parameters)])
 
 
 def hashes_of(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
     """Give the hashes of messages' ids, by number. A part is read whole, for its ids are sorted by their hashes."""
     by_part: dict[int, list[int]] = {}
     for number in numbers:
-        by_part.setdefault(part_of(number), []).append(number)
+        by_part.setdefault(part_of(connection, number), []).append(number)
     found: dict[int, int] = {}
     for part, wanted in by_part.items():
         statement = f"SELECT n, hash FROM message_ids WHERE part = ? AND n IN {LISTED}"
@@ -151,16 +157,12 @@ def repeats_of(connection: Connection, number: int) -> list[tuple[int, int, int]
 
 def move_repeats(connection: Connection, rows: Sequence[tuple[int, int, int]]) -> None:
     """Make repeats those of another message: (its number, conflict, row id)."""
-    many(connection, "UPDATE duplicates SET n = ?, conflict = ? WHERE id = ?", rows)
+    update(connection, schema.duplicates, rows, columns=("n", "conflict"), keys=("id",))
 
 
 def add_repeats(connection: Connection, rows: Sequence[tuple[int, int, int, int, int, int]]) -> None:
     """Add repeats: (number of the message that counts, place, size, lead, receivedAt, conflict)."""
-    many(
-        connection,
-        "INSERT INTO duplicates (n, place, size, lead, received, conflict) VALUES (?, ?, ?, ?, ?, ?)",
-        rows,
-    )
+    insert(connection, schema.duplicates, rows, columns=("n", "place", "size", "lead", "received", "conflict"))
 
 
 def add_changes(connection: Connection, rows: Sequence[tuple[int, str]]) -> None:
@@ -170,11 +172,8 @@ def add_changes(connection: Connection, rows: Sequence[tuple[int, str]]) -> None
 
 def add_discards(connection: Connection, rows: Sequence[tuple[object, ...]]) -> None:
     """Add discards: (hash, source, at, code, place, size, full size, lead)."""
-    many(
-        connection,
-        "INSERT INTO discards (hash, source, at, code, place, size, full_size, lead) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        rows,
-    )
+    columns = ("hash", "source", "at", "code", "place", "size", "full_size", "lead")
+    insert(connection, schema.discards, rows, columns=columns)
 
 
 def trim_discards(connection: Connection, sources: Iterable[int], now: int) -> dict[int, int]:
@@ -186,21 +185,20 @@ def trim_discards(connection: Connection, sources: Iterable[int], now: int) -> d
     )
     for source in sources:
         meant = (source, now - DISCARD_AGE_MS, MAX_DISCARDS)
-        kept = f"INSERT OR IGNORE INTO let_go (place, size, at) SELECT place, size, at {where}"
-        connection.exec_driver_sql(kept, meant)
-        result = connection.exec_driver_sql(f"DELETE {where}", meant)
-        if result.rowcount > 0:
-            dropped[source] = result.rowcount
+        if on_postgres(connection):
+            _remove_bodies(connection, f"SELECT place, lead {where}", *meant)
+        else:
+            noted = f"INSERT INTO let_go (place, size, at) SELECT place, size, at {where} ON CONFLICT DO NOTHING"
+            run(connection, noted, *meant)
+        gone = run(connection, f"DELETE {where}", *meant)
+        if gone > 0:
+            dropped[source] = gone
     return dropped
 
 
 def count(connection: Connection, counts: dict[tuple[int, str], int]) -> None:
     """Add to the counters of (source number, what became of its messages); what nothing became has none."""
-    many(
-        connection,
-        "INSERT INTO counters (source, what, count) VALUES (?, ?, ?) "
-        "ON CONFLICT (source, what) DO UPDATE SET count = count + excluded.count",
-        [(source, what, more) for (source, what), more in counts.items() if more],
-    )
+    rows = [(source, what, more) for (source, what), more in counts.items() if more]
+    insert(connection, schema.counters, rows, plus="count")
     if any(more < 0 for more in counts.values()):  # A replaced message had another outcome.
-        connection.exec_driver_sql("DELETE FROM counters WHERE count = 0")
+        run(connection, "DELETE FROM counters WHERE count = 0")

@@ -19,8 +19,9 @@ from richpanel.core.routing import Decision
 from richpanel.core.timestamps import iso
 from richpanel.store import history, identities, message_rows, names
 from richpanel.store.account import AccountSettings
+from richpanel.store.bodies import Bodies, Place, Slice, bodies_of
 from richpanel.store.bulk import LISTED, fetch, listed
-from richpanel.store.message_rows import COLUMNS, Bodies, StoredMessage
+from richpanel.store.message_rows import COLUMNS, StoredMessage
 from richpanel.store.paging import Page, read_cursor, write_cursor
 from richpanel.store.sources import SourceRow
 from richpanel.store.traces import Trace, read_traces
@@ -50,7 +51,7 @@ class MessageRow(msgspec.Struct, rename="camel", kw_only=True):
 
 def list_messages(
     connection: Connection,
-    bodies: Bodies,
+    log: Slice,
     account: AccountSettings,
     sources: Mapping[int, SourceRow],
     *,
@@ -67,6 +68,8 @@ def list_messages(
     before, before_discard = at if at is not None else (1 << 62, 1 << 62)
     filters = _Filters(number, type, outcome)
     found = [] if outcome == "discarded" else _rows(connection, account, filters, uid, before=before, limit=limit + 1)
+    bodies = bodies_of(connection, log)
+    bodies.ahead(found[:limit])
     shown = [_shown(row, bodies, sources) for row in found[:limit]]
     _fill(connection, found[:limit], shown)
     rows = [(row.received, row.n, 0, view) for row, view in zip(found, shown, strict=False)]
@@ -90,7 +93,7 @@ class _Filters(msgspec.Struct):
 
     def sql(self) -> tuple[str, list[Any]]:
         """Give the conditions on `messages m`."""
-        conditions, parameters = ["1"], []
+        conditions, parameters = ["1 = 1"], []
         if self.source is not None:
             conditions.append("m.source = ?")
             parameters.append(self.source)
@@ -191,6 +194,7 @@ def _discards(
         limit,
     )
     found = []
+    bodies.ahead([Place(row.place, row.lead) for row in rows])
     for discard_id, number, at, code, place, size, _ in rows:
         fields = _peek(message_rows.kept(bodies, place, size) or b"")
         view = MessageRow(
@@ -220,7 +224,7 @@ def _peek(payload: bytes) -> dict[str, str]:
 
 def trace(
     connection: Connection,
-    bodies: Bodies,
+    log: Slice,
     account: AccountSettings,
     sources: Mapping[int, SourceRow],
     message_id: str,
@@ -229,4 +233,4 @@ def trace(
 ) -> list[Trace]:
     """Give the trace of a message id, one per source that sent it."""
     hashes = {hash64(account.hash_key, row.id, message_id): row for row in sources.values() if source in (None, row.id)}
-    return read_traces(connection, bodies, sources, hashes, message_id, blocked=account.blocked_ids)
+    return read_traces(connection, bodies_of(connection, log), sources, hashes, message_id, blocked=account.blocked_ids)

@@ -5,7 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from richpanel.store.bulk import LISTED, fetch, listed, many
+from richpanel.store import schema
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed
 
 MAX_NAME: Final = 512
 """Longer event names are cut here, for lists; the body keeps them whole."""
@@ -19,7 +20,7 @@ def ensure(connection: Connection, values: Iterable[str], longest: int = MAX_NAM
     """Give the number of each value, adding those that are new."""
     wanted = {value: value[:longest] for value in values}
     stored = sorted(set(wanted.values()))
-    many(connection, "INSERT OR IGNORE INTO names (value) VALUES (?)", [(value,) for value in stored])
+    insert(connection, schema.names, [(value,) for value in stored], columns=("value",), ignore=True)
     rows = fetch(connection, f"SELECT value, id FROM names WHERE value IN {LISTED}", listed(stored))
     numbers = {value: int(number) for value, number in rows}
     return {value: numbers[cut] for value, cut in wanted.items()}
@@ -40,4 +41,4 @@ def forget_unused(connection: Connection, numbers: Iterable[int]) -> None:
             return
         statement = f"SELECT DISTINCT event FROM messages WHERE n > ? AND n <= ? AND event IN {LISTED}"
         left -= {row[0] for row in fetch(connection, statement, end - _LOOKED_AT, end, listed(left))}
-    many(connection, "DELETE FROM names WHERE id = ?", [(number,) for number in left])
+    delete(connection, schema.names, [(number,) for number in left], keys=("id",))

@@ -6,7 +6,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.order import OrderState, pack, unpack
-from richpanel.store.bulk import LISTED, fetch, listed, many
+from richpanel.store import schema
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, update
 
 OrderKey = tuple[int, str]
 """The connector's number (its shop) and the order id (`semantics.md` 6)."""
@@ -87,44 +88,41 @@ def place_of(order: StoredOrder) -> tuple[int, str, int]:
 def save(connection: Connection, orders: Sequence[StoredOrder]) -> None:
     """Write orders and which profiles took part in them; new ones are numbered here."""
     (newest,) = fetch(connection, "SELECT coalesce(max(id), 0) FROM orders")[0]
+    added, changed = [], []
     for order in orders:
-        if not order.number:
+        values = (order.owner, order.placed_at, _encode(order.figure).decode(), pack(order.state))
+        is_new = not order.number
+        if is_new:
             newest += 1
             order.number = newest
-    rows = [
-        (o.number, *o.key, o.owner, o.placed_at, _encode(o.figure).decode(), pack(o.state))
-        for o in orders
-        if o.state.entries
-    ]
-    many(
-        connection,
-        "INSERT INTO orders (id, connector, order_id, owner, placed_at, figure, state) VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, placed_at = excluded.placed_at, "
-        "figure = excluded.figure, state = excluded.state",
-        rows,
-    )
+        if order.state.entries and is_new:
+            added.append((order.number, *order.key, *values))
+        elif order.state.entries:
+            changed.append((*values, order.number))
+    insert(connection, schema.orders, added)
+    update(connection, schema.orders, changed, columns=("owner", "placed_at", "figure", "state"), keys=("id",))
     taken = {(entry.profile, o.number) for o in orders for entry in o.state.entries}
-    many(connection, 'INSERT OR IGNORE INTO order_profiles (profile, "order") VALUES (?, ?)', sorted(taken))
+    insert(connection, schema.order_profiles, sorted(taken), ignore=True)
 
 
 def remove(connection: Connection, numbers: Iterable[int]) -> None:
     """Remove orders that have no events any more."""
     gone = [(number,) for number in numbers]
-    many(connection, "DELETE FROM orders WHERE id = ?", gone)
-    many(connection, 'DELETE FROM order_profiles WHERE "order" = ?', gone)
+    delete(connection, schema.orders, gone, keys=("id",))
+    delete(connection, schema.order_profiles, gone, keys=("order",))
 
 
 def forget_events(connection: Connection, numbers: Iterable[int]) -> None:
     """Forget who took part in these orders; `save` notes it anew."""
-    many(connection, 'DELETE FROM order_profiles WHERE "order" = ?', [(number,) for number in numbers])
+    delete(connection, schema.order_profiles, [(number,) for number in numbers], keys=("order",))
 
 
 def forget_parts(connection: Connection, profiles: Iterable[int], numbers: Collection[int]) -> None:
     """Forget that these profiles took part in these orders; `save` notes who does."""
     parts = sorted((profile, number) for profile in profiles for number in numbers)
-    many(connection, 'DELETE FROM order_profiles WHERE profile = ? AND "order" = ?', parts)
+    delete(connection, schema.order_profiles, parts, keys=("profile", "order"))
 
 
 def forget_profiles(connection: Connection, profiles: Iterable[int]) -> None:
     """Forget in which orders these profiles took part."""
-    many(connection, "DELETE FROM order_profiles WHERE profile = ?", [(number,) for number in profiles])
+    delete(connection, schema.order_profiles, [(number,) for number in profiles], keys=("profile",))

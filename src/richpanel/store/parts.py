@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from richpanel.store import schema
-from richpanel.store.bulk import LISTED, fetch, insert, listed, many
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, many, on_postgres
 from richpanel.store.schema import PART
 
 _BITS: Final = PART * 16
@@ -91,7 +91,7 @@ class MessageIds:
     def remove(self, connection: Connection, rows: Iterable[tuple[int, int]]) -> None:
         """Remove (hash, number of message). The filters keep saying "perhaps": they cannot forget."""
         placed = [(number // PART, hashed, number) for hashed, number in rows]
-        many(connection, "DELETE FROM message_ids WHERE part = ? AND hash = ? AND n = ?", placed)
+        delete(connection, schema.message_ids, placed, keys=("part", "hash", "n"))
 
     def seal(self, connection: Connection, newest: int) -> None:
         """Store the filters of full parts, so that the next start need not read their ids; forget none of them."""
@@ -100,12 +100,45 @@ class MessageIds:
             connection.exec_driver_sql("UPDATE parts SET filter = ? WHERE part = ?", (self._filters[part].pack(), part))
 
 
+class IndexedIds:
+    """`MessageIds` on PostgreSQL, whose index is asked about all of a batch's ids at once, and has no filters."""
+
+    def find(self, connection: Connection, hashes: list[int]) -> dict[int, list[int]]:
+        """Give the numbers of the messages that have one of these hashes."""
+        found: dict[int, list[int]] = {}
+        rows = fetch(connection, f"SELECT hash, n FROM message_ids WHERE hash IN {LISTED} ORDER BY n", listed(hashes))
+        for hashed, number in rows:
+            found.setdefault(hashed, []).append(number)
+        return found
+
+    def add(self, connection: Connection, rows: Iterable[tuple[int, int]]) -> None:
+        """Add (hash, number of message)."""
+        insert(connection, schema.message_ids, [(0, hashed, number) for hashed, number in rows])
+
+    def remove(self, connection: Connection, rows: Iterable[tuple[int, int]]) -> None:
+        """Remove (hash, number of message)."""
+        placed = [(0, hashed, number) for hashed, number in rows]
+        delete(connection, schema.message_ids, placed, keys=("part", "hash", "n"))
+
+    def seal(self, connection: Connection, newest: int) -> None:
+        """Nothing is to be stored."""
+
+
+Ids = MessageIds | IndexedIds
+
+
+def open_ids(connection: Connection) -> Ids:
+    """Open the message ids of a state."""
+    return IndexedIds() if on_postgres(connection) else MessageIds(connection)
+
+
 def widen(connection: Connection, spans: dict[int, tuple[int, int]]) -> None:
     """Note the span of event time that each part's messages cover."""
     many(
         connection,
         "INSERT INTO parts (part, first_t, last_t) VALUES (?, ?, ?) ON CONFLICT (part) DO UPDATE SET "
-        "first_t = min(first_t, excluded.first_t), last_t = max(last_t, excluded.last_t)",
+        "first_t = CASE WHEN excluded.first_t < parts.first_t THEN excluded.first_t ELSE parts.first_t END, "
+        "last_t = CASE WHEN excluded.last_t > parts.last_t THEN excluded.last_t ELSE parts.last_t END",
         [(part, low, high) for part, (low, high) in spans.items()],
     )
 

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from richpanel.core.profile import Profile, pack, unpack
 from richpanel.core.stamps import Stamp
-from richpanel.store.bulk import fetch, many
+from richpanel.store import schema
+from richpanel.store.bulk import delete, fetch, insert, many
 
 OrderEvent = tuple[str, Stamp]
 """The order's id, as the event names it, and the event's stamp."""
@@ -62,20 +63,9 @@ def add(connection: Connection, identity: int, span: tuple[int, int], numbers: I
     """Keep a piece; `span` is the least and the greatest event time among its messages."""
     held = sorted(numbers)
     steps = [held[0], *(later - earlier for earlier, later in pairwise(held))]
-    row = (
-        identity,
-        held[0],
-        held[-1],
-        *span,
-        compress(_encode(steps)),
-        compress(_encode(piece.orders)),
-        pack(piece.state),
-    )
-    many(
-        connection,
-        "INSERT INTO pieces (identity, first, last, low, high, numbers, orders, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [row],
-    )
+    packed = (compress(_encode(steps)), compress(_encode(piece.orders)), pack(piece.state))
+    columns = ("identity", "first", "last", "low", "high", "numbers", "orders", "state")
+    insert(connection, schema.pieces, [(identity, held[0], held[-1], *span, *packed)], columns=columns)
 
 
 def _unpack_numbers(packed: bytes) -> Iterable[int]:
@@ -84,7 +74,7 @@ def _unpack_numbers(packed: bytes) -> Iterable[int]:
 
 def remove(connection: Connection, numbers: Iterable[int]) -> None:
     """Give up pieces: what they held is read again where it is needed."""
-    many(connection, "DELETE FROM pieces WHERE id = ?", [(number,) for number in numbers])
+    delete(connection, schema.pieces, [(number,) for number in numbers], keys=("id",))
 
 
 def remove_with(connection: Connection, rows: Iterable[tuple[int, int]]) -> None:

@@ -6,7 +6,9 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection
 
 from richpanel.core.profile import Profile, pack, unpack
-from richpanel.store.bulk import LISTED, fetch, listed, many
+from richpanel.store import schema, search
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, on_postgres, update
+from richpanel.store.search import Entry
 
 
 def load(connection: Connection, numbers: Iterable[int]) -> dict[int, Profile]:
@@ -29,6 +31,9 @@ class Keys(NamedTuple):
     ltv: int
 
 
+_KEYS: Final = Keys._fields
+
+
 class Written(NamedTuple):
     """A profile to write.
 
@@ -44,11 +49,8 @@ class Written(NamedTuple):
     seen: int
 
 
-_UPSERT: Final = (
-    "INSERT INTO profiles (id, customer, created_at, ltv, last_seen, state) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (id) DO UPDATE SET customer = excluded.customer, created_at = excluded.created_at, "
-    "ltv = excluded.ltv, last_seen = excluded.last_seen, state = excluded.state"
-)
+_SORTED_CHARACTERS: Final = 500
+"""PostgreSQL sorts customers by so much of their names; an index has no room for very long ones there."""
 
 
 def save(connection: Connection, written: Iterable[Written], uids: Mapping[int, str]) -> None:
@@ -57,21 +59,23 @@ def save(connection: Connection, written: Iterable[Written], uids: Mapping[int, 
     A statement writes to the index of every column that it names, changed or not, and an index's pages are all over the
     place: most writes change when someone was last seen, and the state.
     """
-    whole, later, same = [], [], []
+    added, whole, later, same = [], [], [], []
     shown = {}
     for number, profile, texts, keys, stored, seen in written:
         state = pack(profile)
-        if keys != stored:
-            whole.append((number, *keys, profile.seen, state))
+        if stored is None:
+            added.append((number, *keys, profile.seen, state))
+        elif keys != stored:
+            whole.append((*keys, profile.seen, state, number))
         elif profile.seen != seen:
             later.append((profile.seen, state, number))
         else:
             same.append((state, number))
         if texts is not None:
-            shown[number] = (*texts, uids.get(number, ""))
-    many(connection, _UPSERT, sorted(whole))
-    many(connection, "UPDATE profiles SET last_seen = ?, state = ? WHERE id = ?", sorted(later, key=_last))
-    many(connection, "UPDATE profiles SET state = ? WHERE id = ?", sorted(same, key=_last))
+            shown[number] = Entry(*texts, uids.get(number, ""))
+    insert(connection, schema.profiles, sorted(added), columns=("id", *_KEYS, "last_seen", "state"))
+    for rows, columns in ((whole, (*_KEYS, "last_seen", "state")), (later, ("last_seen", "state")), (same, ("state",))):
+        update(connection, schema.profiles, sorted(rows, key=_last), columns=columns, keys=("id",))
     if shown:
         _show(connection, shown)
 
@@ -80,26 +84,23 @@ def _last(row: tuple[Any, ...]) -> Any:
     return row[-1]
 
 
-def _show(connection: Connection, shown: dict[int, tuple[str, str, str, str]]) -> None:
+def _show(connection: Connection, shown: dict[int, Entry]) -> None:
     """Write the names and the search's entries that changed; a full-text entry costs as much as everything else."""
-    known = fetch(
-        connection, f"SELECT rowid, name, email, phone, uid FROM search WHERE rowid IN {LISTED}", listed(shown)
-    )
-    for number, *texts in known:
-        if shown[number] == tuple(texts):
-            del shown[number]
-    many(connection, "UPDATE profiles SET name = ? WHERE id = ?", [(t[0].lower() or None, n) for n, t in shown.items()])
-    stale = {row[0] for row in known}
-    many(connection, "DELETE FROM search WHERE rowid = ?", [(number,) for number in shown if number in stale])
-    many(
-        connection,
-        "INSERT INTO search (rowid, name, email, phone, uid) VALUES (?, ?, ?, ?, ?)",
-        [(number, *texts) for number, texts in sorted(shown.items())],
-    )
+    known = search.entries(connection, shown)
+    changed = {number: entry for number, entry in shown.items() if known.get(number) != entry}
+    named = [(_sorted_by(connection, entry.name), number) for number, entry in changed.items()]
+    update(connection, schema.profiles, named, columns=("name",), keys=("id",))
+    search.remove(connection, changed.keys() & known.keys())
+    search.add(connection, changed)
+
+
+def _sorted_by(connection: Connection, name: str) -> str | None:
+    lower = name.lower()
+    return (lower[:_SORTED_CHARACTERS] if on_postgres(connection) else lower) or None
 
 
 def remove(connection: Connection, numbers: Iterable[int]) -> None:
     """Remove profiles whose messages are somebody else's now."""
-    gone = [(number,) for number in numbers]
-    many(connection, "DELETE FROM profiles WHERE id = ?", gone)
-    many(connection, "DELETE FROM search WHERE rowid = ?", gone)
+    gone = list(numbers)
+    delete(connection, schema.profiles, [(number,) for number in gone], keys=("id",))
+    search.remove(connection, gone)

@@ -1,6 +1,5 @@
 """Profiles: lists, search, and one person with everything that is known (contract.md, "REST API")."""
 
-import re
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -13,7 +12,7 @@ from richpanel.core.ids import email_address, phone_address
 from richpanel.core.money import text
 from richpanel.core.profile import Profile, unpack
 from richpanel.core.timestamps import iso
-from richpanel.store import addresses, identities, order_rows
+from richpanel.store import addresses, identities, order_rows, search
 from richpanel.store.account import AccountSettings
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.paging import BadCursor, Page, read_cursor, write_cursor
@@ -34,10 +33,7 @@ __all__ = [
 
 CUSTOMER_SORTS: Final = {"lastSeen": "last_seen", "createdAt": "created_at", "name": "name", "ltv": "ltv"}
 DEFAULT_SORT: Final = "-lastSeen"
-MAX_FOUND: Final = 1_000
-"""A search looks at this many matches at the most; who needs more types another letter."""
 MAX_ORDER_IDS: Final = 100
-_WORDS: Final = re.compile(r"\w+", re.UNICODE)
 _ROW: Final = "p.id, i.kind, i.value, p.state"
 
 
@@ -83,7 +79,7 @@ def list_profiles(
         raise BadCursor("this cursor was given for another sort")
     where, parameters = f"p.customer = {int(customers)}", list[Any]()
     if q and q.strip():
-        found, wanted = _found(q) if customers else _visitors_called(account, q.strip())
+        found, wanted = search.matching(connection, q) if customers else _visitors_called(account, q.strip())
         people = f"({found}) f CROSS JOIN profiles p ON p.id = f.id"
         parameters += wanted
     else:
@@ -107,19 +103,6 @@ def list_profiles(
     views = [ProfileView(**fields(n, kind, value, unpack(state), account)) for n, kind, value, state, _ in rows[:limit]]
     more = write_cursor(column, rows[limit - 1][4], rows[limit - 1][0]) if len(rows) > limit else None
     return Page(views, more)
-
-
-def _found(q: str) -> tuple[str, list[str]]:
-    """Give the query for the customers that match every word of `q`, and its parameters."""
-    phrases = []
-    for term in q.split()[:8]:
-        words = _WORDS.findall(term)
-        if words:
-            phrases.append('"' + " ".join(words) + '"*')
-    if not phrases:
-        return "SELECT id FROM profiles WHERE FALSE", []
-    found = f"SELECT rowid AS id FROM search WHERE search MATCH ? ORDER BY rowid DESC LIMIT {MAX_FOUND}"
-    return found, [" AND ".join(phrases)]
 
 
 def _visitors_called(account: AccountSettings, q: str) -> tuple[str, list[Any]]:

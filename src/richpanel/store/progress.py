@@ -3,7 +3,7 @@
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.store.bulk import fetch
+from richpanel.store.bulk import fetch, run
 
 
 class Progress(msgspec.Struct):
@@ -22,9 +22,10 @@ def read(connection: Connection) -> Progress:
 
 def advance(connection: Connection, position: int, messages: int, received_at: int) -> None:
     """Note that every record before `position` is applied."""
-    connection.exec_driver_sql(
+    run(
+        connection,
         "INSERT INTO progress (id, position, messages, received_at) VALUES (1, ?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET position = excluded.position, messages = excluded.messages, "
-        "received_at = max(received_at, excluded.received_at)",
-        (position, messages, received_at),
+        "ON CONFLICT (id) DO UPDATE SET position = excluded.position, messages = excluded.messages, received_at = "
+        "CASE WHEN excluded.received_at > progress.received_at THEN excluded.received_at ELSE progress.received_at END",
+        *(position, messages, received_at),
     )

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
-from richpanel.store.bulk import LISTED, fetch, listed, many
+from richpanel.store import bodies, schema
+from richpanel.store.bodies import Place
+from richpanel.store.bulk import LISTED, delete, fetch, listed, on_postgres
 
 
 def discards(connection: Connection) -> Sequence[tuple[int, int, int, str, int, int, int | None]]:
@@ -33,15 +35,22 @@ def repeats_of(connection: Connection, numbers: Iterable[int]) -> list[tuple[int
 
 
 def remove_discards(connection: Connection, rows: Iterable[int]) -> None:
-    """Remove discards by row id."""
-    many(connection, "DELETE FROM discards WHERE id = ?", [(row,) for row in rows])
+    """Remove discards by row id, with their bodies where the state has them."""
+    _remove(connection, schema.discards, list(rows))
 
 
 def remove_repeats(connection: Connection, rows: Iterable[int]) -> None:
-    """Remove repeats by row id."""
-    many(connection, "DELETE FROM duplicates WHERE id = ?", [(row,) for row in rows])
+    """Remove repeats by row id, with their bodies where the state has them."""
+    _remove(connection, schema.duplicates, list(rows))
+
+
+def _remove(connection: Connection, table: Table, rows: list[int]) -> None:
+    if on_postgres(connection):
+        found = fetch(connection, f"SELECT place, lead FROM {table.name} WHERE id IN {LISTED}", listed(rows))
+        bodies.remove(connection, [Place(*row) for row in found])
+    delete(connection, table, [(row,) for row in rows], keys=("id",))
 
 
 def forget_let_go(connection: Connection, places: Iterable[int]) -> None:
     """Forget discards that were let go, now that their bytes go too."""
-    many(connection, "DELETE FROM let_go WHERE place = ?", [(place,) for place in places])
+    delete(connection, schema.let_go, [(place,) for place in places], keys=("place",))

@@ -3,6 +3,9 @@
 Laid out for millions of events (docs/decisions/0003): a message's body stays in the log and is pointed to; tables that
 get a row per message begin with `part`, the message number's half million, so that inserts touch a bounded set of pages
 however large the table is; what a profile is and its newest sessions travel in one row.
+
+These are SQLite's definitions. PostgreSQL has the same tables and columns, laid out otherwise
+(`store.postgres_schema`): everything is in one part there, for its tables are partitioned by what is looked up.
 """
 
 from typing import Final
@@ -10,6 +13,7 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Index,
     Integer,
     LargeBinary,
@@ -20,15 +24,23 @@ from sqlalchemy import (
     text,
 )
 
+from richpanel.store.bulk import Words, on_postgres
+
 metadata: Final = MetaData()
 Big: Final = BigInteger().with_variant(Integer, "sqlite")
 PART: Final = 1 << 19
 """Messages per part."""
+_ONE_PART: Final = 1 << 62
 
 
-def part_of(number: int) -> int:
+def part_size(connection: Connection) -> int:
+    """Give the messages per part."""
+    return _ONE_PART if on_postgres(connection) else PART
+
+
+def part_of(connection: Connection, number: int) -> int:
     """Give the part that message `number` belongs to."""
-    return number // PART
+    return number // part_size(connection)
 
 
 progress = Table(
@@ -300,3 +312,31 @@ erasing = Table(  # Bodies in the log that are still to be erased, and regulatio
 
 SEARCH: Final = "search"
 """The full-text table of customers: name, email, phone and uid, by profile id."""
+
+postgres_metadata: Final = MetaData()
+"""Tables that are PostgreSQL's alone."""
+
+bodies: Final = Table(  # Items' bytes by their place in the log, and records' heads (`store.bodies`).
+    "bodies",
+    postgres_metadata,
+    Column("place", Big, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+applied: Final = Table(  # Runs of records that are applied beyond `progress.position`: start of the first, end of the last.
+    "applied",
+    postgres_metadata,
+    Column("first", Big, primary_key=True),
+    Column("last", Big, nullable=False),
+)
+
+search: Final = Table(  # `words` has what FTS5 keeps to itself (`store.search`).
+    SEARCH,
+    postgres_metadata,
+    Column("rowid", Big, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("words", Words(), nullable=False),
+)

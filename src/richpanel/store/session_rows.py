@@ -1,16 +1,26 @@
 """Sessions that are no longer among the newest of their profile, one row each."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sqlalchemy import Connection
 
 from richpanel.core.profile import pack_session, unpack_session
 from richpanel.core.session import Session
 from richpanel.store import schema
-from richpanel.store.bulk import fetch, insert, listed, many
+from richpanel.store.bulk import LISTED, PAIRS, Pairs, delete, fetch, index_text, insert, listed
 
 Place = tuple[str, int]
 """How a session's row is found within its profile: its key, and its start where it is generated (else 0)."""
+
+
+_NEAR: Final = (
+    f"WITH times AS {PAIRS} "
+    "SELECT data FROM sessions WHERE profile = ? AND key = '' AND start IN ("
+    "SELECT (SELECT max(s.start) FROM sessions s WHERE s.profile = ? AND s.key = '' AND s.start <= low) FROM times "
+    "UNION SELECT s.start FROM times CROSS JOIN sessions s ON s.profile = ? AND s.key = '' "
+    "AND s.start > low AND s.start < high)"
+)
 
 
 def place_of(session: Session) -> Place:
@@ -28,19 +38,10 @@ def touching(
     """
     rows: list[tuple[bytes]] = []
     if times:
-        rows += fetch(
-            connection,
-            "WITH times AS (SELECT json_extract(value, '$[0]') from_t, json_extract(value, '$[1]') to_t "
-            "FROM json_each(?2)) "
-            "SELECT data FROM sessions WHERE profile = ?1 AND key = '' AND start IN ("
-            "SELECT (SELECT max(s.start) FROM sessions s WHERE s.profile = ?1 AND s.key = '' AND s.start <= from_t) "
-            "FROM times UNION SELECT s.start FROM times CROSS JOIN sessions s WHERE s.profile = ?1 AND s.key = '' "
-            "AND s.start > from_t AND s.start < to_t)",
-            profile,
-            listed(times),
-        )
-    for key in keys:
-        rows += fetch(connection, "SELECT data FROM sessions WHERE profile = ? AND key = ?", profile, key)
+        rows += fetch(connection, _NEAR, Pairs(times), profile, profile, profile)
+    asked = listed(index_text(connection, key) for key in keys)
+    if asked:
+        rows += fetch(connection, f"SELECT data FROM sessions WHERE profile = ? AND key IN {LISTED}", profile, asked)
     return [unpack_session(row[0]) for row in rows]
 
 
@@ -51,15 +52,19 @@ def all_of(connection: Connection, profile: int) -> list[Session]:
 
 def save(connection: Connection, rows: Sequence[tuple[int, Session]]) -> None:
     """Write sessions: (profile, session)."""
-    placed = [(profile, *place_of(session), session.end, pack_session(session)) for profile, session in rows]
+    placed = []
+    for profile, session in rows:
+        key, start = place_of(session)
+        placed.append((profile, index_text(connection, key), start, session.end, pack_session(session)))
     insert(connection, schema.sessions, sorted(placed), replace=True)
 
 
 def remove(connection: Connection, places: Iterable[tuple[int, str, int]]) -> None:
     """Delete sessions by profile and place."""
-    many(connection, 'DELETE FROM sessions WHERE profile = ? AND key = ? AND "start" = ?', list(places))
+    rows = [(profile, index_text(connection, key), start) for profile, key, start in places]
+    delete(connection, schema.sessions, rows, keys=("profile", "key", "start"))
 
 
 def remove_all(connection: Connection, profiles: Iterable[int]) -> None:
     """Delete every row of these profiles."""
-    many(connection, "DELETE FROM sessions WHERE profile = ?", [(number,) for number in profiles])
+    delete(connection, schema.sessions, [(number,) for number in profiles], keys=("profile",))

@@ -57,4 +57,4 @@ def let_in(connection: Connection, uids: Iterable[Hashed]) -> None:
 
 def let_aliases_in(connection: Connection, aliases: Sequence[Hashed]) -> None:
     """Keep these aliases out no longer: they are somebody else's now."""
-    many(connection, "DELETE FROM suppressed WHERE hash = ?", [(alias,) for alias in aliases])
+    run(connection, f"DELETE FROM suppressed WHERE hash IN {LISTED}", listed(aliases))

@@ -18,9 +18,10 @@ from richpanel.core.timestamps import iso
 from richpanel.core.traits import SESSION_KEY
 from richpanel.store import history, message_rows, names
 from richpanel.store.account import AccountSettings
+from richpanel.store.bodies import Bodies, Slice, bodies_of
 from richpanel.store.bulk import fetch
 from richpanel.store.history import Span
-from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.message_rows import StoredMessage
 from richpanel.store.paging import Page, read_cursor, write_cursor
 from richpanel.store.sessions import generated_between
 from richpanel.store.sources import SourceRow
@@ -62,7 +63,7 @@ class _Entry(msgspec.Struct):
 
 def list_timeline(
     connection: Connection,
-    bodies: Bodies,
+    log: Slice,
     account: AccountSettings,
     sources: Mapping[int, SourceRow],
     profile: int,
@@ -75,6 +76,8 @@ def list_timeline(
     before = None if at is None else ((at[0], at[1], at[2]), at[3])
     numbers = _newest(connection, profile, _FOREVER if before is None else before[0][0], limit)
     opened = message_rows.load(connection, numbers)
+    bodies = bodies_of(connection, log)
+    bodies.ahead(opened.values())
     entries = [_entry(row, bodies, sources[row.source], account, connection) for row in opened.values()]
     customer = _became_customer(connection, profile)
     if customer is not None:

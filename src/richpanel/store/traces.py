@@ -16,8 +16,9 @@ from richpanel.core.notes import Note
 from richpanel.core.routing import Decision
 from richpanel.core.timestamps import iso, parse
 from richpanel.store import identities, message_rows, names
+from richpanel.store.bodies import Bodies
 from richpanel.store.bulk import LISTED, fetch, listed
-from richpanel.store.message_rows import Bodies, StoredMessage
+from richpanel.store.message_rows import StoredMessage
 from richpanel.store.sources import SourceRow
 
 _OUTCOMES = ("kept", "unsupported", "filtered", "failed")
@@ -84,6 +85,7 @@ def read_traces(
     )
     stored = message_rows.load(connection, [row[0] for row in rows])
     found = []
+    bodies.ahead(stored.values())
     for row in stored.values():
         if message_rows.has_id(bodies, row, message_id):
             trace = _trace(connection, bodies, sources[row.source], row, message_id)

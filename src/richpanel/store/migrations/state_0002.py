@@ -6,6 +6,8 @@ With an index for two and three letters alone, `fair*` put 50,000 words together
 
 from alembic import op
 
+from richpanel.store.bulk import on_postgres
+
 revision = "state_0002"
 down_revision = "state_0001"
 branch_labels = None
@@ -15,6 +17,8 @@ depends_on = None
 def upgrade() -> None:
     """Make the full-text index anew, from what it holds."""
     connection = op.get_bind()
+    if on_postgres(connection):
+        return
     connection.exec_driver_sql(
         "CREATE VIRTUAL TABLE search_anew USING fts5(name, email, phone, uid, "
         "tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3 4')"

@@ -5,6 +5,7 @@ Histories that are large already get theirs when they are next folded afresh, or
 
 from alembic import op
 
+from richpanel.store.bulk import on_postgres
 from richpanel.store.schema import pieces
 
 revision = "state_0003"
@@ -15,4 +16,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the table, empty; a new state has it already."""
-    pieces.create(op.get_bind(), checkfirst=True)
+    connection = op.get_bind()
+    if not on_postgres(connection):
+        pieces.create(connection, checkfirst=True)

@@ -3,6 +3,7 @@
 from alembic import op
 
 from richpanel.store import schema
+from richpanel.store.bulk import on_postgres
 
 revision = "state_0004"
 down_revision = "state_0003"
@@ -13,6 +14,8 @@ depends_on = None
 def upgrade() -> None:
     """Create the tables, and the indexes on messages that no history has."""
     connection = op.get_bind()
+    if on_postgres(connection):
+        return
     schema.metadata.create_all(connection)
     for index in schema.messages.indexes:
         index.create(connection, checkfirst=True)
