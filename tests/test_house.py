@@ -33,7 +33,7 @@ MIGRATIONS = PACKAGE / "store" / "migrations"
 # PostgreSQL's driver is for those who use it: 8 MB.
 LATE_IMPORTS_ALLOWED = {
     *(PACKAGE / "cli.py", PACKAGE / "app.py"),
-    *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "revisions.py")),
+    *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "leadership.py", "revisions.py")),
 }
 
 # Written with classes and escapes so that this file does not find itself.

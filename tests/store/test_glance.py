@@ -1,17 +1,21 @@
 """A glance: the same as SQLAlchemy's own way of asking gives, followed while others write."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from sqlalchemy import Connection, Engine
 
-from richpanel.store import definitions
+from richpanel.store import definitions, ledger
 from richpanel.store.connectors import delete_connector, list_connectors, rotate_connector
 from richpanel.store.database import open_engine
 from richpanel.store.definitions import definitions_version
 from richpanel.store.directory import DataDirectory
 from richpanel.store.glance import Glance, Unreadable, open_glance
+from richpanel.store.glance_postgres import Schema
 from richpanel.store.preparing import prepare
 from richpanel.store.secrets import SecretBox
 from richpanel.store.sources import SourceChanges, add_source, add_write_key, delete_source, list_sources, update_source
@@ -115,3 +119,55 @@ def test_it_changes_nothing(glance: Glance) -> None:
     with pytest.raises(Unreadable, match=r"attempt to write|read-only transaction"):
         glance._account.ask("DELETE FROM sources")
     assert glance.sources()
+
+
+def test_refusals_are_counted_by_all(directory: DataDirectory, account: Engine, glance: Glance) -> None:
+    other = open_glance(directory.path, directory.database_url)
+    glance.count_refusals({("src_a", 0): 2, ("src_b", 3_600_000): 1}, "suppressed")
+    other.count_refusals({("src_a", 0): 3}, "suppressed")
+    other.close()
+    assert sorted(glance.refusals()) == [("src_a", 5), ("src_b", 1)]
+    with account.connect() as connection:
+        assert set(ledger.refusals(connection, 9)) == {
+            ("src_a", 0, "suppressed", 5),
+            ("src_b", 3_600_000, "suppressed", 1),
+        }
+
+
+def test_a_name_may_hold_anything(account: Engine, glance: Glance) -> None:
+    with account.begin() as connection:
+        add_source(connection, "a\0b\1", "web", now=1)
+    assert "a\0b\1" in [source.name for source in glance.sources()]
+
+
+def test_a_database_that_hangs_is_given_up_and_asked_again(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """The front goes on with the keys that it has; a frozen server gives no error of its own."""
+    directory = place("postgresql", request, tmp_path)
+    make(directory)
+    assert directory.database_url is not None
+    schema = Schema(directory.database_url, "account", seconds=0.5)
+    glance = Glance(schema, schema)
+    version = glance.definitions_version()
+    ((pid,),) = schema.ask("SELECT pg_backend_pid()")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started = monotonic()
+        with pytest.raises(Unreadable, match=r"the schema account cannot be read: no answer within 0\.5 s"):
+            glance.definitions_version()
+        assert monotonic() - started < 2
+        assert glance.definitions_version() == version, "over a new connection"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    with pytest.raises(Unreadable, match=r"statement timeout|no answer"):
+        schema.ask("SELECT pg_sleep(5)")
+    with pytest.raises(Unreadable, match="cannot be written"):
+        schema.write("INSERT INTO nowhere VALUES (?)", [(1,)])
+    assert glance.definitions_version() == version
+    glance.close()
+
+
+def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
+    glance = open_glance(tmp_path, "postgresql://richpanel:hunter2@127.0.0.1:1/none")
+    with pytest.raises(Unreadable, match=r"the schema state cannot be read: .*refused") as caught:
+        glance.progress()
+    assert "hunter2" not in str(caught.value)
