@@ -62,6 +62,13 @@ def _web(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
 
 
 def _process(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
+    if settings.log_url is not None:
+        from richpanel.roles import sharing
+
+        _settle_memory()
+        with _database_needed():
+            sharing.run(settings, parent)
+        return
     from richpanel.roles import process
 
     _settle_memory()

@@ -171,9 +171,7 @@ def _without(meta: Meta, gone: Collection[int]) -> Meta:
     """Leave out what a meta says of the items with these indexes alone: given ids, and a discard's id and size."""
     ids = {index: given for index, given in meta.ids.items() if index not in gone}
     kept = len(meta.sizes) - len(meta.discards)
-    discards = [
-        Discard(each.code, 0) if kept + number in gone else each for number, each in enumerate(meta.discards)
-    ]
+    discards = [Discard(each.code, 0) if kept + number in gone else each for number, each in enumerate(meta.discards)]
     return msgspec.structs.replace(meta, ids=ids, discards=discards)
 
 

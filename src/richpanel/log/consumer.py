@@ -100,6 +100,11 @@ class StreamConsumer:
         pulling = self._run()
         return pulling.wait(pulling.pending())
 
+    def acknowledged(self) -> int:
+        """Tell up to which position every record that the stream still has is acknowledged. Raises ConnectionError."""
+        pulling = self._run()
+        return pulling.wait(pulling.acknowledged())
+
     def close(self) -> None:
         """Give back what was not acknowledged, and hang up; the consumer stays."""
         with self._lock:
@@ -179,6 +184,14 @@ class _Pulling(LinkedThread):
             return await unacknowledged(self.link, self._stream, self._plan.name)
         except StreamRefused as refused:
             raise ConnectionError(f"the log's stream tells nothing of its consumer: {refused}") from None
+
+    async def acknowledged(self) -> int:
+        """Tell as `StreamConsumer.acknowledged` does."""
+        try:
+            told = await self.link.api(f"CONSUMER.INFO.{self._stream.name}.{self._plan.name}", {})
+        except StreamRefused as refused:
+            raise ConnectionError(f"the log's stream tells nothing of its consumer: {refused}") from None
+        return max(start_of(int(told["ack_floor"]["stream_seq"]) + 1) - 1, 0)
 
     async def _pull(self, count: int, max_bytes: int, wait: float) -> list[Delivery]:
         """Ask for so much; without a wait for what is there just now."""

@@ -72,6 +72,11 @@ def sequence_at(position: int) -> int:
     return -(-position // SPAN) + 1
 
 
+def following(end: int) -> int:
+    """Return where the record begins that follows one which ends at this position, if there is one."""
+    return start_of(sequence_at(end))
+
+
 class StreamRefused(Exception):
     """JetStream answered, and said no."""
 

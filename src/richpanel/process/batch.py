@@ -14,6 +14,7 @@ from richpanel.process.definitions import Definitions
 from richpanel.process.erasure import Plan, take_out
 from richpanel.process.folding import Folding
 from richpanel.process.incoming import Incoming, Opened, Private, Refused
+from richpanel.process.lanes import Lanes, TooNarrowError
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
@@ -53,11 +54,13 @@ def apply(
     *,
     without: Collection[int] = (),
     erased: Plan | None = None,
+    lanes: Lanes | None = None,
 ) -> Applied:
     """Apply records to the state. The caller commits; after a failure `memory` must be thrown away.
 
     `without` names stored messages that are taken away before, so that the state is as if they had never come; `erased`
-    tells of persons who are (`process.erasure`). `log` reads the bodies that stand there.
+    tells of persons who are (`process.erasure`). `log` reads the bodies that stand there. Where others apply something
+    meanwhile, `lanes` are those held; raises TooNarrowError where more are needed.
     """
     bodies = bodies_of(connection, log)
     memory.tombstones = definitions.tombstones
@@ -69,6 +72,8 @@ def apply(
     if erased is not None:
         take_out(reader, memory, erased, removed)
     settled = settle(connection, memory, opened.arrived, bodies)
+    if lanes is not None and settled.replaced:
+        raise TooNarrowError(None)
     remove(reader, memory, settled.replaced, removed, keep_bodies=True)
     number_ids(connection, memory, settled.messages)
     connectors = decide_all(connection, memory, definitions, settled.messages)
@@ -111,6 +116,9 @@ def apply(
     pieces.grow(folding, groups, {message.n: key[1] for key, message, _ in events})
     orders.take_of(folding.new_customers)
     orders.write(folding)
+    if lanes is not None:
+        touched = folding.open.keys() | folding.gone | moved.aliases
+        lanes.check(connection, touched, {order_id for _, order_id in orders.open})
     folding.write(_uids(connection, folding))
 
     _write_traces(connection, folding, settled, refused)

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 from richpanel.process.incoming import Incoming
 from richpanel.store import message_rows as stored
 from richpanel.store import names
-from richpanel.store.database import reading
 from richpanel.store.bodies import Bodies, Slice, bodies_of
+from richpanel.store.database import reading
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.parts import open_ids
 

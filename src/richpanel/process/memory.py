@@ -16,7 +16,7 @@ from richpanel.process.tombstones import NONE
 from richpanel.store import addresses, identities, manual_rows, names, progress, suppressed
 from richpanel.store import profile_rows as profiles
 from richpanel.store.identities import Key
-from richpanel.store.numbering import Counting, numbers_of
+from richpanel.store.numbering import Counting, Taking
 from richpanel.store.parts import open_ids
 
 MAX_IDENTITIES: Final = 128_000
@@ -45,14 +45,18 @@ class Memory:
     state is made anew: what was decided stays.
     """
 
-    def __init__(self, connection: Connection, secret: bytes) -> None:
+    def __init__(self, connection: Connection, secret: bytes, *, shares: int = 1, shared: bool = False) -> None:
+        """Remember nothing yet. `shared`: others write the state, too.
+
+        `shares`: this is one of so many memories of the same writer, which remember so much together.
+        """
         self.secret = secret
+        self._shares = shares
         self.earlier: EarlierDecisions | None = None
         self.message_ids = open_ids(connection)
-        self._numbers = numbers_of(connection)
-        self.any_manual = manual_rows.any_at_all(connection)
+        self._numbers = Taking() if shared else Counting(connection)
         self.tombstones = NONE
-        self.suppressed = suppressed.load(connection)
+        self.look_up(connection)
         self.identities: tuple[dict[str, Known], ...] = _by_kind()
         self.profiles: dict[int, Profile] = {}
         self.growing: dict[int, Growths] = {}
@@ -61,13 +65,27 @@ class Memory:
         self._names: dict[str, int] = {}
         self._added: list[tuple[int, Key]] = []
 
+    def renewed(self, connection: Connection) -> "Memory":
+        """Give a memory that has only what stays true while others write the state, too.
+
+        Pieces that grow stay: a message is folded by one writer alone.
+        """
+        fresh = Memory(connection, self.secret, shares=self._shares, shared=True)
+        fresh._names, fresh.growing = self._names, self.growing
+        return fresh
+
+    def look_up(self, connection: Connection) -> None:
+        """Look up what concerns everybody: who is kept out, and whether anybody links by hand."""
+        self.any_manual = manual_rows.any_at_all(connection)
+        self.suppressed = suppressed.load(connection)
+
     def trim(self) -> None:
         """Forget what was not asked for lately; called between batches."""
-        if sum(map(len, self.identities)) > MAX_IDENTITIES // 2:
+        if sum(map(len, self.identities)) > MAX_IDENTITIES // 2 // self._shares:
             self._older_identities, self.identities = self.identities, _by_kind()
-        if len(self.profiles) > MAX_PROFILES // 2:
+        if len(self.profiles) > MAX_PROFILES // 2 // self._shares:
             self._older_profiles, self.profiles = self.profiles, {}
-        if len(self._names) > MAX_NAMES:
+        if len(self._names) > MAX_NAMES // self._shares:
             self._names = {}
 
     def know(self, connection: Connection, kind: int, values: set[str]) -> dict[str, Known]:

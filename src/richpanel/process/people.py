@@ -33,10 +33,12 @@ class Moved(NamedTuple):
     """What the batch's links change for messages that are stored already.
 
     `joins`: visitor -> the uid whose they all are. `refolds`: profiles that lose or gain some of an alias's messages.
+    `aliases`: those whose runs are others now.
     """
 
     joins: dict[int, int]
     refolds: set[int]
+    aliases: set[int]
 
 
 def number_ids(connection: Connection, memory: Memory, messages: Sequence[Incoming]) -> None:
@@ -71,7 +73,7 @@ def link_aliases(
     for message in kept if links else ():
         if message.uid is not None and message.anonymous in links:
             links[message.anonymous].append(message)
-    moved = Moved({}, set(refolds))
+    moved = Moved({}, set(refolds), set())
     by_hand = manual_rows.among(connection, [aliases[value].number for value in links]) if memory.any_manual else set()
     stored: list[tuple[int, Runs]] = []
     unlinked = [aliases[value] for value in links]
@@ -88,6 +90,7 @@ def link_aliases(
             if not alias.fresh:
                 _follow(connection, memory, alias, runs, moved)
             alias.runs = runs
+            moved.aliases.add(alias.number)
             stored.append((alias.number, runs))
     memory.write_identities(connection)
     identities.set_runs(connection, stored)

@@ -14,11 +14,11 @@ from richpanel.process.definitions import Watch
 from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.worker import Worker
 from richpanel.store import progress
+from richpanel.store.bodies import Slice
 from richpanel.store.compared_messages import compare_messages
 from richpanel.store.compared_people import Links, Orders, Profiles, Sessions
 from richpanel.store.comparison import Show, Tally, compare, compare_counts
 from richpanel.store.database import reading
-from richpanel.store.bodies import Slice
 from richpanel.store.sources import SourceRow
 
 

@@ -16,9 +16,9 @@ from richpanel.process.definitions import Definitions
 from richpanel.process.incoming import Incoming, Opened, Private, Refused, named
 from richpanel.process.tombstones import Tombstones
 from richpanel.store.account import AccountSettings
+from richpanel.store.bodies import Slice
 from richpanel.store.identities import Key
 from richpanel.store.ledger import HOUR_MS
-from richpanel.store.bodies import Slice
 from richpanel.store.message_rows import kept
 
 ErasedAmong = Callable[[list[int]], set[int]]

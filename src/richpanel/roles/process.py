@@ -9,7 +9,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from richpanel import telemetry
 from richpanel.config import Settings
 from richpanel.log.segments import SegmentReader
 from richpanel.process.batch import Applied
@@ -17,6 +16,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.roles.erasing import Erasing
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
+from richpanel.roles.reporting import Report
 from richpanel.roles.succession import Waiting, succeed
 from richpanel.store import state_files
 from richpanel.store.database import open_engine
@@ -26,7 +26,6 @@ LOCK_SECONDS: Final = 5.0
 """How long a start waits for the process of a server that is just ending."""
 _NICE: Final = 10
 """Calls and pages go first where there are fewer cores than work: the log keeps what waits."""
-_REPORT_SECONDS: Final = 1.0
 
 
 def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
@@ -46,7 +45,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         ledger = open_engine(directory.account_url, cache_mib=1)
         state = open_engine(directory.state_url, cache_mib=CACHE_MIB)
         reader = SegmentReader(directory.log)
-        definitions, report, waiting = Watch(account, ledger), _Report(parent), Waiting(directory)
+        definitions, report, waiting = Watch(account, ledger), Report(parent), Waiting(directory)
         erasing = Erasing(directory, reader, definitions, sockets.get("log_path"))
 
         def on_batch(applied: Applied, seconds: float) -> None:
@@ -85,24 +84,6 @@ def _remove_later(directory: Path, replaced: str | None) -> None:
         removing = threading.Timer(state_files.GRACE_SECONDS, state_files.remove, (directory, replaced))
         removing.daemon = True
         removing.start()
-
-
-class _Report:
-    """Tells the parent what was counted, once a second at the most, and why nothing goes on where that is so."""
-
-    def __init__(self, parent: Parent) -> None:
-        self._parent = parent
-        self._told = 0.0
-
-    def on_batch(self, _applied: object, seconds: float) -> None:
-        telemetry.BATCHES.add(1)
-        telemetry.BATCH_SECONDS.observe(seconds)
-        if monotonic() - self._told > _REPORT_SECONDS:
-            self._told = monotonic()
-            self._parent.say(figures=telemetry.snapshot())
-
-    def on_stall(self, reason: str | None) -> None:
-        self._parent.say(stalled=reason)
 
 
 @contextmanager

@@ -116,8 +116,9 @@ class Kept(NamedTuple):
 
 
 def keep(connection: Connection, rows: Sequence[Kept], private: Iterable[int] = ()) -> None:
-    """Keep bodies and heads, on PostgreSQL; what is kept already stays as it is.
+    """Keep bodies and heads, on PostgreSQL; a head that is kept already stays as it is.
 
+    Raises IntegrityError where a body is kept already: then the item is applied, by somebody else.
     `private` are places of bodies that are not to be kept, nor what their records' heads say of them alone.
     """
     if not on_postgres(connection) or not rows:
@@ -128,8 +129,8 @@ def keep(connection: Connection, rows: Sequence[Kept], private: Iterable[int] = 
         for start, head in heads.items():
             offsets = [each for each in record.item_offsets(head) if start + each in refused]
             heads[start] = record.erase_head(head, offsets)
-    data = {**heads, **{row.place: row.data for row in rows}}
-    insert(connection, schema.bodies, sorted(data.items()), ignore=True)
+    insert(connection, schema.bodies, sorted(heads.items()), ignore=True)
+    insert(connection, schema.bodies, sorted({row.place: row.data for row in rows}.items()))
 
 
 def remove(connection: Connection, rows: Sequence[Placed]) -> None:
@@ -142,7 +143,7 @@ def remove(connection: Connection, rows: Sequence[Placed]) -> None:
         offsets.setdefault(row.place - row.lead, set()).add(row.lead)
     heads = _load(connection, offsets)
     items = {start: [start + each for each in record.item_offsets(head)] for start, head in heads.items()}
-    left = _there(connection, (place for places in items.values() for place in places))
+    left = there(connection, (place for places in items.values() for place in places))
     empty = [start for start, places in items.items() if left.isdisjoint(places)]
     delete(connection, schema.bodies, [(start,) for start in empty], keys=("place",))
     scrubbed = {start: record.erase_head(heads[start], offsets[start]) for start in heads.keys() - set(empty)}
@@ -155,5 +156,6 @@ def _load(connection: Connection, places: Iterable[int]) -> dict[int, bytes]:
     return {place: bytes(data) for place, data in rows}
 
 
-def _there(connection: Connection, places: Iterable[int]) -> set[int]:
+def there(connection: Connection, places: Iterable[int]) -> set[int]:
+    """Tell which of these bodies are kept, on PostgreSQL."""
     return {row[0] for row in fetch(connection, f"SELECT place FROM bodies WHERE place IN {LISTED}", listed(places))}

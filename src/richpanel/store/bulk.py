@@ -18,9 +18,7 @@ LISTED: Final = "(SELECT value FROM json_each(?))"
 """A list of integers or strings as a sub-select, behind IN; pass it as `listed(values)`."""
 PAIRS: Final = "(SELECT value ->> 0 AS low, value ->> 1 AS high FROM json_each(?))"
 """Pairs of integers as a table with the columns `low` and `high`; pass it as `Pairs(values)`."""
-_PAIRS: Final = (
-    "(SELECT (value ->> 0)::bigint AS low, (value ->> 1)::bigint AS high FROM json_array_elements(?::json))"
-)
+_PAIRS: Final = "(SELECT (value ->> 0)::bigint AS low, (value ->> 1)::bigint AS high FROM json_array_elements(?::json))"
 _COPY_FROM: Final = 32
 """A COPY takes two round trips, arrays one: from so many rows on the former is quicker."""
 _TYPES: Final = ((Text, "text"), (LargeBinary, "bytea"), (Boolean, "boolean"))

@@ -111,7 +111,9 @@ def forget_unused(connection: Connection, numbers: Iterable[int]) -> list[tuple[
     """Forget those of these identities that nothing refers to any more; give kind and value of each."""
     left = dict.fromkeys(numbers)
     for statement in _NAMED_BY:
-        for (number,) in fetch(connection, f"SELECT DISTINCT * FROM ({statement.format(LISTED)}) AS named", listed(left)):
+        for (number,) in fetch(
+            connection, f"SELECT DISTINCT * FROM ({statement.format(LISTED)}) AS named", listed(left)
+        ):
             left.pop(number, None)
     found = by_number(connection, left)
     gone = [number for number, (_, _, runs) in found.items() if all(each.uid == NOBODY for each in runs)]

@@ -91,6 +91,11 @@ def withdraw(connection: Connection, regulation_id: str) -> None:
     many(connection, "DELETE FROM regulations WHERE id = ? AND status = 'INITIALIZED'", [(regulation_id,)])
 
 
+def any_on_its_way(connection: Connection) -> bool:
+    """Tell whether there is a regulation that is not applied to the state, or that may not be."""
+    return bool(fetch(connection, "SELECT 1 FROM regulations WHERE status IN ('INITIALIZED', 'RUNNING') LIMIT 1"))
+
+
 def lost(connection: Connection, before: int) -> bool:
     """Tell whether regulations noted before an instant (ms UTC) are still not processed."""
     return bool(fetch(connection, f"SELECT 1 FROM regulations WHERE {_LOST} LIMIT 1", before))

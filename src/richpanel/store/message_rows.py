@@ -198,7 +198,9 @@ def trim_discards(connection: Connection, sources: Iterable[int], now: int) -> d
 
 def count(connection: Connection, counts: dict[tuple[int, str], int]) -> None:
     """Add to the counters of (source number, what became of its messages); what nothing became has none."""
-    rows = [(source, what, more) for (source, what), more in counts.items() if more]
+    rows = sorted(
+        (source, what, more) for (source, what), more in counts.items() if more
+    )  # All lock them in one order.
     insert(connection, schema.counters, rows, plus="count")
     if any(more < 0 for more in counts.values()):  # A replaced message had another outcome.
         run(connection, "DELETE FROM counters WHERE count = 0")

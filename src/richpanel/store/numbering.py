@@ -9,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from richpanel.store import identities, progress
-from richpanel.store.bulk import fetch, on_postgres
+from richpanel.store.bulk import fetch
 
 
 class Numbers(Protocol):
@@ -23,7 +23,7 @@ class Numbers(Protocol):
 
 
 class Counting:
-    """For the one who writes a state of SQLite's: forgotten with a transaction that failed, numbers are given again."""
+    """For one who writes a state alone: where a transaction fails, its numbers are given again."""
 
     def __init__(self, connection: Connection) -> None:
         """Go on behind the last ones: the newest message may have been taken away."""
@@ -42,7 +42,7 @@ class Counting:
 
 
 class Taking:
-    """For each of several who write a state of PostgreSQL's."""
+    """For each of several who write a state, which is PostgreSQL's."""
 
     def messages(self, connection: Connection, count: int) -> int:
         """Take numbers of messages (`Numbers.messages`)."""
@@ -56,9 +56,4 @@ class Taking:
 def _take(connection: Connection, sequence: str, count: int) -> int:
     if not count:
         return 0
-    return int(fetch(connection, "SELECT take_numbers(?, ?)", sequence, count)[0][0])
-
-
-def numbers_of(connection: Connection) -> Counting | Taking:
-    """Give the numbers of the state that a connection writes."""
-    return Taking() if on_postgres(connection) else Counting(connection)
+    return int(fetch(connection, f"SELECT take_numbers('{sequence}', ?)", count)[0][0])

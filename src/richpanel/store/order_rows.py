@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.order import OrderState, pack, unpack
 from richpanel.store import schema
-from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, update
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, on_postgres, update
 
 OrderKey = tuple[int, str]
 """The connector's number (its shop) and the order id (`semantics.md` 6)."""
@@ -61,6 +61,17 @@ def of_profiles(connection: Connection, profiles: Iterable[int]) -> dict[OrderKe
     return {order.key: order for order in _read(rows)}
 
 
+def taking_part(connection: Connection, order_ids: Iterable[str]) -> list[tuple[str, int]]:
+    """Give who has part in the orders with these ids, of whichever connector: (order id, profile)."""
+    rows = fetch(
+        connection,
+        'SELECT o.order_id, p.profile FROM orders o JOIN order_profiles p ON p."order" = o.id '
+        f"WHERE o.order_id IN {LISTED}",
+        listed(order_ids),
+    )
+    return [(order_id, profile) for order_id, profile in rows]
+
+
 def of_owner(
     connection: Connection, owner: int, *, limit: int, before: tuple[int, str, int] | None = None
 ) -> list[StoredOrder]:
@@ -87,14 +98,14 @@ def place_of(order: StoredOrder) -> tuple[int, str, int]:
 
 def save(connection: Connection, orders: Sequence[StoredOrder]) -> None:
     """Write orders and which profiles took part in them; new ones are numbered here."""
-    (newest,) = fetch(connection, "SELECT coalesce(max(id), 0) FROM orders")[0]
+    number = _first_number(connection, sum(not order.number for order in orders))
     added, changed = [], []
     for order in orders:
         values = (order.owner, order.placed_at, _encode(order.figure).decode(), pack(order.state))
         is_new = not order.number
         if is_new:
-            newest += 1
-            order.number = newest
+            order.number = number
+            number += 1
         if order.state.entries and is_new:
             added.append((order.number, *order.key, *values))
         elif order.state.entries:
@@ -103,6 +114,13 @@ def save(connection: Connection, orders: Sequence[StoredOrder]) -> None:
     update(connection, schema.orders, changed, columns=("owner", "placed_at", "figure", "state"), keys=("id",))
     taken = {(entry.profile, o.number) for o in orders for entry in o.state.entries}
     insert(connection, schema.order_profiles, sorted(taken), ignore=True)
+
+
+def _first_number(connection: Connection, count: int) -> int:
+    """Give the first of so many numbers that no order has. On PostgreSQL others number orders, too."""
+    if not on_postgres(connection):
+        return int(fetch(connection, "SELECT coalesce(max(id), 0) + 1 FROM orders")[0][0])
+    return int(fetch(connection, "SELECT take_numbers('order_numbers', ?)", count)[0][0]) if count else 0
 
 
 def remove(connection: Connection, numbers: Iterable[int]) -> None:

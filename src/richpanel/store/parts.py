@@ -15,6 +15,8 @@ from richpanel.store import schema
 from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, many, on_postgres
 from richpanel.store.schema import PART
 
+_FOREVER: Final = 1 << 62
+
 _BITS: Final = PART * 16
 _PROBES: Final = 6
 """16 bits and 6 probes an id: one new id in a thousand is looked up in vain."""
@@ -103,22 +105,32 @@ class MessageIds:
 class IndexedIds:
     """`MessageIds` on PostgreSQL, whose index is asked about all of a batch's ids at once, and has no filters."""
 
+    def __init__(self) -> None:
+        self._found: dict[int, list[int]] = {}
+
     def find(self, connection: Connection, hashes: list[int]) -> dict[int, list[int]]:
         """Give the numbers of the messages that have one of these hashes."""
         found: dict[int, list[int]] = {}
         rows = fetch(connection, f"SELECT hash, n FROM message_ids WHERE hash IN {LISTED} ORDER BY n", listed(hashes))
         for hashed, number in rows:
             found.setdefault(hashed, []).append(number)
+        self._found = found
         return found
 
     def add(self, connection: Connection, rows: Iterable[tuple[int, int]]) -> None:
-        """Add (hash, number of message)."""
-        insert(connection, schema.message_ids, [(0, hashed, number) for hashed, number in rows])
+        """Add (hash, number of message). Raises IntegrityError where somebody has come to know an id meanwhile.
+
+        `part` counts the ids that share a hash, as far as that was found.
+        """
+        placed = [(len(self._found.get(hashed, ())), hashed, number) for hashed, number in rows]
+        insert(connection, schema.message_ids, placed)
 
     def remove(self, connection: Connection, rows: Iterable[tuple[int, int]]) -> None:
         """Remove (hash, number of message)."""
-        placed = [(0, hashed, number) for hashed, number in rows]
-        delete(connection, schema.message_ids, placed, keys=("part", "hash", "n"))
+        gone = list(rows)
+        delete(connection, schema.message_ids, gone, keys=("hash", "n"))
+        for hashed, _ in gone:
+            self._found.pop(hashed, None)
 
     def seal(self, connection: Connection, newest: int) -> None:
         """Nothing is to be stored."""
@@ -133,7 +145,13 @@ def open_ids(connection: Connection) -> Ids:
 
 
 def widen(connection: Connection, spans: dict[int, tuple[int, int]]) -> None:
-    """Note the span of event time that each part's messages cover."""
+    """Note the span of event time that each part's messages cover. PostgreSQL's one part may hold any, from the start.
+
+    A row that everybody writes would have them all wait for each other.
+    """
+    if on_postgres(connection):
+        insert(connection, schema.parts, [(0, -_FOREVER, _FOREVER, None)], ignore=True)
+        return
     many(
         connection,
         "INSERT INTO parts (part, first_t, last_t) VALUES (?, ?, ?) ON CONFLICT (part) DO UPDATE SET "

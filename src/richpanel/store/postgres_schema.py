@@ -9,6 +9,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from richpanel.store.locks import LANES
+
 PARTITIONS: Final = 8
 """Of each partitioned table. More would cost each statement more, and these hold a hundred million messages each."""
 
@@ -138,6 +140,30 @@ _INDEXES: Final = (
     "CREATE INDEX discards_source ON discards (source, id)",
 )
 
+_SHARING: Final = (
+    *(f"CREATE SEQUENCE {name}" for name in ("message_numbers", "identity_numbers", "order_numbers")),
+    # So many numbers at once, one after the other: a sequence alone gives one at a time. The lock is not the
+    # transaction's: others need not wait for its end. Who asks later gets greater numbers.
+    """
+    CREATE FUNCTION take_numbers(wanted regclass, count bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+    DECLARE
+        first bigint;
+    BEGIN
+        PERFORM pg_advisory_lock(wanted::oid::bigint);
+        first := nextval(wanted);
+        PERFORM setval(wanted, first + count - 1);
+        PERFORM pg_advisory_unlock(wanted::oid::bigint);
+        RETURN first;
+    END
+    $$
+    """,
+    "CREATE TABLE lanes (lane smallint PRIMARY KEY, version bigint NOT NULL) WITH (fillfactor = 10)",
+    f"INSERT INTO lanes SELECT lane, 0 FROM generate_series(0, {LANES - 1}) AS lane",
+    # Two that come to know the same id at the same time: the second one waits, and is told.
+    "CREATE UNIQUE INDEX message_ids_once ON message_ids (hash, part)",
+)
+"""What those need who write the state beside each other (`store.locks`, `store.numbering`)."""
+
 _PACKED: Final = {"profiles": "state", "sessions": "data", "pieces": "state", "orders": "state"}
 """What is packed already: compressing it again costs time and gains nothing."""
 
@@ -158,7 +184,7 @@ def create(connection: Connection, partitions: int = PARTITIONS) -> None:
         connection.exec_driver_sql(f"CREATE TABLE {table} ({columns})")
         if table in _PACKED:
             _keep_packed(connection, table)
-    for statement in _INDEXES:
+    for statement in (*_INDEXES, *_SHARING):
         connection.exec_driver_sql(statement)
 
 

@@ -1,0 +1,174 @@
+"""A batch of a shared worker: records are opened, cut into parts by lanes, and each part is applied by itself.
+
+A part is a transaction that holds its lanes. The records are done with when the last part is: until then nothing is
+acknowledged, and whoever is handed them again finds by the places of the items which of them are applied.
+"""
+
+import gc
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
+
+from richpanel.log.contract import HEADER_SIZE, Entry
+from richpanel.log.stream import following
+from richpanel.process.batch import Applied, apply
+from richpanel.process.definitions import Definitions, Watch
+from richpanel.process.incoming import Opened, open_batch
+from richpanel.process.lanes import EVERYBODY, Lanes, Part, TooNarrowError, cut
+from richpanel.process.memories import Memories
+from richpanel.process.memory import Memory
+from richpanel.process.refusing import by_source_and_hour, sift
+from richpanel.process.regulating import regulate
+from richpanel.store import applied as ranges
+from richpanel.store import bodies, locks
+from richpanel.store.bodies import Place, StoredBodies
+from richpanel.store.ledger import count_refusals
+
+_TRIES: Final = 6
+"""How often a part is applied again for others who came first; half as often with more lanes, then alone."""
+
+
+class OvertakenError(Exception):
+    """What the records were opened with is another now: somebody was erased meanwhile, for one."""
+
+
+class SharedBatches:
+    """Applies batches of records to a state that others write, too."""
+
+    def __init__(self, state: Engine, definitions: Watch) -> None:
+        self._state = state
+        self._definitions = definitions
+        self._memories = Memories()
+
+    def forget(self) -> None:
+        """Remember nothing of the state."""
+        self._memories.forget()
+
+    def apply(self, entries: Sequence[Entry], *, orderly: bool, seen: bool) -> tuple[int, Applied | None]:
+        """Apply the first of these records; tell how many: all, or those up to a regulation, or 0: others come first.
+
+        `orderly` records go alone. `seen`: some of what they hold may be applied already. Raises OvertakenError: now
+        some of it is.
+        """
+        definitions = self._definitions.current()
+        opened = sift(open_batch(entries, definitions), definitions, InHand(entries), self._definitions.erased_among)
+        records = [(entry.start, entry.end) for entry in entries if entry.end <= opened.end]
+        with self._state.connect() as connection:
+            if opened.regulation is not None and len(ranges.in_turn(connection, records, following)) < len(records):
+                return 0, None
+            if seen:
+                opened = _without_applied(connection, opened)
+            parts = [Part(opened, EVERYBODY)] if orderly else cut(connection, definitions, opened)
+        start = random.randrange(len(parts))  # noqa: S311  # Others begin elsewhere: no secret.
+        parts = parts[start:] + parts[:start]
+        done = [self._apply(definitions, part) for part in parts[:-1]]
+        done.append(self._apply(definitions, parts[-1], _Last(records, done)))
+        return len(records), _told(done)
+
+    def _apply(self, definitions: Definitions, part: Part, last: "_Last | None" = None) -> Applied:
+        """Apply a part, and again for as long as others come first."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._try(definitions, part, last)
+            except TooNarrowError as error:
+                part.lanes = error.lanes if left >= _TRIES // 2 else EVERYBODY
+            except IntegrityError:  # Somebody else was given the same record, or had the same message id, meanwhile.
+                if not left:
+                    raise
+                with self._state.connect() as connection:
+                    part.opened = _without_applied(connection, part.opened)
+        return self._try(definitions, part, last)
+
+    def _try(self, definitions: Definitions, part: Part, last: "_Last | None") -> Applied:
+        gc.disable()  # A batch makes a million objects and no cycles worth looking for meanwhile.
+        try:
+            with self._state.begin() as connection:
+                if part.lanes is EVERYBODY:
+                    locks.alone(connection)
+                else:
+                    locks.hold(connection, part.lanes)
+                if self._definitions.current().version != part.opened.version:
+                    raise OvertakenError
+                memory = self._memories.of(connection, definitions, part.lanes)
+                applied = self._fold(connection, memory, definitions, part)
+                if last is not None:
+                    applied.position = last.note(connection, applied)
+        except BaseException:
+            self._memories.forget(part.lanes)
+            raise
+        finally:
+            gc.enable()
+        if part.opened.regulation is not None:
+            self._memories.forget()
+        memory.trim()
+        if applied.private:
+            self._definitions.write(lambda ledgers: count_refusals(ledgers, by_source_and_hour(applied.private)))
+        return applied
+
+    def _fold(self, connection: Connection, memory: Memory, definitions: Definitions, part: Part) -> Applied:
+        opened, stored = part.opened, StoredBodies(connection)
+        if opened.regulation is not None:
+            watch = self._definitions
+            return regulate(connection, memory, definitions, opened, stored, regulation=opened.regulation, watch=watch)
+        lanes = None if part.lanes is EVERYBODY else Lanes(memory.secret, part.lanes)
+        return apply(connection, memory, definitions, opened, stored, lanes=lanes)
+
+
+class _Last(NamedTuple):
+    """What the last part of a batch does beside: note that the records are applied, and what all parts brought."""
+
+    records: Sequence[tuple[int, int]]
+    done: Sequence[Applied]
+
+    def note(self, connection: Connection, applied: Applied) -> int:
+        """Note it; give the low-water mark.
+
+        What was refused for privacy is not kept, nor what its record's head, which another part wrote, says of it.
+        """
+        private = {each.place for part in (*self.done, applied) for each in part.private}
+        if private:
+            begun = [start + HEADER_SIZE for start, _ in self.records]
+            bodies.remove(connection, [Place(each, each - begun[bisect_right(begun, each) - 1]) for each in private])
+        messages = sum(each.messages for each in self.done) + applied.messages
+        received_at = max(each.received_at for each in (*self.done, applied))
+        return ranges.note(connection, self.records, following, (messages, received_at))
+
+
+def _told(done: Sequence[Applied]) -> Applied:
+    """Sum up what the parts were; the position is the last one's."""
+    return Applied(
+        done[-1].position,
+        sum(each.messages for each in done),
+        sum(each.repeats for each in done),
+        sum(each.discards for each in done),
+        max(each.received_at for each in done),
+        [private for each in done for private in each.private],
+        owes=any(each.owes for each in done),
+    )
+
+
+def _without_applied(connection: Connection, opened: Opened) -> Opened:
+    """Leave out what is applied already: its bodies are kept."""
+    places = [message.place for message in opened.arrived] + [discard.place for discard in opened.refused]
+    there = bodies.there(connection, places)
+    return opened._replace(
+        arrived=[each for each in opened.arrived if each.place not in there],
+        refused=[each for each in opened.refused if each.place not in there],
+    )
+
+
+class InHand:
+    """The bytes of records that are at hand, by their places in the log."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+
+    def __call__(self, place: int, size: int) -> bytes:
+        """Give the bytes at a place."""
+        entry = next(each for each in self._entries if each.start <= place < each.end)
+        offset = place - entry.start - HEADER_SIZE
+        return entry.payload[offset : offset + size]

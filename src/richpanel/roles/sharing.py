@@ -1,0 +1,38 @@
+"""The role that folds the log into the state where others do the same beside it, on this machine or on another one."""
+
+import os
+import threading
+from typing import Final
+
+from richpanel.config import Settings
+from richpanel.log.consumer import StreamConsumer
+from richpanel.log.opening import stream_of
+from richpanel.process.definitions import Watch
+from richpanel.process.shared import SharedWorker
+from richpanel.roles.parent import Parent, on_stop
+from richpanel.roles.reporting import Report
+from richpanel.store.database import open_engine
+from richpanel.store.directory import DataDirectory
+
+_NICE: Final = 10
+"""As alone (`roles.process`): calls and pages go first where there are fewer cores than work."""
+
+
+def run(settings: Settings, parent: Parent) -> None:
+    """Fold what the stream hands out, until told to stop; a batch is finished first."""
+    os.nice(_NICE)
+    stop = threading.Event()
+    on_stop(stop.set)
+    parent.listen()
+    report = Report(parent)
+    directory = DataDirectory(settings.data, settings.database_url)
+    account = open_engine(directory.account_url, read_only=True)
+    ledger = open_engine(directory.account_url)
+    state = open_engine(directory.state_url)
+    consumer = StreamConsumer(stream_of(settings.log_url or ""))
+    worker = SharedWorker(consumer, state, Watch(account, ledger), report.on_batch, on_stall=report.on_stall)
+    parent.say(ready=True)
+    worker.run(stop)
+    consumer.close()
+    for engine in (account, ledger, state):
+        engine.dispose()
