@@ -1,10 +1,12 @@
 """Debian's PostgreSQL as the suite starts it: on a free loopback port, in a directory of its own, as nobody special."""
 
+import atexit
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,26 +39,28 @@ class PostgresServer:
     """One server, which can be killed, frozen, stopped and started again at the same place."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
-        """Make a database cluster in `directory` and start it; `settings` are lines of its configuration."""
+        """Make a database cluster and start it, with its log in `directory`; `settings` are lines of its configuration."""
         self.directory = directory
         self.port = free_port()
         self._settings = {**_SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
+        # Not in pytest's own directories: those are for root alone, and the server is somebody else.
+        self._files = Path(tempfile.mkdtemp(prefix="richpanel-postgres-"))
+        atexit.register(shutil.rmtree, self._files, ignore_errors=True)
         if os.geteuid() == 0:
             owner = pwd.getpwnam(_OWNER)
-            os.chown(directory, owner.pw_uid, owner.pw_gid)
-            for parent in directory.parents:  # pytest's directories are for their owner alone.
-                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
+            os.chown(self._files, owner.pw_uid, owner.pw_gid)
         made = ("--auth=trust", "--username=richpanel", "--encoding=UTF8", "--locale=C", "--no-sync")
-        subprocess.run(self._as_owner("initdb", "-D", str(directory / "data"), *made), check=True, capture_output=True)
+        subprocess.run(
+            self._as_owner("initdb", "-D", str(self._files / "data"), *made), check=True, capture_output=True
+        )
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         given = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = self._as_owner("postgres", "-D", str(self.directory / "data"), "-p", str(self.port), *given)
+        command = self._as_owner("postgres", "-D", str(self._files / "data"), "-p", str(self.port), *given)
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
@@ -87,7 +91,7 @@ class PostgresServer:
             for child in self._children():
                 os.kill(child, signal.SIGKILL)
         self._signal(signal.SIGKILL)
-        (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
+        (self._files / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End it in good order, whoever is connected; a second call does nothing."""
