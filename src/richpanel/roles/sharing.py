@@ -16,6 +16,8 @@ from richpanel.store.directory import DataDirectory
 
 _NICE: Final = 10
 """As alone (`roles.process`): calls and pages go first where there are fewer cores than work."""
+_PATIENCE_SECONDS: Final = 60.0
+"""How long a worker waits for lanes that others hold before it says so, and tries again."""
 
 
 def run(settings: Settings, parent: Parent) -> None:
@@ -28,7 +30,7 @@ def run(settings: Settings, parent: Parent) -> None:
     directory = DataDirectory(settings.data, settings.database_url)
     account = open_engine(directory.account_url, read_only=True)
     ledger = open_engine(directory.account_url)
-    state = open_engine(directory.state_url)
+    state = open_engine(directory.state_url, busy_seconds=_PATIENCE_SECONDS)
     consumer = StreamConsumer(stream_of(settings.log_url or ""))
     worker = SharedWorker(consumer, state, Watch(account, ledger), report.on_batch, on_stall=report.on_stall)
     parent.say(ready=True)
