@@ -306,3 +306,82 @@ async def test_retention_looks_at_the_time_and_at_whole_records(engine, reader) 
     with pytest.raises(LogGone):
         reader.read(ends[3])
     assert [entry.end for entry in reader.read(ends[4])] == ends[5:]
+
+
+# -------------------------------------------------------------------------- what a writer says of itself, and lost ends
+
+
+async def until(found: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_it_says_why_nothing_is_taken_and_recovers_without_an_append(engine) -> None:
+    writer = engine.writer()
+    assert "cannot be reached" in writer.refusal
+    writer.connect()
+    await until(lambda: writer.refusal is None)
+    engine.server.kill()
+    await until(lambda: writer.refusal is not None)
+    assert "cannot be reached" in writer.refusal
+    waiting = asyncio.create_task(writer.append(bytes(500)))
+    await asyncio.sleep(0.1)
+    assert writer.waiting == 500 + 1024
+    engine.server.start()
+    await until(lambda: writer.refusal is None)
+    await waiting
+    assert writer.waiting == 0
+    engine.server.freeze()
+    waiting = asyncio.create_task(writer.append(b"slow"))
+    await until(lambda: writer.refusal is not None)
+    assert "does not answer" in writer.refusal
+    engine.server.thaw()
+    await waiting
+    await until(lambda: writer.refusal is None)
+
+
+async def test_a_full_stream_is_told_of_until_there_is_room(engine) -> None:
+    engine.stream = Stream((engine.server.url,), max_bytes=1 << 20)
+    writer, other = engine.writer(), engine.writer()
+    assert writer.waiting == 0
+    taken = await asyncio.gather(*(writer.append(bytes(20_000)) for _ in range(100)), return_exceptions=True)
+    assert {type(outcome) for outcome in taken} == {int, LogFull}
+    assert "maximum bytes" in writer.refusal
+    await asyncio.sleep(2.5)
+    assert "maximum bytes" in writer.refusal, "it asks, and there is no room"
+    await other.retain(30 * SPAN)
+    await until(lambda: writer.refusal is None)
+    await writer.append(b"one")
+
+
+async def test_a_stream_that_lost_its_end_gives_no_position_twice(engine) -> None:
+    ends = await fill(engine.writer(), 10, 100)
+    link = Link(engine.stream, 5.0, lambda: None)
+    await link.open()
+    await link.call("STREAM.DELETE")
+    await link.close()
+    log = JetStreamReader(engine.stream)
+    writer = JetStreamWriter(engine.stream, log, floor=ends[-1])
+    end = await writer.append(b"after the loss")
+    assert end > ends[-1]
+    assert [entry.end for entry in log.read(log.first())] == [end]
+    with pytest.raises(LogGone):
+        log.read(ends[-1])
+    again = JetStreamWriter(engine.stream, log, floor=end)
+    assert SPAN < await again.append(b"nothing was lost") - end < 2 * SPAN
+    assert payloads(log, log.first()) == [b"after the loss", b"nothing was lost"]
+    for each in (writer, again):
+        await each.close()
+    log.close()
+
+
+async def test_a_stream_that_is_deleted_under_a_writer_is_made_anew_above_what_was_given(engine) -> None:
+    writer = engine.writer()
+    ends = await fill(writer, 10, 100)
+    link = Link(engine.stream, 5.0, lambda: None)
+    await link.open()
+    await link.call("STREAM.DELETE")
+    await link.close()
+    assert await writer.append(b"on") > ends[-1]

@@ -11,7 +11,7 @@ import pytest
 
 from richpanel.log.contract import LogFull, LogUnsure
 from richpanel.log.jetstream import JetStreamWriter
-from richpanel.log.stream import Link, Stream
+from richpanel.log.stream import SPAN, Link, Stream
 from richpanel.log.stream_reader import JetStreamReader
 from tests.contract.engines import everything
 from tests.contract.nats_server import NatsServer, cluster
@@ -105,4 +105,28 @@ async def test_the_leader_dies_then_a_second_one_and_all_that_was_acknowledged_i
     assert clients.kept.items() <= {entry.payload: entry.end for entry in found}.items()
     assert set(times.values()) == {1}
     assert not clients.refused & times.keys(), "what was refused was not kept"
+    log.close()
+
+
+async def test_three_servers_that_lost_the_end_go_on_above_it(servers) -> None:
+    stream = Stream(tuple(server.url for server in servers.values()))
+    log = JetStreamReader(stream, seconds=20.0)
+    first = JetStreamWriter(stream, log, seconds=20.0)
+    await first.append(b"all there is")
+    floor = 1000 * SPAN
+    writer = JetStreamWriter(stream, log, seconds=20.0, floor=floor)
+    kept: dict[bytes, int] = {}
+    deadline = time.monotonic() + 30
+    while len(kept) < 5:
+        payload = b"new %d" % len(kept)
+        with suppress(LogFull):  # Until another one leads.
+            kept[payload] = await writer.append(payload)
+        assert time.monotonic() < deadline
+    assert floor < min(kept.values())
+    led, _ = await leader(stream)
+    await asyncio.to_thread(servers[led].kill)
+    kept[b"without it"] = await writer.append(b"without it")
+    assert {entry.payload: entry.end for entry in everything(log, log.first())} == kept
+    for each in (first, writer):
+        await each.close()
     log.close()

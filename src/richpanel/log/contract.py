@@ -97,6 +97,21 @@ class LogWriter(Protocol):
         """Keep all that was appended before, then give the log free for another owner. A second call does nothing."""
 
 
+class LogDoor(LogWriter, Protocol):
+    """A writer that says how it fares, for the one who takes calls in: of segments their owner, of a stream anyone."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait to be safe, each append counted with 1 KB more than its payload."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why records are refused just now, or wait without end; None where they are taken.
+
+        It tries again by itself, so that this turns None without anybody appending.
+        """
+
+
 class LogEraser(LogWriter, Protocol):
     """A writer whose log can take bodies out of records that stay where they are: of segments, not of a stream."""
 

@@ -7,6 +7,7 @@ A record is one message. Positions are the message's sequence with room for the 
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -32,6 +33,8 @@ DUPLICATES_SECONDS: Final = 120
 """So long the stream knows a record's `Nats-Msg-Id` again: longer than any append tries."""
 MAX_UNACKNOWLEDGED: Final = 100_000
 """Records that all workers of a consumer together may have at a time."""
+_LEAP: Final = 1 << 20
+"""So many sequences are left out where a stream has lost its end: there may have been more than we know of."""
 _ASK_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.1
 
@@ -185,20 +188,24 @@ class Link:
         self._again()
 
 
-async def make_stream(link: Link, stream: Stream) -> None:
-    """Make the stream, or bring the one that is there to these settings. Raises StreamRefused, ConnectionError."""
+async def make_stream(link: Link, stream: Stream) -> bool:
+    """Make the stream, or bring the one that is there to these settings; tell if it is new.
+
+    Raises StreamRefused, ConnectionError.
+    """
     try:
         found = (await link.call("STREAM.INFO"))["config"]
     except StreamRefused as refused:
         if refused.code != STREAM_MISSING:
             raise
         await _create(link, stream)
-        return
+        return True
     wanted = {**found, "max_bytes": stream.max_bytes}
     if stream.replicas is not None:
         wanted["num_replicas"] = stream.replicas
     if wanted != found:
         await link.call("STREAM.UPDATE", **wanted)
+    return False
 
 
 async def _create(link: Link, stream: Stream) -> None:
@@ -218,6 +225,22 @@ async def _create(link: Link, stream: Stream) -> None:
         if refused.code != _NOT_IN_CLUSTER or stream.replicas is not None:
             raise
         await link.call("STREAM.CREATE", **config, num_replicas=1)
+
+
+async def keep_above(link: Link, floor: int) -> bool:
+    """See to it that no record gets a position below `floor`, where the stream has lost its end; tell if it had to.
+
+    What such a stream still holds lies below `floor`, so it is applied, and goes. Raises StreamRefused,
+    ConnectionError.
+    """
+    _, last = await link.state()
+    if sequence_at(floor) <= last + 1:
+        return False
+    await link.call("STREAM.PURGE", seq=sequence_at(floor) + _LEAP)
+    with suppress(StreamRefused):  # A server that is alone has no followers.
+        # The leader counts from the old end, and would refuse what comes; the next one counts from the new one.
+        await link.call("STREAM.LEADER.STEPDOWN")
+    return True
 
 
 async def make_consumer(link: Link, stream: Stream, name: str, ack_seconds: float) -> None:

@@ -42,6 +42,17 @@ class Unanswered:
         self._waiting: dict[int, Append] = {}
         self._unsent: deque[int] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait, each append counted with what it costs beside its payload."""
+        return self._bytes
+
+    @property
+    def silence(self) -> float:
+        """Seconds for which the oldest has waited; 0 where none waits."""
+        oldest = next(iter(self._waiting.values()), None)
+        return 0.0 if oldest is None else monotonic() - oldest.until + self._seconds
+
     def add(self, payload: bytes) -> "asyncio.Future[int]":
         """Take one up; return the future of its end position. Raises LogFull, ValueError."""
         cost = len(payload) + WAITING_OVERHEAD
