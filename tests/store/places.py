@@ -5,13 +5,11 @@ from pathlib import Path
 import pytest
 
 from richpanel.store.directory import DataDirectory
-from richpanel.store.migrating import migrate
-from richpanel.store.preparing import prepare, prepare_account
+from richpanel.store.preparing import prepare
 from richpanel.store.secrets import SecretBox
 from tests.postgres_server import PostgresServer
 
 ENGINES = ("sqlite", "postgresql")
-each_engine = pytest.mark.parametrize("directory", ENGINES, indirect=True)
 
 
 def place(engine: str, request: pytest.FixtureRequest, path: Path) -> DataDirectory:
@@ -24,8 +22,4 @@ def place(engine: str, request: pytest.FixtureRequest, path: Path) -> DataDirect
 
 def make(directory: DataDirectory) -> SecretBox:
     """Make it ready."""
-    if directory.is_embedded:
-        return prepare(directory)
-    directory.path.mkdir(parents=True, exist_ok=True)
-    migrate(directory.account_url, "account")
-    return prepare_account(directory, None)
+    return prepare(directory)

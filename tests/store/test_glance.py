@@ -9,7 +9,8 @@ from time import monotonic
 import pytest
 from sqlalchemy import Connection, Engine
 
-from richpanel.store import definitions, ledger
+from richpanel.store import definitions, ledger, progress, schema
+from richpanel.store.bulk import insert
 from richpanel.store.connectors import delete_connector, list_connectors, rotate_connector
 from richpanel.store.database import open_engine
 from richpanel.store.definitions import definitions_version
@@ -88,17 +89,19 @@ def test_sources_and_what_opens_them(account: Engine, box: SecretBox, glance: Gl
     agree()
 
 
-@pytest.mark.parametrize("directory", ["sqlite"], indirect=True)
 def test_how_far_the_log_is_applied(directory: DataDirectory, glance: Glance) -> None:
     assert glance.progress() == (0, 0)
     state = open_engine(directory.state_url)
     for position in (10, 20):
         with state.begin() as connection:
-            connection.exec_driver_sql(f"INSERT OR REPLACE INTO progress VALUES (1, {position}, {position + 1}, 5)")
-            connection.exec_driver_sql(f"INSERT OR REPLACE INTO counters VALUES (1, 'kept', {position})")
+            progress.advance(connection, position, position + 1, 5)
+            insert(connection, schema.counters, [(1, "kept", position)], replace=True)
         with state.connect() as connection:
-            progress = processed(connection)
-            assert glance.progress() == (progress.position, progress.messages) == (position, position + 1)
+            found = processed(connection)
+            assert glance.progress() == (found.position, found.messages) == (position, position + 1)
+            assert glance.received_at() == 5
+            assert glance.suppressed_version() == (0, 0)
+            assert glance.suppressed() == frozenset()
             assert glance.counts() == [(1, "kept", position)]
             assert source_counts(connection) == {1: {"kept": position}}
     state.dispose()

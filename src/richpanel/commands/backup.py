@@ -26,7 +26,7 @@ from sqlalchemy.exc import DatabaseError
 from richpanel import __version__
 from richpanel.commands.bundle import FORMAT, About, BundleWriter, Manifest
 from richpanel.commands.draft import STDOUT, Draft
-from richpanel.commands.invocation import AsJson, Data, console, existing, fail, print_json
+from richpanel.commands.invocation import AsJson, Data, console, existing, fail, only_embedded, print_json, settings_of
 from richpanel.commands.running import log_owner
 from richpanel.config import FILE as SETTINGS_FILE
 from richpanel.log.archive import Archive
@@ -44,6 +44,10 @@ from richpanel.store.status import processed
 
 _NICE: Final = 19
 _PUT_RIGHT: Final = "start the server once, which puts right what the disk has lost"
+_INSTEAD: Final = (
+    "back up PostgreSQL by its own means (pg_dump, or base backups with the WAL archived), and keep the secret key "
+    "elsewhere: what the stream holds is processed within moments."
+)
 SECRET_FILES: Final = (KEY_FILE, SETTINGS_FILE, "demo.json")
 """Files of a data directory that hold, or may hold, what opens something."""
 
@@ -60,6 +64,7 @@ def backup(
     data: Data = None,
 ) -> None:
     """Write a backup."""
+    only_embedded("backup", settings_of(data), _INSTEAD)
     directory = existing(data)
     with suppress(OSError):
         os.nice(_NICE)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from rich.filesize import decimal
-from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from richpanel.commands.delivery import connect
@@ -26,11 +25,9 @@ from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.files import TORN
 from richpanel.log.retention import LogSizes, log_sizes
 from richpanel.log.segments import SegmentReader
-from richpanel.store.connectors import connector_secret, list_connectors
-from richpanel.store.database import SQLITE_VERSION, Branch, open_engine, reading
+from richpanel.store.database import SQLITE_VERSION, open_engine, reading
 from richpanel.store.directory import DataDirectory
-from richpanel.store.revisions import newest
-from richpanel.store.secrets import KEY_FILE, SecretKeyError, open_secrets
+from richpanel.store.secrets import KEY_FILE
 from richpanel.store.status import processed
 from richpanel.web.health import clock_note
 
@@ -38,7 +35,6 @@ State = Literal["ok", "note", "problem"]
 _LITTLE_SPACE: Final = 1 << 30
 _NO_SPACE: Final = 100 << 20
 _GREETING_SECONDS: Final = 3.0
-_BRANCHES: Final[tuple[Branch, ...]] = ("account", "state")
 
 
 class Check(NamedTuple):
@@ -116,41 +112,6 @@ def _writable(path: Path) -> Check:
         todo = "messages are refused (429) and nothing is processed until that is over"
         return Check("data directory", "problem", f"{path.absolute()} takes nothing: {error.strerror}; {todo}")
     return Check("data directory", "ok", str(path.absolute()))
-
-
-def databases(directory: DataDirectory, secret_key: str | None, *, deep: bool) -> Iterator[Check]:
-    """Look at both databases: their tables, their secrets, and with `deep` every page."""
-    for branch, url in zip(_BRANCHES, (directory.account_url, directory.state_url), strict=True):
-        engine = open_engine(url, read_only=True, cache_mib=4)
-        try:
-            with reading(engine) as connection:
-                yield _revision(
-                    branch, str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
-                )
-                if deep:
-                    found = connection.exec_driver_sql("PRAGMA quick_check").scalar()
-                    state: State = "ok" if found == "ok" else "problem"
-                    yield Check(f"{branch}.db", state, "every page is sound" if found == "ok" else f"damaged: {found}")
-                if branch == "account":
-                    for connector in list_connectors(connection):
-                        connector_secret(connection, open_secrets(directory.path, secret_key), connector.id)
-        except DatabaseError as error:
-            yield Check(f"{branch}.db", "problem", f"cannot be read: {error.orig}")
-        except (SecretKeyError, OSError) as error:
-            yield Check("secret key", "problem", str(error))
-        finally:
-            engine.dispose()
-
-
-def _revision(branch: str, stored: str) -> Check:
-    wanted = newest(branch)
-    if stored == wanted:
-        return Check("migrations", "ok", f"{branch}.db is at {stored}")
-    if stored > wanted:
-        return Check(
-            "migrations", "problem", f"{branch}.db is at {stored}, newer than this version: install a newer one"
-        )
-    return Check("migrations", "problem", f"{branch}.db is at {stored}: run `richpanel migrate`, or start the server")
 
 
 def log(directory: DataDirectory, *, deep: bool, show: Callable[[int, int], None]) -> Iterator[Check]:

@@ -7,15 +7,15 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from richpanel.commands.appending import appending
 from richpanel.commands.running import Running, running_server
 from richpanel.core.codes import Code
-from richpanel.log.contract import LogFull, LogLocked
-from richpanel.log.segments import SegmentWriter
+from richpanel.log.contract import LogFull, LogLocked, LogUnsure
 from richpanel.source.accept import Intake, Request, Route
 from richpanel.source.keys import KeySnapshot, Source
 from richpanel.store.directory import DataDirectory
@@ -123,19 +123,17 @@ class IntoLog:
     """Judges batches as the door does, and appends them."""
 
     def __init__(self, directory: DataDirectory, source: SourceRow) -> None:
-        """Own the log. Raises SinkError where another process does."""
+        """Open the log. Raises SinkError where it is files and another process owns them."""
         self.source = source
         self._runner = asyncio.Runner()
+        self._opened = AsyncExitStack()
         self._door = Source(source.id, source.name, source.type, True, source.write_keys)
         self._intake = Intake(KeySnapshot([self._door]), lambda: str(uuid4()))
         try:
-            self._writer = self._runner.run(self._open(directory))
+            self._writer = self._runner.run(self._opened.enter_async_context(appending(directory)))
         except LogLocked as error:
             self._runner.close()
             raise SinkError(f"{error}, and no server answers there: try again in a moment") from None
-
-    async def _open(self, directory: DataDirectory) -> SegmentWriter:
-        return SegmentWriter.open(directory.log)
 
     def send(self, body: bytes) -> None:
         """Judge and append one batch."""
@@ -149,7 +147,7 @@ class IntoLog:
         while True:
             try:
                 self._runner.run(self._writer.append(outcome.record))
-            except LogFull as error:
+            except (LogFull, LogUnsure, ConnectionError) as error:  # A line that comes twice counts once.
                 if time.monotonic() > deadline:
                     raise SinkError(str(error)) from None
                 time.sleep(_BRIEFLY)
@@ -158,5 +156,5 @@ class IntoLog:
 
     def close(self) -> None:
         """Let the log go."""
-        self._runner.run(self._writer.close())
+        self._runner.run(self._opened.aclose())
         self._runner.close()

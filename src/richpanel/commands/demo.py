@@ -48,7 +48,7 @@ def main() -> None:
     die_with_parent()
     given: dict[str, Any] = json.loads(sys.stdin.readline())
     settings = read_settings(given["settings"], {}).settings
-    directory = DataDirectory(settings.data, settings.database_url)
+    directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
     url: str = given["url"]
     now = int(time.time() * 1000)
     path = directory.path / FILE

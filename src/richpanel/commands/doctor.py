@@ -8,9 +8,9 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
-from richpanel.commands import checks
+from richpanel.commands import checks, database_checks
 from richpanel.commands.checks import Check
-from richpanel.commands.invocation import AsJson, Data, console, print_json, print_table
+from richpanel.commands.invocation import AsJson, Data, console, directory_of, print_json, print_table
 from richpanel.config import read_settings
 from richpanel.store.directory import DataDirectory
 
@@ -27,7 +27,7 @@ def doctor(
 ) -> None:
     """Show the settings in force, and what was found."""
     effective = read_settings({"data": data}, environ)
-    found = _examine(DataDirectory(effective.settings.data, effective.settings.database_url), deep=deep, data=data)
+    found = _examine(directory_of(effective.settings), deep=deep, data=data)
     problems = [check for check in found if check.state == "problem"]
     if json:
         settings = {name: {"value": value, "from": origin} for name, value, origin in effective.shown()}
@@ -44,12 +44,28 @@ def doctor(
 def _examine(directory: DataDirectory, *, deep: bool, data: Data) -> list[Check]:
     settings = read_settings({"data": data}, environ).settings
     found = [*checks.machine(environ), checks.browser_sdk(settings), *checks.files(settings)]
-    if not directory.exists or found[-1].name == "data directory":
+    if (found[-1].name == "data directory" and directory.is_embedded) or not _is_there(directory, found):
         return found
-    found += checks.databases(directory, settings.secret_key, deep=deep)
+    found += database_checks.databases(directory, settings.secret_key, deep=deep)
+    if not directory.is_embedded:
+        return [*found, *checks.mail(settings)]
     out = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=out, disable=not out.is_terminal or not deep, transient=True) as bar:
         task = bar.add_task("reading the log", total=None)
         found += checks.log(directory, deep=deep, show=lambda done, all_: bar.update(task, completed=done, total=all_))
     return [*found, *checks.mail(settings)]
+
+
+def _is_there(directory: DataDirectory, found: list[Check]) -> bool:
+    """Tell whether there is something to look at."""
+    try:
+        if directory.exists:
+            return True
+    except ConnectionError as error:
+        found.append(Check("PostgreSQL", "problem", f"{directory.databases}: {error}"))
+        return False
+    if not directory.is_embedded:
+        found.append(Check("PostgreSQL", "note", f"{directory.databases} has no account yet: the first start makes it"))
+        return True
+    return False

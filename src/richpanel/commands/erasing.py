@@ -1,10 +1,11 @@
 """`richpanel erase`: a person gone from every store, with a receipt; `--verify` looks whether that is still so."""
 
+import asyncio
 import json as stdlib_json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Annotated, Any, Final
@@ -22,19 +23,22 @@ from richpanel.commands.invocation import (
     console,
     definitions,
     fail,
+    only_embedded,
     print_json,
     print_table,
     ready,
+    settings_of,
     state,
 )
-from richpanel.commands.regulating import regulate
+from richpanel.commands.regulating import append, regulate
 from richpanel.commands.running import Running, log_owner, running_server
 from richpanel.commands.verifying import verify_all
 from richpanel.core.regulation import Regulation, RegulationType
-from richpanel.log.contract import LogDamaged, LogLocked
+from richpanel.log.contract import LogDamaged, LogFull, LogLocked, LogUnsure
+from richpanel.process.definitions import Watch
 from richpanel.store import ledger, state_files
 from richpanel.store.account import read_account
-from richpanel.store.database import reading
+from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.identities import provisional
 from richpanel.store.tokens import add_token, revoke_tokens
@@ -47,6 +51,7 @@ _SAYS: Final = {
     "INITIALIZED": "in the log, and not yet processed",
     "RUNNING": "gone from all answers; scrubbing the files",
 }
+_NOT_YET: Final = "this version cannot look through all stores yet; GET /api/v1/regulations has the receipts."
 Ids = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
 
 
@@ -69,6 +74,7 @@ def erase(
     if verify:
         if uid or anonymous_id or address:
             fail("--verify looks for everybody who was erased: name nobody", 2)
+        only_embedded("erase --verify", settings_of(data), _NOT_YET)
         verify_all(directory, json=json)
         return
     kind: RegulationType = "SUPPRESS_WITH_DELETE" if suppress else "DELETE"
@@ -77,10 +83,13 @@ def erase(
         check(asked)
         running = running_server(directory.path)
         with _said() as status:
-            done = _ask(directory, running, asked, status) if running else _alone(directory, asked, status)
+            if not directory.is_embedded:
+                done = _by_cluster(directory, asked, status)
+            else:
+                done = _ask(directory, running, asked, status) if running else _alone(directory, asked, status)
     except ValidationException as error:
         fail(error.detail)
-    except (LogLocked, LogDamaged, OSError, HTTPException) as error:
+    except (LogFull, LogUnsure, LogLocked, LogDamaged, OSError, HTTPException) as error:
         fail(f"{error}; what was begun is ended by the server: ask with `richpanel erase --verify`")
     except DatabaseError as error:
         fail(f"a database cannot be used: {error.orig}; what was begun is ended by the next start of the server")
@@ -115,6 +124,22 @@ def _alone(directory: DataDirectory, asked: NewRegulation, status: Status) -> Re
     return view(row)
 
 
+def _by_cluster(directory: DataDirectory, asked: NewRegulation, status: Status) -> RegulationView:
+    """Put it into the stream, and wait until the cluster's servers have done it."""
+    regulation = _regulation(directory, asked)
+    engine = open_engine(directory.account_url)
+    try:
+        watch = Watch(engine)
+        asyncio.run(append(directory, watch, [(regulation, int(time.time() * 1000))]))
+
+        def look() -> RegulationView:
+            return view(watch.look_up(lambda connection: ledger.get(connection, regulation.id)))
+
+        return _finished(look(), look, status)
+    finally:
+        engine.dispose()
+
+
 def _regulation(directory: DataDirectory, asked: NewRegulation) -> Regulation:
     with definitions(directory) as connection:
         account = read_account(connection)
@@ -129,16 +154,21 @@ def _ask(directory: DataDirectory, running: Running, asked: NewRegulation, statu
     with _token(directory) as token:
         server = _Api(running, token)
         job = server.call("POST", "/regulations", asked)
-        said = None
-        while job.status != "FINISHED":
-            if job.status == "FAILED":
-                raise OSError(job.problem or "the regulation failed")
-            status.update(job.problem or _SAYS.get(job.status, job.status))
-            if job.problem not in (None, said):
-                said = job.problem
-                sys.stderr.write(f"richpanel: {said}; it is tried again\n")
-            time.sleep(_LOOK_SECONDS)
-            job = server.call("GET", f"/regulations/{job.id}")
+        return _finished(job, lambda: server.call("GET", f"/regulations/{job.id}"), status)
+
+
+def _finished(job: RegulationView, look: Callable[[], RegulationView], status: Status) -> RegulationView:
+    """Wait until a job is finished, and show meanwhile how it stands. Raises OSError where it failed."""
+    said = None
+    while job.status != "FINISHED":
+        if job.status == "FAILED":
+            raise OSError(job.problem or "the regulation failed")
+        status.update(job.problem or _SAYS.get(job.status, job.status))
+        if job.problem not in (None, said):
+            said = job.problem
+            sys.stderr.write(f"richpanel: {said}; it is tried again\n")
+        time.sleep(_LOOK_SECONDS)
+        job = look()
     return job
 
 

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from sqlalchemy import Engine
 
 from richpanel.commands.invocation import Data, definitions, existing, fail, state
-from richpanel.log.contract import LogDamaged, LogGone
-from richpanel.log.segments import SegmentReader
+from richpanel.log.contract import LogDamaged, LogGone, LogReader
+from richpanel.log.opening import open_reader
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.database import reading
 from richpanel.store.person import ProfileView
@@ -32,7 +32,7 @@ class _Store:
     """What the rows are read from."""
 
     state: Engine
-    log: SegmentReader
+    log: LogReader
     account: AccountSettings
     sources: Mapping[int, SourceRow]
 
@@ -49,7 +49,7 @@ def export(
         account = read_account(connection)
         sources = {source.number: source for source in list_sources(connection, deleted=True)}
     with state(directory) as engine:
-        store = _Store(engine, SegmentReader(directory.log), account, sources)
+        store = _Store(engine, open_reader(directory.log, directory.log_url), account, sources)
         rows = _customers(store) if what == "customers" else _events(store)
         try:
             if format == "csv":

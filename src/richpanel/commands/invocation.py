@@ -38,10 +38,20 @@ def settings_of(data: Path | None) -> Settings:
     return read_settings({"data": data}, environ).settings
 
 
+def directory_of(settings: Settings) -> DataDirectory:
+    """Tell where everything is."""
+    return DataDirectory(settings.data, settings.database_url, settings.log_url)
+
+
+def only_embedded(verb: str, settings: Settings, instead: str) -> None:
+    """End a command that is for one server with all in its data directory; say what to do on a cluster."""
+    if settings.database_url is not None:
+        fail(f"`richpanel {verb}` is for a server that keeps all in its data directory. On a cluster {instead}")
+
+
 def existing(data: Path | None) -> DataDirectory:
     """Give the data directory, where there must be one."""
-    settings = settings_of(data)
-    directory = DataDirectory(settings.data, settings.database_url)
+    directory = directory_of(settings_of(data))
     try:
         found = directory.exists
     except ConnectionError as error:
@@ -58,7 +68,7 @@ def existing(data: Path | None) -> DataDirectory:
 def ready(data: Path | None, *, new_key: bool = False) -> DataDirectory:
     """Give the data directory, made and migrated where that is needed; `new_key`: as `store.preparing` says."""
     settings = settings_of(data)
-    directory = DataDirectory(settings.data, settings.database_url)
+    directory = directory_of(settings)
     try:
         prepare(directory, secret_key=settings.secret_key, new_key=new_key)
     except (OSError, SecretKeyError, RevisionError, DatabaseError) as error:

@@ -20,7 +20,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError
 
 from richpanel import telemetry
-from richpanel.commands.invocation import AsJson, Data, console, fail, print_json, print_table, ready
+from richpanel.commands.invocation import (
+    AsJson,
+    Data,
+    console,
+    fail,
+    only_embedded,
+    print_json,
+    print_table,
+    ready,
+    settings_of,
+)
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.segments import SegmentReader
 from richpanel.process.definitions import Watch
@@ -33,6 +43,10 @@ from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.migrating import migrate
 
+_INSTEAD: Final = (
+    "this version cannot make the state anew: the stream holds records only until they are processed. To go back in "
+    "time, restore PostgreSQL to a point in it."
+)
 DIFFERENT: Final = 3
 """The exit code where the new state is not what the old one is, switched or not."""
 _NICE: Final = 10
@@ -51,6 +65,7 @@ def rebuild(
     data: Data = None,
 ) -> None:
     """Make the state anew, compare, and switch."""
+    only_embedded("rebuild", settings_of(data), _INSTEAD)
     directory = ready(data)
     telemetry.configure_logging("rebuild", style="auto", level="error")
     os.nice(_NICE)

@@ -8,10 +8,11 @@ from time import time
 
 from sqlalchemy import Connection, Engine
 
+from richpanel.commands.appending import appending
 from richpanel.core import record
 from richpanel.core.record import Meta
 from richpanel.core.regulation import DOOR, Regulation, encode_regulation
-from richpanel.log.contract import LogWriter
+from richpanel.log.contract import LogFull
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.definitions import Watch
 from richpanel.process.scrubbing import Debt, conclude, copy_state, debt, erase_bodies
@@ -35,7 +36,7 @@ def regulate(directory: DataDirectory, asked: Sequence[Asked], say: Say) -> None
     """
     with _opened(directory) as (account, reader):
         watch = Watch(account)
-        asyncio.run(_append(directory, watch, asked))
+        asyncio.run(append(directory, watch, asked))
         say("processing the log")
         _process(directory, watch, reader)
         say("scrubbing the files")
@@ -52,16 +53,18 @@ def _opened(directory: DataDirectory) -> Iterator[tuple[Engine, SegmentReader]]:
         account.dispose()
 
 
-async def _append(directory: DataDirectory, watch: Watch, asked: Sequence[Asked]) -> None:
+async def append(directory: DataDirectory, watch: Watch, asked: Sequence[Asked]) -> None:
+    """Note regulations in the ledger, and put them into the log. Raises LogLocked, LogFull, LogUnsure, OSError."""
     source = next(row for row in watch.look_up(lambda conn: list_sources(conn, deleted=True)) if row.type == "channel")
-    writer: LogWriter = SegmentWriter.open(directory.log)
-    try:
+    async with appending(directory) as writer:
         for regulation, at in asked:
             watch.write(partial(_note, regulation=regulation, at=at))
             meta = Meta(at=at, source=source.id, sizes=[], door=DOOR)
-            await writer.append(record.encode(meta, [encode_regulation(regulation)]))
-    finally:
-        await writer.close()
+            try:
+                await writer.append(record.encode(meta, [encode_regulation(regulation)]))
+            except (LogFull, OSError):
+                watch.write(partial(ledger.withdraw, regulation_id=regulation.id))
+                raise
 
 
 def _note(connection: Connection, *, regulation: Regulation, at: int) -> None:

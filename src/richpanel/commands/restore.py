@@ -26,12 +26,22 @@ from richpanel.commands.backup import SECRET_FILES, summary
 from richpanel.commands.bundle import BundleError, Manifest, Member, read_bundle
 from richpanel.commands.draft import STDOUT
 from richpanel.commands.examining import UnsoundError, examine
-from richpanel.commands.invocation import AsJson, Data, console, fail, print_json, print_table, settings_of
+from richpanel.commands.invocation import (
+    AsJson,
+    Data,
+    console,
+    fail,
+    only_embedded,
+    print_json,
+    print_table,
+    settings_of,
+)
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.files import SEALED_MODE, rearranging, sync_directory
 from richpanel.store.directory import DataDirectory
 
 _ACCOUNT: Final = "account.db"
+_INSTEAD: Final = "restore PostgreSQL by its own means (pg_restore, or to a point in time): it holds everything."
 _STAGING: Final = ".restoring"
 _NOT_OURS: Final = frozenset(("lost+found", _STAGING))
 """What an empty directory may hold: a file system's own, and what a restore left that was killed."""
@@ -53,7 +63,9 @@ def restore(
     data: Data = None,
 ) -> None:
     """Put a backup into an empty data directory."""
-    target = settings_of(data).data
+    settings = settings_of(data)
+    only_embedded("restore", settings, _INSTEAD)
+    target = settings.data
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     place = _aside(file) if verify else _inside(target)
     try:

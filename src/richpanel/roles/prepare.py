@@ -13,7 +13,7 @@ def run(settings: Settings, parent: Parent, *, with_login: bool) -> None:
 
     Raises CannotRunError, OSError.
     """
-    directory = DataDirectory(settings.data, settings.database_url)
+    directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
     try:
         prepare(directory, secret_key=settings.secret_key)
     except (SecretKeyError, RevisionError) as error:

@@ -38,7 +38,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
     stop = threading.Event()
     on_stop(stop.set)
     parent.listen()
-    directory = DataDirectory(settings.data, settings.database_url)
+    directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
     with _alone(directory.path / state_files.PROCESSING):
         _clean(directory.path)
         account = open_engine(directory.account_url, read_only=True, cache_mib=1)

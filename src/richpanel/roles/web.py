@@ -31,7 +31,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
 
 
 async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
-    directory = DataDirectory(settings.data, settings.database_url)
+    directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
     reader = SegmentReader(directory.log)
     # The front of a server for the pages alone has no log to append to.
     writer = RemoteWriter(sockets["log_path"], reader) if settings.role != "web" else None

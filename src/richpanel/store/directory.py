@@ -10,10 +10,11 @@ from richpanel.store.urls import schema_url, shown_url
 
 @dataclass(frozen=True)
 class DataDirectory:
-    """The places in a data directory. With a `database_url` (PostgreSQL) both databases are there instead."""
+    """The places in a data directory; on a cluster databases and log are elsewhere instead (PostgreSQL, JetStream)."""
 
     path: Path
     database_url: str | None = None
+    log_url: str | None = None
 
     @property
     def is_embedded(self) -> bool:
@@ -36,7 +37,7 @@ class DataDirectory:
 
     @property
     def log(self) -> Path:
-        """Where the log is."""
+        """Where the log is, unless there is a `log_url`."""
         return self.path / "log"
 
     @property

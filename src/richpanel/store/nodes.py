@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, select
 
 from richpanel.store import definitions
-from richpanel.store.account import AccountSettings
+from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.secret_key import KEY_FILE, fingerprint, read_key
 from richpanel.store.secrets import SecretBox, SecretKeyError, make_key
 
@@ -32,10 +32,18 @@ def node_secrets(conn: Connection, directory: Path, given: str | None) -> Secret
 
 def agree(conn: Connection, account: AccountSettings, directory: Path, given: str | None) -> None:
     """Make sure that this node's key is the account's; the first node's becomes it. Raises SecretKeyError."""
-    own, known = fingerprint(read_key(directory, given) or "", account.hash_key), _known(conn)
-    if known is None:
+    if _known(conn) is None:
+        own = fingerprint(read_key(directory, given) or "", account.hash_key)
         conn.execute(insert(definitions.secret_key).values(id=1, fingerprint=own))
-    elif not hmac.compare_digest(known, own):
+    else:
+        check_key(conn, directory, given)
+
+
+def check_key(conn: Connection, directory: Path, given: str | None) -> None:
+    """Make sure that this node's key is the account's, where it is known. Raises SecretKeyError, LookupError."""
+    known = _known(conn)
+    own = fingerprint(read_key(directory, given) or "", read_account(conn).hash_key)
+    if known is not None and not hmac.compare_digest(known, own):
         raise SecretKeyError(f"the secret key of this node is not the account's: {_todo(directory)}")
 
 

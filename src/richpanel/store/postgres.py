@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from richpanel.store.postgres_driver import adapt, session_options
+from richpanel.store.postgres_driver import adapt, reason, session_options
 from richpanel.store.postgres_driver import escape as escape
 from richpanel.store.postgres_driver import unescape as unescape
 from richpanel.store.urls import SCHEMA
@@ -82,11 +82,8 @@ def _settings(schema: str, *, read_only: bool, busy_seconds: float) -> list[tupl
 
 def _told(fault: psycopg.Error, *, disconnected: bool) -> DBAPIError:
     """Give SQLAlchemy's error for a driver's. Its text may be logged or shown: no detail, which has people's values."""
-    known = fault.diag.message_primary
-    if known is not None:
-        fault = type(fault)(known)
     told = DBAPIError.instance(
-        None, None, fault, psycopg.Error, hide_parameters=True, connection_invalidated=disconnected
+        None, None, type(fault)(reason(fault)), psycopg.Error, hide_parameters=True, connection_invalidated=disconnected
     )
     return cast("DBAPIError", told)
 

@@ -1,0 +1,30 @@
+"""The log as commands append to it: the files are theirs alone meanwhile, a cluster's stream they share."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+
+from richpanel.log.contract import LogWriter
+from richpanel.log.jetstream import JetStreamWriter
+from richpanel.log.opening import stream_of
+from richpanel.log.segments import SegmentWriter
+from richpanel.log.stream_reader import JetStreamReader
+from richpanel.store.directory import DataDirectory
+
+
+@asynccontextmanager
+async def appending(directory: DataDirectory) -> AsyncIterator[LogWriter]:
+    """Open the log to append to it. Raises LogLocked where it is files and another process owns them."""
+    if directory.log_url is None:
+        writer: LogWriter = SegmentWriter.open(directory.log)
+        try:
+            yield writer
+        finally:
+            await writer.close()
+        return
+    stream = stream_of(directory.log_url)
+    with closing(JetStreamReader(stream)) as reader:
+        writer = JetStreamWriter(stream, reader)
+        try:
+            yield writer
+        finally:
+            await writer.close()
