@@ -86,6 +86,19 @@ class Receipt(msgspec.Struct, frozen=True, rename="camel"):
     tombstones: "Erased"
     previous: str
     hash: str = ""
+    wal: "Wal | msgspec.UnsetType" = msgspec.UNSET
+    """On PostgreSQL: what of its write-ahead log still has what was erased."""
+
+
+class Wal(msgspec.Struct, frozen=True):
+    """A position in PostgreSQL's write-ahead log, and when it was there (ms UTC).
+
+    What was erased stands in segments up to there until they are written over or removed, and in base backups and
+    archived segments from before then for as long as those are kept.
+    """
+
+    lsn: str
+    at: int
 
 
 class Erased(msgspec.Struct, frozen=True):

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Engine
 
-from richpanel.log.contract import LogEraser
+from richpanel.core.regulation import Wal
+from richpanel.log.contract import LogEraser, LogReader
 from richpanel.process.definitions import Watch
 from richpanel.store import erasing, ledger, state_files
 from richpanel.store.copying import clean_copy
 from richpanel.store.database import reading
 from richpanel.store.erasing import Owed
+from richpanel.store.status import processed
 
 SPANS_AT_ONCE: Final = 1_000_000
 """How many bodies the log's owner is asked to erase at a time: each time it writes every file anew that has some."""
@@ -59,6 +62,19 @@ def debt(state: Engine, watch: Watch) -> Debt | None:
     return Debt.of(owed, watch.look_up(erasing_ids))
 
 
+def give_up_lost(state: Engine, watch: Watch, log: LogReader, before: int) -> None:
+    """Say of regulations noted before an instant (ms UTC) that never got into the log that they must be asked for anew.
+
+    The server that was to append one was killed.
+    """
+    if not watch.look_up(lambda ledgers: ledger.lost(ledgers, before)):
+        return
+    with reading(state) as connection:
+        if processed(connection).position < log.durable():
+            return
+    watch.write(lambda ledgers: ledger.give_up(ledgers, before))
+
+
 async def erase_bodies(log: LogEraser, owed: Debt) -> None:
     """Erase the bodies in the log. Raises what `LogEraser.erase` raises."""
     for start in range(0, len(owed.spans), SPANS_AT_ONCE):
@@ -92,13 +108,13 @@ def others(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob("state*.db*") if path.name not in known)
 
 
-def conclude(state: Engine, watch: Watch, owed: Debt, now: int) -> None:
+def conclude(state: Engine, watch: Watch, owed: Debt, now: int, wal: Wal | UnsetType = UNSET) -> None:
     """Write the receipts of what is done, and owe it no longer. `now` is ms UTC."""
     secret = watch.current().account.hash_key
 
     def finish(ledgers: Connection) -> None:
         for regulation in owed.regulations:
-            ledger.finish(ledgers, secret, regulation, now)
+            ledger.finish(ledgers, secret, regulation, now, wal)
 
     watch.write(finish)
     with state.begin() as connection:

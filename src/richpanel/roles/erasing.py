@@ -17,12 +17,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from richpanel.log.contract import LogBusy, LogClosed, LogDamaged, LogFull, LogReader, LogUnsure
 from richpanel.log.remote import RemoteWriter
 from richpanel.process.definitions import Watch
-from richpanel.process.scrubbing import Debt, ScrubbingError, conclude, copy_state, debt, erase_bodies, others
+from richpanel.process.scrubbing import (
+    Debt,
+    ScrubbingError,
+    conclude,
+    copy_state,
+    debt,
+    erase_bodies,
+    give_up_lost,
+    others,
+)
 from richpanel.roles.clock import now_ms
 from richpanel.store import ledger, state_files
-from richpanel.store.database import reading
 from richpanel.store.directory import DataDirectory
-from richpanel.store.status import processed
 from richpanel.telemetry import get_logger
 
 LOOK_SECONDS: Final = 0.5
@@ -92,13 +99,7 @@ class Erasing:
         if monotonic() < self._next_lost:
             return
         self._next_lost = monotonic() + LOST_SECONDS / 4
-        before = now_ms() - round(LOST_SECONDS * 1000)
-        if not self._watch.look_up(lambda ledgers: ledger.lost(ledgers, before)):
-            return
-        with reading(state) as connection:
-            if processed(connection).position < self._log.durable():
-                return
-        self._watch.write(lambda ledgers: ledger.give_up(ledgers, before))
+        give_up_lost(state, self._watch, self._log, now_ms() - round(LOST_SECONDS * 1000))
 
     def _is_due(self, owed: Debt) -> bool:
         if owed.regulations:

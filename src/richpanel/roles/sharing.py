@@ -6,13 +6,16 @@ from typing import Final
 
 from richpanel.config import Settings
 from richpanel.log.consumer import StreamConsumer
-from richpanel.log.opening import stream_of
+from richpanel.log.opening import open_reader, stream_of
+from richpanel.log.stream_erasing import StreamEraser
 from richpanel.process.definitions import Watch
 from richpanel.process.shared import SharedWorker
 from richpanel.roles.parent import Parent, on_stop
 from richpanel.roles.reporting import Report
+from richpanel.roles.shared_erasing import SharedErasing
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
+from richpanel.store.leadership import Leadership
 
 _NICE: Final = 10
 """As alone (`roles.process`): calls and pages go first where there are fewer cores than work."""
@@ -31,10 +34,19 @@ def run(settings: Settings, parent: Parent) -> None:
     account = open_engine(directory.account_url, read_only=True)
     ledger = open_engine(directory.account_url)
     state = open_engine(directory.state_url, busy_seconds=_PATIENCE_SECONDS)
-    consumer = StreamConsumer(stream_of(settings.log_url or ""))
+    stream = stream_of(settings.log_url or "")
+    consumer = StreamConsumer(stream)
     worker = SharedWorker(consumer, state, Watch(account, ledger), report.on_batch, on_stall=report.on_stall)
     parent.say(ready=True)
+    erasing = SharedErasing(
+        open_engine(directory.state_url),
+        Watch(account, ledger),
+        open_reader(directory.log, settings.log_url),
+        StreamEraser(stream),
+        Leadership(directory.database_url, "erasing"),
+    )
     worker.run(stop)
+    erasing.close()
     consumer.close()
     for engine in (account, ledger, state):
         engine.dispose()

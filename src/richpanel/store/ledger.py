@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Row
 
 from richpanel.core.codes import Code
@@ -18,6 +19,7 @@ from richpanel.core.regulation import (
     Interval,
     Receipt,
     Regulation,
+    Wal,
     decode_regulation,
     digest_of,
     encode_regulation,
@@ -141,7 +143,7 @@ def explain(connection: Connection, ids: Iterable[str], problem: str | None) -> 
     many(connection, "UPDATE regulations SET problem = ? WHERE id = ?", [(problem, each) for each in ids])
 
 
-def finish(connection: Connection, secret: bytes, regulation_id: str, now: int) -> None:
+def finish(connection: Connection, secret: bytes, regulation_id: str, now: int, wal: Wal | UnsetType = UNSET) -> None:
     """Write the receipt of a regulation all of which is done, and chain it to the one before."""
     rows = fetch(
         connection,
@@ -154,7 +156,7 @@ def finish(connection: Connection, secret: bytes, regulation_id: str, now: int) 
         previous = written[-1].hash if written else ""
         stones = [f"{s.kind}:{s.hashed}:{s.from_t}:{s.to_t}" for s in tombstones_of(connection, regulation_id)]
         tables = _decode_erased(row.erased or "{}")
-        receipt = Receipt(regulation_id, regulation.type, now, tables, digest_of(secret, stones), previous)
+        receipt = Receipt(regulation_id, regulation.type, now, tables, digest_of(secret, stones), previous, wal=wal)
         run(
             connection,
             "UPDATE regulations SET status = 'FINISHED', finished_at = ?, problem = NULL, erased = NULL, place = ?, "

@@ -63,13 +63,25 @@ class ErasedView(msgspec.Struct, frozen=True):
     hash: str
 
 
+class WalView(msgspec.Struct, frozen=True):
+    """A position in PostgreSQL's write-ahead log, and when it was there."""
+
+    lsn: str
+    at: str
+
+
 class ReceiptView(msgspec.Struct, rename="camel", frozen=True):
-    """What was erased, by table. `hash` is an HMAC of all else, `previous` that of the receipt before."""
+    """What was erased, by table. `hash` is an HMAC of all else, `previous` that of the receipt before.
+
+    `wal`, where the state is on PostgreSQL: its write-ahead log up to `lsn`, and base backups and archived segments
+    from before `at`, still have what was erased, for as long as they are kept.
+    """
 
     tables: dict[str, ErasedView]
     tombstones: ErasedView
     previous: str
     hash: str
+    wal: WalView | None = None
 
 
 class RegulationView(msgspec.Struct, rename="camel", kw_only=True):
@@ -131,7 +143,8 @@ def _receipt(receipt: Receipt) -> ReceiptView:
         return ErasedView(erased.count, erased.hash)
 
     tables = {table: shown(erased) for table, erased in receipt.tables.items()}
-    return ReceiptView(tables, shown(receipt.tombstones), receipt.previous, receipt.hash)
+    wal = None if receipt.wal is msgspec.UNSET else WalView(receipt.wal.lsn, iso(receipt.wal.at))
+    return ReceiptView(tables, shown(receipt.tombstones), receipt.previous, receipt.hash, wal)
 
 
 class Wanted(NamedTuple):

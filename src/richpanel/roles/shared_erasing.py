@@ -1,0 +1,99 @@
+"""Erasing on a cluster: of all workers one pays what the state owes, on a thread of its own.
+
+The rows are gone when a regulation is applied, bodies and all. What is left to do is to let go of the records in the
+stream that held them, to vacuum the tables, and to write the receipts. Every step can be made again after a crash.
+"""
+
+import threading
+from time import monotonic
+
+from msgspec import UNSET
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from richpanel.core.regulation import Wal
+from richpanel.log.contract import LogReader
+from richpanel.log.stream_erasing import StreamEraser
+from richpanel.process.definitions import Watch
+from richpanel.process.scrubbing import Debt, conclude, debt, give_up_lost
+from richpanel.roles.clock import now_ms
+from richpanel.roles.erasing import LOOK_SECONDS, LOST_SECONDS, REFUSED_SECONDS, RETRY_SECONDS
+from richpanel.store import ledger
+from richpanel.store.database import reading
+from richpanel.store.leadership import Leadership
+from richpanel.store.status import processed
+from richpanel.store.vacuum import vacuum
+from richpanel.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+
+class SharedErasing:
+    """Pays what the state owes, where this process leads."""
+
+    def __init__(
+        self, state: Engine, watch: Watch, log: LogReader, eraser: StreamEraser, leadership: Leadership
+    ) -> None:
+        """Begin; `watch` is used by this thread alone."""
+        self._state = state
+        self._watch = watch
+        self._log = log
+        self._eraser = eraser
+        self._leadership = leadership
+        self._refused_since: float | None = None
+        self._next_lost = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="erasing", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it; what is owed stays owed. The next one to lead goes on."""
+        self._stop.set()
+        self._thread.join()
+        self._eraser.stop()
+        self._leadership.close()
+
+    def _run(self) -> None:
+        pause = LOOK_SECONDS
+        while not self._stop.wait(pause):
+            pause = LOOK_SECONDS
+            owed: Debt | None = None
+            try:
+                if self._leadership.is_leader():
+                    self._give_up_lost()
+                    owed = debt(self._state, self._watch)
+                    if owed is not None and self._is_due(owed):
+                        self._pay(owed)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the job says so and is tried again
+                pause = RETRY_SECONDS
+                _log.warning("erasing_waits", reason=str(error), retry_in_seconds=RETRY_SECONDS)
+                self._explain(owed, str(error))
+
+    def _give_up_lost(self) -> None:
+        if monotonic() >= self._next_lost:
+            self._next_lost = monotonic() + LOST_SECONDS / 4
+            give_up_lost(self._state, self._watch, self._log, now_ms() - round(LOST_SECONDS * 1000))
+
+    def _is_due(self, owed: Debt) -> bool:
+        if owed.regulations:
+            return True
+        self._refused_since = self._refused_since or monotonic()
+        return monotonic() - self._refused_since >= REFUSED_SECONDS
+
+    def _pay(self, owed: Debt) -> None:
+        with reading(self._state) as connection:
+            applied = processed(connection).position
+        if any(place >= applied for place, _ in owed.spans):
+            return  # Others are still at work on what came in between: their records are needed.
+        records = self._eraser.erase([place for place, _ in owed.spans], applied)
+        wal = Wal(vacuum(self._state), now_ms()) if owed.erases else UNSET
+        conclude(self._state, self._watch, owed, now_ms(), wal)
+        self._refused_since = None
+        _log.info("erased", regulations=list(owed.regulations), bodies=len(owed.spans), records=records)
+
+    def _explain(self, owed: Debt | None, problem: str) -> None:
+        if owed is not None:
+            try:
+                self._watch.write(lambda ledgers: ledger.explain(ledgers, owed.regulations, problem))
+            except SQLAlchemyError as error:
+                _log.warning("ledger_not_written", reason=str(error))
