@@ -77,6 +77,7 @@ REQUEST_SECONDS: Final = Histogram("richpanel_http_request_seconds", "Requests, 
 LOG_BYTES: Final = Gauge("richpanel_log_bytes", "Bytes of the log on disk.")
 LOG_ARCHIVED_BYTES: Final = Gauge("richpanel_log_archived_bytes", "Those of them that are archived.")
 LOG_WAITING_BYTES: Final = Gauge("richpanel_log_waiting_bytes", "Bytes that wait for the disk.")
+LOG_PENDING: Final = Gauge("richpanel_log_pending_records", "Records of a stream that no worker has acknowledged.")
 LOG_DURABLE: Final = Gauge("richpanel_log_durable_position", "End of the last record that is safe on disk.")
 # Processing.
 PROCESSED: Final = Gauge("richpanel_processed_position", "End of the last record that is in the answers.")
@@ -92,7 +93,7 @@ RESTARTS: Final = Counter("richpanel_role_restarts_total", "Roles that died and 
 
 FIGURES: Final[tuple[Counter | Gauge | Histogram, ...]] = (
     *(ACCEPTED, DISCARDED, REFUSED, REFUSED_PRIVACY, REQUEST_SECONDS),
-    *(LOG_BYTES, LOG_ARCHIVED_BYTES, LOG_WAITING_BYTES, LOG_DURABLE),
+    *(LOG_BYTES, LOG_ARCHIVED_BYTES, LOG_WAITING_BYTES, LOG_PENDING, LOG_DURABLE),
     *(PROCESSED, PROCESSED_MESSAGES, LAG_SECONDS, PROCESS_UP, WEB_UP, OUTCOMES, BATCHES, BATCH_SECONDS, RESTARTS),
 )
 """All there are: a figure that is not here is not shown."""

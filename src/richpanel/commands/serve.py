@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from richpanel.commands.running import Running, forget, note
-from richpanel.commands.sockets import Sockets, listen, listening
+from richpanel.commands.sockets import PRIVATE, Sockets, listen, listening
 from richpanel.commands.supervisor import ServerFailedError, Supervisor
 from richpanel.config import Settings, as_options, read_settings, shown, table, variable
 from richpanel.store.revisions import is_ready
@@ -71,7 +71,7 @@ def _serve(settings: Settings, *, demo: bool) -> None:
         raise ServerFailedError(f"this version has no server for --role {settings.role} alone: leave --role out")
     data = _make_directory(settings.data)
     port = listen(settings.host, settings.port) if "front" in roles else None
-    with listening(port) as sockets:
+    with listening(port, PRIVATE if settings.log_url is None else ("web",)) as sockets:
         _run(settings, roles, sockets, demo=demo, data=data)
 
 
@@ -85,7 +85,8 @@ def _run(settings: Settings, roles: tuple[str, ...], sockets: Sockets, *, demo: 
     try:
         supervisor.start()
         if not supervisor.stopping:
-            noted = settings.role in ("all", "ingest")
+            # Of a cluster there may be many on one directory, and commands need none of them.
+            noted = settings.role in ("all", "ingest") and settings.log_url is None
             if noted:
                 certificate = str(settings.tls_cert) if settings.tls_cert else None
                 note(data, Running(getpid(), _local(url), certificate, settings.lmtp))

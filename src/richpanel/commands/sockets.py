@@ -1,8 +1,9 @@
 """The sockets that a server's parent holds, so that a role started again finds the connections that came meanwhile.
 
 The port is for the world. Two Unix sockets are for the roles among themselves: on `web` the pages' process serves HTTP
-to the front, on `log` the front takes what other roles append. They lie in a private directory under the system's
-temporary one, because a Unix socket's path may have about 100 bytes and a data directory's may have more.
+to the front, on `log` the front takes what other roles append, where the log is not a stream that they reach alone.
+They lie in a private directory under the system's temporary one, because a Unix socket's path may have about 100 bytes
+and a data directory's may have more.
 """
 
 import errno
@@ -23,7 +24,7 @@ from richpanel.commands.supervisor import ServerFailedError
 _BIND_SECONDS: Final = 2.0
 """How long a port is waited for that the processes of a killed server may still hold."""
 _BACKLOG: Final = 2048
-_PRIVATE: Final = ("web", "log")
+PRIVATE: Final = ("web", "log")
 _LONGEST_PATH: Final = 100
 _PREFIX: Final = "richpanel-"
 _SWEPT_SECONDS: Final = 60.0
@@ -43,8 +44,8 @@ class Sockets:
         """What each role inherits: only what it accepts on, so that a socket is closed when its role has closed it."""
         if self.port is None:
             return {}
-        private = self.private
-        return {"front": (self.port.fileno(), private["log"].fileno()), "web": (private["web"].fileno(),)}
+        appends = [self.private["log"].fileno()] if "log" in self.private else []
+        return {"front": (self.port.fileno(), *appends), "web": (self.private["web"].fileno(),)}
 
     def told(self) -> dict[str, object]:
         """Give, as plain JSON values, what a role is told: descriptors to accept on, paths to connect to."""
@@ -55,7 +56,7 @@ class Sockets:
 
 
 @contextmanager
-def listening(port: socket.socket | None) -> Iterator[Sockets]:
+def listening(port: socket.socket | None, private: tuple[str, ...] = PRIVATE) -> Iterator[Sockets]:
     """Add the private sockets to a port; all are closed at the end, and their directory goes. ServerFailedError."""
     if port is None:
         yield Sockets(None)
@@ -63,10 +64,10 @@ def listening(port: socket.socket | None) -> Iterator[Sockets]:
     with port, ExitStack() as opened:
         try:
             directory = opened.enter_context(_directory())
-            private = {name: opened.enter_context(_bound(directory / name)) for name in _PRIVATE}
+            bound = {name: opened.enter_context(_bound(directory / name)) for name in private}
         except OSError as error:
             raise ServerFailedError(f"cannot make the sockets between the server's processes: {error}") from None
-        yield Sockets(port, private)
+        yield Sockets(port, bound)
 
 
 @contextmanager

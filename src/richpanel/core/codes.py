@@ -33,6 +33,7 @@ class Code(StrEnum):
     RATE_LIMITED = "rate_limited", 429, "This source is over its rate; try again after Retry-After seconds."
     LOG_FULL = "log_full", 429, "The log cannot take more now; try again after Retry-After seconds."
     OVERLOADED = "overloaded", 429, "More arrives than the server can take; try again after Retry-After seconds."
+    LOG_UNSURE = "log_unsure", 503, "The log did not answer: this may be kept or not. Send it again, with its id."
     SHUTTING_DOWN = "shutting_down", 503, "The server is stopping; try again."
     UNSUPPORTED_CALL = "unsupported_call", 501, "The Richpanel destination takes identify, page and track calls."
     PAYLOAD_TOO_LARGE = "payload_too_large", 400, "A request may hold 524,288 bytes at the most."

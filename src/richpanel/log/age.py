@@ -1,13 +1,25 @@
 """How old what waits in the log is: the figure behind every "lag"."""
 
+from typing import Protocol
+
 from richpanel.core.record import decode_meta
-from richpanel.log.contract import LogReader
+from richpanel.log.contract import Entry
 
 
-def waiting_since(log: LogReader, position: int) -> int | None:
+class Followed(Protocol):
+    """What is needed of a reader."""
+
+    def durable(self) -> int:
+        """`LogReader.durable`."""
+
+    def read(self, position: int, max_bytes: int) -> list[Entry]:
+        """`LogReader.read`."""
+
+
+def waiting_since(log: Followed, position: int) -> int | None:
     """Give `receivedAt` (ms UTC) of the first record from `position` on; None where there is none.
 
-    Raises LogGone, LogDamaged. On one thread at a time, as `LogReader.read` says.
+    Raises LogGone, LogDamaged, and ConnectionError over a network. On one thread at a time, as `LogReader.read` says.
     """
     if log.durable() <= position:
         return None

@@ -18,7 +18,16 @@ from nats.errors import Error as NatsError
 
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.linked import LinkedThread
-from richpanel.log.stream import SPAN, Stream, StreamRefused, make_consumer, make_stream, start_of, unacknowledged
+from richpanel.log.stream import (
+    SPAN,
+    WORKERS,
+    Stream,
+    StreamRefused,
+    make_consumer,
+    make_stream,
+    start_of,
+    unacknowledged,
+)
 
 ACK_SECONDS: Final = 5.0
 """After so long without a word from the process that has a record, it goes to another one."""
@@ -52,7 +61,7 @@ class StreamConsumer:
         self,
         stream: Stream,
         *,
-        name: str = "process",
+        name: str = WORKERS,
         ack_seconds: float = ACK_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
         seconds: float = FETCH_SECONDS,

@@ -95,6 +95,14 @@ class JetStreamWriter:
             raise OSError(f"the stream drops nothing: {refused}") from None
         return [start_of(first)]
 
+    async def size(self) -> int:
+        """Tell how many bytes the stream holds. Raises LogClosed, ConnectionError."""
+        await self._reach()
+        try:
+            return int((await self._talk.link.call("STREAM.INFO"))["state"]["bytes"])
+        except StreamRefused as refused:
+            raise ConnectionError(f"the log's stream cannot be used: {refused}") from None
+
     async def close(self) -> None:
         """Wait for what was appended before, and hang up; the stream stays."""
         if self._closing is None:

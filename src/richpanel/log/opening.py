@@ -6,7 +6,7 @@ from richpanel.log.address import address_of
 from richpanel.log.contract import LogReader
 from richpanel.log.segments import SegmentReader
 from richpanel.log.stream import Stream
-from richpanel.log.stream_reader import JetStreamReader
+from richpanel.log.stream_reader import READ_SECONDS, JetStreamReader
 
 
 def stream_of(log_url: str) -> Stream:
@@ -14,9 +14,9 @@ def stream_of(log_url: str) -> Stream:
     return Stream(*address_of(log_url))
 
 
-def open_reader(directory: Path, log_url: str | None) -> LogReader:
+def open_reader(directory: Path, log_url: str | None, *, seconds: float = READ_SECONDS) -> LogReader:
     """Read the log: the segments in this folder, or where there is a `log_url` the stream. Raises ValueError.
 
-    Nothing is connected before it is first asked for something.
+    A stream that has not answered for `seconds` ends in ConnectionError. Nothing is connected before it is first asked.
     """
-    return SegmentReader(directory) if log_url is None else JetStreamReader(stream_of(log_url))
+    return SegmentReader(directory) if log_url is None else JetStreamReader(stream_of(log_url), seconds=seconds)

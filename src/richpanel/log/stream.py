@@ -31,6 +31,8 @@ _NOT_IN_CLUSTER: Final = 10074
 """... "replicas > 1 not supported in non-clustered mode"."""
 DUPLICATES_SECONDS: Final = 120
 """So long the stream knows a record's `Nats-Msg-Id` again: longer than any append tries."""
+WORKERS: Final = "process"
+"""The consumer that all who process share."""
 MAX_UNACKNOWLEDGED: Final = 100_000
 """Records that all workers of a consumer together may have at a time."""
 _LEAP: Final = 1 << 20

@@ -16,7 +16,8 @@ from nats.errors import Error as NatsError
 
 from richpanel.log.contract import HEADER_SIZE, Entry, LogDamaged, LogGone
 from richpanel.log.linked import LinkedThread
-from richpanel.log.stream import Stream, StreamRefused, sequence_at, start_of
+from richpanel.log.promise import StreamStatus
+from richpanel.log.stream import WORKERS, Stream, StreamRefused, sequence_at, start_of, unacknowledged
 
 READ_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.5
@@ -67,6 +68,11 @@ class JetStreamReader:
         if offset < 0 or offset + size > len(payload):
             raise LogDamaged(place, f"the log has no {size} bytes here")
         return payload[offset : offset + size]
+
+    def status(self) -> StreamStatus:
+        """Tell how the stream stands. Raises ConnectionError, also where there is none."""
+        running = self._run()
+        return running.wait(running.status())
 
     def close(self) -> None:
         """Hang up."""
@@ -145,6 +151,30 @@ class _Running(LinkedThread):
                     self._typical += (size - self._typical) / 16
                 sequence += 1
         return found
+
+    async def status(self) -> StreamStatus:
+        """Tell as `JetStreamReader.status` does."""
+        try:
+            told = await self.link.call("STREAM.INFO")
+        except StreamRefused as refused:
+            raise ConnectionError(f"the log's stream {self._stream.name} cannot be used: {refused}") from None
+        config, state = told["config"], told["state"]
+        try:
+            pending = await unacknowledged(self.link, self._stream, WORKERS)
+        except StreamRefused:  # No worker was ever there.
+            pending = state["messages"]
+        version = self.link.client.connected_server_version
+        leader = (told.get("cluster") or {}).get("leader")
+        return StreamStatus(
+            name=config["name"],
+            messages=state["messages"],
+            bytes=state["bytes"],
+            max_bytes=config["max_bytes"],
+            replicas=config["num_replicas"],
+            leader=leader if config["num_replicas"] > 1 else None,
+            version=f"{version.major}.{version.minor}.{version.patch}",
+            pending=pending,
+        )
 
     async def record(self, sequence: int) -> bytes:
         """Return one record's payload. Raises LogGone, and LogDamaged where there is none."""

@@ -3,11 +3,9 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, closing
 from functools import partial
-from pathlib import Path
-from time import monotonic
 from typing import Any, Final, cast
 
 import uvloop
@@ -15,11 +13,9 @@ import uvloop
 from richpanel import telemetry
 from richpanel.config import Settings, browser_package, lmtp_place
 from richpanel.core.codes import Code
-from richpanel.log.contract import LogLocked
-from richpanel.log.remote import Appends
-from richpanel.log.segments import SegmentReader, SegmentWriter
+from richpanel.log.contract import LogWriter
 from richpanel.roles.clock import now_ms
-from richpanel.roles.keeping import Keeping
+from richpanel.roles.logs import DoorLog, log_of
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.port import Dispatch, nothing
 from richpanel.roles.relay import Relay
@@ -33,8 +29,6 @@ from richpanel.source.privacy import KeptOut
 from richpanel.store.glance import Glance, Unreadable, open_glance
 from richpanel.web.health import PATHS, Health
 
-LOCK_SECONDS: Final = 5.0
-"""How long a start waits for the log of a server that is just ending."""
 _KEYS_SECONDS: Final = 0.5
 _log = telemetry.get_logger(__name__)
 
@@ -52,8 +46,8 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
     proxies = Proxies(tuple(map(str, settings.trusted_proxies)))
     async with AsyncExitStack() as opened:
         glance = opened.enter_context(closing(open_glance(settings.data, settings.database_url)))
-        writer = await opened.enter_async_context(_log_of(settings, glance, sockets["log"]))
-        health = _health(glance, writer, opened.enter_context(closing(SegmentReader(_log_in(settings)))), settings)
+        log = await opened.enter_async_context(log_of(settings, glance, sockets))
+        health = _health(glance, log, settings)
         relay = None
         if settings.role != "ingest":
             relay = await opened.enter_async_context(Relay(sockets["web_path"], proxies, settings.body_timeout))
@@ -62,10 +56,10 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
         keys.replace(load())
         refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
         opened.callback(refreshing.cancel)
-        mail = await _open_mail(settings, writer, keys)
+        mail = await _open_mail(settings, log.writer, keys)
         if mail is not None:
             opened.push_async_callback(mail.close)
-        ingest = door.build(writer, keys, _door_options(settings), now_ms) if writer else nothing
+        ingest = door.build(log.writer, keys, _door_options(settings), now_ms) if log.writer else nothing
         dispatch = Dispatch(door.owns, ingest, PATHS, health, relay or nothing)
         config = configure(dispatch, keep_alive=settings.keep_alive, drain=settings.drain_timeout, tls=_tls(settings))
         server = Server(config, lambda: parent.say(ready=True))
@@ -74,36 +68,16 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
         await server.serve(sockets=[socket.socket(fileno=sockets["port"])])
 
 
-def _log_in(settings: Settings) -> Path:
-    return settings.data / "log"
-
-
-@asynccontextmanager
-async def _log_of(settings: Settings, glance: Glance, listening: int) -> AsyncIterator[SegmentWriter | None]:
-    """Own the log, unless this is a server for the pages alone: take what other roles append, archive what is old."""
-    if settings.role == "web":
-        yield None
-        return
-    writer = await _open_log(settings, glance)
-    appends = Appends(writer, socket.socket(fileno=listening))
-    keeping = Keeping(settings, writer, glance)
-    try:
-        yield writer
-    finally:
-        await keeping.stop()
-        await appends.close()
-        await writer.close()
-
-
-def _health(glance: Glance, writer: SegmentWriter | None, reader: SegmentReader, settings: Settings) -> Health:
+def _health(glance: Glance, log: DoorLog, settings: Settings) -> Health:
     return Health(
-        log=reader,
-        log_directory=_log_in(settings),
+        log=log.reader,
+        log_state=log.state,
         glance=glance,
-        refusal=lambda: writer.refusal if writer else None,
-        waiting=lambda: writer.waiting if writer else 0,
+        refusal=lambda: log.refusal,
+        waiting=lambda: log.waiting,
         now=now_ms,
-        recovered=writer.recovered.told() if writer else None,
+        recovered=log.recovered,
+        is_one_of_many=settings.log_url is not None,
     )
 
 
@@ -132,33 +106,7 @@ def _hear(health: Health, relay: Relay | None, word: dict[str, Any]) -> None:
     telemetry.take_over(word.get("figures") or {})
 
 
-async def _open_log(settings: Settings, glance: Glance) -> SegmentWriter:
-    """Own the log; wait a little for the process of a server that is just ending."""
-    try:
-        applied, _ = glance.progress()
-    except Unreadable as error:
-        raise CannotRunError(str(error)) from error
-    deadline = monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            writer = SegmentWriter.open(
-                _log_in(settings),
-                segment_bytes=settings.log_segment_bytes,
-                max_waiting_bytes=settings.log_waiting_bytes,
-                floor=applied,
-            )
-        except LogLocked as error:
-            if monotonic() > deadline:
-                raise CannotRunError(f"{error}: a server or an import runs there; stop that one first") from None
-            await asyncio.sleep(0.05)
-            continue
-        found = writer.recovered
-        if found.cut or found.missing:
-            _log.warning("log_recovered", end=found.end, cut=found.cut, saved=str(found.saved), missing=found.missing)
-        return writer
-
-
-async def _open_mail(settings: Settings, writer: SegmentWriter | None, keys: KeySnapshot) -> lmtp.Listener | None:
+async def _open_mail(settings: Settings, writer: LogWriter | None, keys: KeySnapshot) -> lmtp.Listener | None:
     """Listen for mail where that is set. Raises CannotRunError."""
     if writer is None or settings.lmtp is None:
         return None

@@ -1,6 +1,8 @@
-"""What the log's owner does to it in the background: archive what is old, and drop what the operator lets go."""
+"""What is done to the log in the background: segments are archived, and dropped where the operator lets them go; of a
+stream, which only holds what is on its way, what is applied is dropped."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from time import time
 from typing import Final
@@ -8,10 +10,18 @@ from typing import Final
 from richpanel import telemetry
 from richpanel.config import Settings
 from richpanel.log.contract import LogDamaged, LogWriter
+from richpanel.log.jetstream import JetStreamWriter
+from richpanel.log.stream import Stream
 from richpanel.store.glance import Glance, Unreadable
 
 _ROUND_SECONDS: Final = 30.0
 _DAY: Final = 86_400
+_STREAM_ROUND_SECONDS: Final = 5.0
+_FULL_ROUND_SECONDS: Final = 0.5
+TAIL_SECONDS: Final = 60.0
+"""So long what is applied stays in a stream that has room: whoever is just reading it there finds it."""
+_FULL: Final = 0.5
+"""From this share of its bound on a stream keeps nothing that is applied."""
 _log = telemetry.get_logger(__name__)
 
 
@@ -52,3 +62,38 @@ class Keeping:
             dropped = await self._writer.retain(applied, time() - self._keep_days * _DAY)
             if dropped:
                 _log.warning("log_dropped", segments=len(dropped), last=dropped[-1], kept_days=self._keep_days)
+
+
+class KeepingStream:
+    """Drops what is applied from a stream, where this process leads."""
+
+    def __init__(self, stream: Stream, writer: JetStreamWriter, glance: Glance, is_leader: Callable[[], bool]) -> None:
+        """Begin; on the event loop of the writer. `is_leader` is asked on a thread."""
+        self._stream = stream
+        self._writer = writer
+        self._glance = glance
+        self._is_leader = is_leader
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End it."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        while True:
+            pause = _STREAM_ROUND_SECONDS
+            try:
+                if await asyncio.to_thread(self._is_leader):
+                    pause = await self._round()
+            except (OSError, Unreadable) as error:
+                _log.warning("log_keeping_failed", error=str(error), retry_in_seconds=pause)
+            await asyncio.sleep(pause)
+
+    async def _round(self) -> float:
+        """Drop what may go; return how long to rest: a full stream is looked at often, for calls are refused."""
+        applied, _ = await asyncio.to_thread(self._glance.progress)
+        is_full = await self._writer.size() > _FULL * self._stream.max_bytes
+        await self._writer.retain(applied, None if is_full else time() - TAIL_SECONDS)
+        return _FULL_ROUND_SECONDS if is_full else _STREAM_ROUND_SECONDS

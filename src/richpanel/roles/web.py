@@ -10,10 +10,10 @@ import uvloop
 
 from richpanel import __version__
 from richpanel.config import Settings
-from richpanel.log.remote import RemoteWriter
-from richpanel.log.segments import SegmentReader
+from richpanel.log.contract import LogReader, LogWriter
 from richpanel.roles import forwarded
 from richpanel.roles.clock import now_ms
+from richpanel.roles.logs import open_pages_reader, open_pages_writer
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.serving import Server, configure
 from richpanel.store.directory import DataDirectory
@@ -32,9 +32,8 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
 
 async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
     directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
-    reader = SegmentReader(directory.log)
-    # The front of a server for the pages alone has no log to append to.
-    writer = RemoteWriter(sockets["log_path"], reader) if settings.role != "web" else None
+    reader = open_pages_reader(settings)
+    writer = open_pages_writer(settings, sockets, reader)
     try:
         site = web.build(_options(settings, directory, writer, reader))
     except SecretKeyError as error:
@@ -52,7 +51,7 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
 
 
 def _options(
-    settings: Settings, directory: DataDirectory, writer: RemoteWriter | None, reader: SegmentReader
+    settings: Settings, directory: DataDirectory, writer: LogWriter | None, reader: LogReader
 ) -> web.WebOptions:
     return web.WebOptions(
         state_url=directory.state_url,

@@ -18,7 +18,7 @@ import msgspec
 from richpanel import telemetry
 from richpanel.core.codes import Code
 from richpanel.core.message import TYPES
-from richpanel.log.contract import LogClosed, LogFull, LogWriter
+from richpanel.log.contract import LogClosed, LogFull, LogUnsure, LogWriter
 from richpanel.source import answers, browser, partner
 from richpanel.source.accept import Intake, Outcome, Request, Route
 from richpanel.source.address import Proxies
@@ -194,6 +194,8 @@ class Door:
                 code, source = Code.LOG_FULL, None
             except LogClosed:
                 code, source = Code.SHUTTING_DOWN, None
+            except LogUnsure:
+                code, source = Code.LOG_UNSURE, None
         if source is not None:
             _count(outcome, source)
             if outcome.private:
@@ -204,7 +206,7 @@ class Door:
         telemetry.REFUSED.add(1, code.value)
         if code is Code.RATE_LIMITED:
             return answers.try_later(code, wait)
-        if code in (Code.LOG_FULL, Code.OVERLOADED, Code.SHUTTING_DOWN):
+        if code in (Code.LOG_FULL, Code.LOG_UNSURE, Code.OVERLOADED, Code.SHUTTING_DOWN):
             return answers.try_later(code, self._options.retry_seconds)
         if code is Code.REQUEST_TIMEOUT:  # The rest of the body may never come: nothing can follow it.
             return answers.error_with(code, (b"connection", b"close"))

@@ -17,11 +17,12 @@ from richpanel.core.channel import encode_activity
 from richpanel.core.codes import Code
 from richpanel.core.mail import Envelope, Read, discarded, read_mail
 from richpanel.core.record import Discard, Meta
-from richpanel.log.contract import LogClosed, LogFull, LogWriter
+from richpanel.log.contract import LogClosed, LogFull, LogUnsure, LogWriter
 from richpanel.source.keys import KeySnapshot
 
 _LATER: Final = {
     Code.LOG_FULL: "452 4.3.1 The log cannot take more now; try again later",
+    Code.LOG_UNSURE: "451 4.3.0 The log did not answer; try again later",
     Code.SHUTTING_DOWN: "451 4.3.2 The server is stopping; try again later",
     Code.SOURCE_DISABLED: "451 4.3.2 The source for channel messages is disabled; try again later",
 }
@@ -62,6 +63,10 @@ class Mailroom:
             return refused(Code.LOG_FULL)
         except LogClosed:
             return refused(Code.SHUTTING_DOWN)
+        except LogUnsure:
+            return refused(Code.LOG_UNSURE)
+        except ValueError:  # Larger than a message of the log's stream may be.
+            return refused(Code.MAIL_TOO_LARGE)
         if code is None:
             telemetry.ACCEPTED.add(1, source.id, "channel")
             return f"250 2.0.0 Kept as {activity.messageId}"

@@ -96,6 +96,11 @@ class Glance:
         found = self._state.ask("SELECT position, messages FROM progress WHERE id = 1")
         return (int(found[0][0]), int(found[0][1])) if found else (0, 0)
 
+    def reached(self) -> int:
+        """Tell the end of the last record that is applied: of several workers' records some may wait below it."""
+        found = self._state.ask('SELECT position, (SELECT max("last") FROM applied) FROM progress WHERE id = 1')
+        return max(int(found[0][0]), int(found[0][1] or 0)) if found else 0
+
     def received_at(self) -> int:
         """Tell when the newest message that is applied arrived, ms UTC; 0 before the first."""
         found = self._state.ask("SELECT received_at FROM progress WHERE id = 1")

@@ -5,15 +5,13 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from richpanel import telemetry
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone, LogReader
-from richpanel.log.retention import log_sizes
 from richpanel.store.glance import Glance, Unreadable
 from richpanel.web.metrics import exposition
 
@@ -28,16 +26,31 @@ Receive = Callable[[], Any]
 Send = Callable[[dict[str, Any]], Any]
 
 
+class LogState(NamedTuple):
+    """How the log stands: bytes on disk (those of them that are archived), and what an answered call survives.
+
+    Of a stream also how much it holds at the most, how many records no worker has acknowledged, how many servers keep
+    each.
+    """
+
+    bytes: int
+    archived_bytes: int = 0
+    durability: str = ""
+    max_bytes: int | None = None
+    pending: int | None = None
+    replicas: int | None = None
+
+
 @dataclass
 class Health:
     """Answers the three paths. The attributes that wiring sets are what it watches.
 
     `refusal` tells why the log takes nothing, None where it does; `waiting` is the bytes that wait for the disk;
-    `missing` names the roles that do not run.
+    `missing` names the roles that do not run. `log_state` tells how the log stands; it raises OSError.
     """
 
     log: LogReader
-    log_directory: Path
+    log_state: Callable[[], LogState]
     glance: Glance
     refusal: Callable[[], str | None]
     waiting: Callable[[], int]
@@ -47,6 +60,8 @@ class Health:
     """Why the processing cannot go on for the moment; it goes on trying."""
     recovered: str | None = None
     """What opening the log found that a person should know."""
+    is_one_of_many: bool = False
+    """Whether other servers may do the processing: that it is late is then no fault of this one."""
     _reading: threading.Lock = field(default_factory=threading.Lock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,28 +87,38 @@ class Health:
         reasons += [f"the {_ROLES.get(role, role)} role does not run" for role in self.missing]
         if self.stalled is not None and "process" not in self.missing:
             reasons.append(f"the processing stands still: {self.stalled}")
-        durable = self.log.durable()
+        try:
+            durable, stands = self.log.durable(), self.log_state()
+        except OSError as error:
+            return [*reasons, str(error)], {}
+        log = {"last": durable, "bytes": stands.bytes, "maxBytes": stands.max_bytes, "pending": stands.pending}
+        figures: dict[str, object] = {
+            "log": {name: value for name, value in log.items() if value is not None},
+            "durability": stands.durability,
+        }
         try:
             position, _ = self.glance.progress()
             received_at = self.glance.received_at()
         except Unreadable as error:
-            return [*reasons, str(error)], {"log": {"last": durable}}
+            return [*reasons, str(error)], figures
         notes = [note for note in (self.recovered, clock_note(received_at, self.now())) if note is not None]
-        figures: dict[str, object] = {"log": {"last": durable}, "processed": position, "notes": notes}
+        figures |= {"processed": position, "notes": notes}
         try:
             lag = self._lag(position)
         except (LogGone, LogDamaged, OSError) as error:
             return [*reasons, f"the log cannot be read: {error}"], figures
         if lag > LATE_SECONDS:
-            reasons.append(f"the processing is {lag:.0f} s behind")
+            (notes if self.is_one_of_many else reasons).append(f"the processing is {lag:.0f} s behind")
         return reasons, {**figures, "oldestUnprocessedSeconds": lag}
 
     def _figures(self) -> bytes:
         """Bring the figures that are read, not counted, up to date, and give all."""
-        telemetry.LOG_DURABLE.set(self.log.durable())
-        sizes = log_sizes(self.log_directory)
-        telemetry.LOG_BYTES.set(sizes.total)
-        telemetry.LOG_ARCHIVED_BYTES.set(sizes.archived_bytes)
+        with suppress(OSError):
+            telemetry.LOG_DURABLE.set(self.log.durable())
+            stands = self.log_state()
+            telemetry.LOG_BYTES.set(stands.bytes)
+            telemetry.LOG_ARCHIVED_BYTES.set(stands.archived_bytes)
+            telemetry.LOG_PENDING.set(stands.pending or 0)
         telemetry.LOG_WAITING_BYTES.set(self.waiting())
         telemetry.PROCESS_UP.set(float("process" not in self.missing))
         telemetry.WEB_UP.set(float("web" not in self.missing))

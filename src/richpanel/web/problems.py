@@ -27,6 +27,8 @@ _DETAILS: Final[dict[int, str]] = {
 }
 """What a status that routing gives means here."""
 _RETRY_SECONDS: Final = "1"
+_EXPECTED: Final = (LogFull, LogClosed, LogUnsure, ConnectionError, RecursionError)
+"""What is answered, and no fault of ours."""
 
 
 class Fault(msgspec.Struct, omit_defaults=True):
@@ -74,6 +76,9 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
     if isinstance(error, LogUnsure):
         detail = "The log did not answer, so this may be kept or not; send it again, with the same id if it has one."
         return Problem("Service Unavailable", 503, detail), {"Retry-After": _RETRY_SECONDS}
+    if isinstance(error, ConnectionError):
+        detail = "The log or the database cannot be reached; try again."
+        return Problem("Service Unavailable", 503, detail), {"Retry-After": _RETRY_SECONDS}
     if isinstance(error, RecursionError):  # Only a body can be so deep, and decoding it stops here.
         return Problem("Bad Request", 400, Code.TOO_DEEP.text), {}
     if not _foreseen(error):
@@ -88,7 +93,7 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
 
 def log_unforeseen(request: Request[Any, Any, Any], error: Exception) -> None:
     """Write what we did not foresee to the log, with the way to it and without the query or the body."""
-    if not isinstance(error, LogFull | LogClosed | LogUnsure | RecursionError) and not _foreseen(error):
+    if not isinstance(error, _EXPECTED) and not _foreseen(error):
         route = request.scope.get("path_template", "")
         get_logger(__name__).error("request_failed", method=request.method, route=route, exc_info=error)
 

@@ -1,20 +1,14 @@
 """REST: `/status`, how fresh the answers are (contract.md, "REST API")."""
 
-import struct
-from typing import Final
-
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency as Given
 
-from richpanel.core.record import Meta
 from richpanel.core.timestamps import iso
-from richpanel.log.contract import HEADER_SIZE, LogDamaged, LogGone
+from richpanel.log.age import waiting_since
+from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.store.status import Progress, processed, source_counts
 from richpanel.web.stores import Reading, Stores
-
-_LENGTH: Final = struct.Struct("<I")
-_decode_meta = msgspec.json.Decoder(Meta).decode
 
 
 class LogStatus(msgspec.Struct):
@@ -41,12 +35,12 @@ def _oldest_unprocessed(reading: Reading, progress: Progress, last: int) -> floa
     """Give the age in seconds of the first record that is not in the answers, 0 where all are."""
     if progress.position >= last:
         return 0.0
-    payload = progress.position + HEADER_SIZE
     try:
-        (length,) = _LENGTH.unpack(reading.bodies(payload, _LENGTH.size))
-        arrived = _decode_meta(reading.bodies(payload + _LENGTH.size, length)).at
-    except (LogGone, LogDamaged, msgspec.DecodeError):  # The next record begins behind a gap.
+        arrived = waiting_since(reading.log, progress.position)
+    except (LogGone, LogDamaged):
         arrived = progress.received_at
+    if arrived is None:
+        return 0.0
     return max(0, reading.now - arrived) / 1000
 
 
