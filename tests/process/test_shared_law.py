@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.stream import start_of
+from richpanel.process import lanes
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import OvertakenError, SharedBatches
 from richpanel.store import progress
@@ -24,7 +25,12 @@ from tests.process.test_law import arrivals, assert_law, law, small_pieces
 WORKERS = 3
 pytestmark = on_postgres
 handed = st.fixed_dictionaries(
-    {"at_once": st.integers(1, 6), "again": st.integers(0, 3), "seed": st.integers(0, 1 << 16)},
+    {
+        "at_once": st.integers(1, 6),
+        "again": st.integers(0, 3),
+        "seed": st.integers(0, 1 << 16),
+        "worth": st.sampled_from((0, 0, 1, 1_000)),  # Messages that are worth a part: from a part for each lane to one.
+    },
 )
 
 
@@ -67,7 +73,8 @@ def share(account: Account, stream: Sequence[Entry], plan: dict[str, int]) -> No
 
 
 def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> None:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes, "WORTH_A_PART", plan["worth"])
         account = copy_of(template, Path(folder) / "data")
         try:
             stream = entries(account, records)
@@ -78,7 +85,7 @@ def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> N
             account.close()
 
 
-@law(100)
+@law(60)
 @given(records=histories, plan=handed)
 def test_it_is_the_fold_of_the_set_of_messages_whoever_applies_them(
     template: Template, records: list[Arrived], plan: dict[str, int]
@@ -86,7 +93,7 @@ def test_it_is_the_fold_of_the_set_of_messages_whoever_applies_them(
     check(template, records, plan)
 
 
-@law(30)
+@law(20)
 @given(records=histories, plan=handed)
 def test_it_is_so_where_histories_are_in_pieces(
     template: Template, records: list[Arrived], plan: dict[str, int]

@@ -24,6 +24,8 @@ from richpanel.store import channels, identities, locks
 from richpanel.store import order_rows as orders
 
 EVERYBODY: Final = None
+WORTH_A_PART: Final = 1_000
+"""Messages: a transaction has a cost of its own, some 10 ms, so smaller batches are cut into fewer parts."""
 _ORDER: Final = "order"
 
 
@@ -49,14 +51,15 @@ class Part:
 
 
 def cut(connection: Connection, definitions: Definitions, opened: Opened) -> list[Part]:
-    """Cut a batch into parts: one for each lane, one of what concerns several, one that has to be alone.
+    """Cut a batch into parts: one for each group of lanes, one of what concerns several, one that has to be alone.
 
     What is told by what others write meanwhile is only a guess; `Lanes.check` sees to it.
     """
     if opened.regulation is not None:
         return [Part(opened, EVERYBODY)]
     finder = _Finder(connection, definitions, opened.arrived)
-    single: defaultdict[int, list[Incoming]] = defaultdict(list)
+    width = _width(len(opened.arrived))
+    grouped: defaultdict[int, list[Incoming]] = defaultdict(list)
     several: list[Incoming] = []
     alone: list[Incoming] = []
     union: set[int] = set()
@@ -64,20 +67,34 @@ def cut(connection: Connection, definitions: Definitions, opened: Opened) -> lis
         lanes = finder.lanes(message)
         if lanes is EVERYBODY:
             alone.append(message)
-        elif len(lanes) == 1:
-            single[next(iter(lanes))].append(message)
+            continue
+        groups = {lane // width for lane in lanes}
+        if len(groups) == 1:
+            grouped[groups.pop()].append(message)
         else:
             several.append(message)
             union |= lanes
-    parts = [Part(_only(opened, messages), {lane}) for lane, messages in sorted(single.items())]
+    if not (grouped or several or alone):
+        grouped[0] = []
+    parts = [Part(_only(opened, messages), _lanes_of(group, width)) for group, messages in sorted(grouped.items())]
     if several:
         parts.append(Part(_only(opened, several), union))
     if alone:
         parts.append(Part(_only(opened, alone), EVERYBODY))
-    if not parts:
-        parts.append(Part(_only(opened, []), {0}))
     parts[0].opened = parts[0].opened._replace(refused=opened.refused, private=opened.private)
     return parts
+
+
+def _width(messages: int) -> int:
+    """Tell how many lanes a group has, so that each part is worth a transaction."""
+    width: int = locks.LANES
+    while width > 1 and messages > WORTH_A_PART * locks.LANES // width:
+        width //= 2
+    return width
+
+
+def _lanes_of(group: int, width: int) -> set[int]:
+    return set(range(group * width, (group + 1) * width))
 
 
 def _only(opened: Opened, messages: list[Incoming]) -> Opened:
