@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from richpanel.log.consumer import Delivery, StreamConsumer
+from richpanel.log.contract import Entry
 from richpanel.log.stream import following
 from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
@@ -104,13 +105,17 @@ class SharedWorker:
             if not entries:
                 return 0, None
         seen = any(delivery.redelivered for delivery in left)
-        try:
-            count, applied = self._batches.apply(entries, orderly=orderly, seen=seen)
-        except OvertakenError:
-            count, applied = self._batches.apply(entries, orderly=orderly, seen=True)
+        count, applied = self._apply(entries, orderly=orderly, seen=seen)
         if applied is not None:
             self._after(applied, time.perf_counter() - started)
         return count, applied
+
+    def _apply(self, entries: Sequence[Entry], *, orderly: bool, seen: bool) -> tuple[int, Applied | None]:
+        while True:
+            try:
+                return self._batches.apply(entries, orderly=orderly, seen=seen)
+            except OvertakenError:  # Whoever changed the definitions is done with it: it is rarely twice in a row.
+                seen = True
 
     def _after(self, applied: Applied, seconds: float) -> None:
         self._count += 1
