@@ -1,6 +1,7 @@
 """Servers of each role over PostgreSQL and JetStream: who takes calls, who shows them, who says what is missing."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cluster import Cluster, cluster
-from tests.server import Server, Source, request
+from tests.server import COMMAND, Server, Source, request
 
 
 @pytest.fixture
@@ -84,6 +85,30 @@ def test_a_front_says_when_the_stream_or_the_database_is_away_and_takes_calls_ag
         until(lambda: ready(server)[0] == 200)
         server.wait_processed()
         assert server.get("/messages/m3")["data"][0]["outcome"] == "kept"
+
+
+def test_doctor_tells_of_the_stream_and_of_what_an_answer_is_worth(engines) -> None:
+    with engines.server() as server:
+        assert send(server, server.add_source("Shop", "server"), 1) == 200
+        server.wait_processed()
+        checks = examine(server)
+        assert "nats-server 2." in checks["NATS"]["text"]
+        assert "stream RICHPANEL: " in checks["log"]["text"]
+        assert "of 10.7 GB" in checks["log"]["text"]
+        assert checks["replicas"]["text"] == "one server keeps each record"
+        assert checks["durability"]["text"] == ready(server)[1]["durability"]
+        assert checks["processing"]["text"] == "has applied all"
+        assert {checks[name]["state"] for name in ("NATS", "log", "replicas", "processing")} == {"ok"}
+        engines.nats.stop()
+        checks = examine(server)
+        assert {checks[name]["state"] for name in ("NATS", "log")} == {"problem"}
+        assert "calls are refused" in checks["log"]["text"]  # And it stops in order all the same.
+
+
+def examine(server: Server) -> dict[str, Any]:
+    line = [str(COMMAND), "doctor", "--json", "--data", str(server.data)]
+    done = subprocess.run(line, capture_output=True, timeout=60, env=server._environment(), check=False)
+    return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
 
 def test_a_full_stream_is_429_and_recovers_once_the_workers_have_caught_up(engines) -> None:

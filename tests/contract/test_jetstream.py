@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from richpanel.log.consumer import StreamConsumer
 from richpanel.log.contract import HEADER_SIZE, LogClosed, LogFull, LogGone, LogUnsure
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.stream import SPAN, Link, Stream
@@ -174,6 +175,19 @@ async def test_nobody_knows_of_a_record_that_a_hanging_server_was_sent(engine) -
     assert payloads(log) in ([b"one", b"two", b"three"], [b"one", b"three"], [b"one", b"three", b"two"])
     for each in (writer, patient):
         await each.close()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05, 0.5])
+async def test_who_hangs_up_on_a_server_that_is_gone_has_no_trouble(engine, pause) -> None:
+    log = JetStreamReader(engine.stream)
+    writer, consumer = JetStreamWriter(engine.stream, log), StreamConsumer(engine.stream)
+    await writer.append(b"one")
+    assert len(await asyncio.to_thread(consumer.fetch)) == 1
+    engine.server.kill()
+    await asyncio.sleep(pause)
+    await writer.close()
+    await asyncio.to_thread(consumer.close)
+    await asyncio.to_thread(log.close)
 
 
 async def test_readers_find_a_server_that_comes_back(engine) -> None:

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
-from richpanel.commands import checks, database_checks
+from richpanel.commands import checks, database_checks, stream_checks
 from richpanel.commands.checks import Check
 from richpanel.commands.invocation import AsJson, Data, console, directory_of, print_json, print_table
 from richpanel.config import read_settings
@@ -48,7 +48,7 @@ def _examine(directory: DataDirectory, *, deep: bool, data: Data) -> list[Check]
         return found
     found += database_checks.databases(directory, settings.secret_key, deep=deep)
     if not directory.is_embedded:
-        return [*found, *checks.mail(settings)]
+        return [*found, *stream_checks.stream(directory), *checks.mail(settings)]
     out = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=out, disable=not out.is_terminal or not deep, transient=True) as bar:

@@ -181,7 +181,10 @@ class Link:
     async def close(self) -> None:
         """Send what is to be sent, and hang up."""
         if self.client.is_connected or self.client.is_reconnecting:
-            await self.client.close()
+            # Where the connection is lost there is nobody to take leave of, and the client says so (RuntimeError:
+            # uvloop's word for a closed transport).
+            with suppress(NatsError, OSError, RuntimeError):
+                await self.client.close()
 
     async def _failed(self, error: Exception) -> None:
         self.problem = str(error) or type(error).__name__
