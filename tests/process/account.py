@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import Connection, Engine
 
 from richpanel.core import record
@@ -18,6 +19,7 @@ from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
+from richpanel.store import schema
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.bulk import fetch, run
 from richpanel.store.connectors import add_connector
@@ -29,6 +31,10 @@ from richpanel.store.postgres import schema_url
 from richpanel.store.preparing import prepare
 from richpanel.store.sources import SourceRow, add_source, list_sources
 from tests.postgres_server import PostgresServer
+
+on_sqlite = pytest.mark.parametrize("template", ["sqlite"], indirect=True)
+"""For what SQLite alone does: its files, and a log that is there for good."""
+on_postgres = pytest.mark.parametrize("template", ["postgresql"], indirect=True)
 
 T0 = 1_760_000_000_000
 """When everything begins, ms UTC: 2025-10-09T08:53:20Z."""
@@ -141,6 +147,12 @@ class Account:
         """Change the state's tables by hand; tell how many rows."""
         with self.state_engine.begin() as connection:
             return run(connection, statement, *parameters)
+
+    def empty(self) -> None:
+        """Leave nothing in the state."""
+        tables = [*schema.metadata.tables, schema.SEARCH, *(("bodies",) if self.database else ())]
+        for table in tables:
+            self.change(f"DELETE FROM {table}")
 
     def copy(self, path: Path) -> "Account":
         """An account that is as this one is now."""

@@ -25,6 +25,7 @@ DANGLING = {
     "search of nobody": "SELECT rowid FROM search WHERE rowid NOT IN (SELECT id FROM identities)",
 }
 """Queries that must find nothing."""
+OF_BODIES = [f"SELECT place, lead FROM {table}" for table in ("messages", "duplicates", "discards")]
 
 
 def leftovers(account: Account) -> dict[str, Any]:
@@ -44,8 +45,16 @@ def leftovers(account: Account) -> dict[str, Any]:
     }
     found["order_profiles"] = taken ^ set(account.rows('SELECT profile, "order" FROM order_profiles'))
     found["pieces"] = _in_no_history(account)
+    found["bodies"] = _misplaced_bodies(account) if account.database else ()
     found["counters"] = _miscounted(account)
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _misplaced_bodies(account: Account) -> set[int]:
+    """The places that something points at where nothing is kept, and those of bodies and heads that nobody needs."""
+    rows = [row for query in OF_BODIES for row in account.rows(query)]
+    needed = {place for place, _ in rows} | {place - lead for place, lead in rows}
+    return needed ^ {place for (place,) in account.rows("SELECT place FROM bodies")}
 
 
 def _in_no_history(account: Account) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.segments import SegmentWriter
 from richpanel.process.definitions import Watch
 from richpanel.process.incoming import Opened, open_batch
-from tests.process.account import ARRIVAL, Account
+from tests.process.account import ARRIVAL, Account, on_sqlite
 from tests.process.calls import identify, page
 from tests.process.dump import customer
 from tests.process.test_discards import listed
@@ -45,6 +45,7 @@ def test_what_was_erased_is_no_message_and_no_discard(account: Account) -> None:
     assert (nothing.end, nothing.received_at) == (whole.end, ARRIVAL)
 
 
+@on_sqlite
 def test_rows_whose_bodies_were_erased_stop_nothing(account: Account) -> None:
     account.send(identify(0, "u1", email="a@x"), page(1, "u1"), page(2, None, "a1"))
     spans = account.rows("SELECT place, size FROM messages ORDER BY n")

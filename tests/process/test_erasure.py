@@ -9,7 +9,7 @@ import pytest
 from richpanel.core.codes import Code
 from richpanel.core.record import Discard
 from richpanel.store import erasing, ledger
-from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, at, copy_of
+from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, at
 from tests.process.calls import activity, call, identify, page, track
 from tests.process.dump import customer, dump, ids
 from tests.process.regulations import regulation
@@ -171,10 +171,7 @@ def test_a_second_start_after_the_ledger_was_written_ends_in_the_same(account: A
             return ledger.tombstones_of(connection, "reg_1"), dump(account), left(account)
 
     expected = state_of()
-    with account.state_engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM progress")
-        for table in (*OF_PEOPLE, "parts", "names", "erasing", "counters"):
-            connection.exec_driver_sql(f"DELETE FROM {table}")
+    account.empty()
     account.restart()
     account.process()  # The log still has the old bytes.
     tombstones, people, tables = state_of()
@@ -207,7 +204,7 @@ def test_nothing_of_a_receipt_can_be_read(account: Account) -> None:
 def test_an_older_state_learns_from_the_ledger_whose_the_device_was(account: Account, tmp_path: Path) -> None:
     """The backup was made while nobody had logged in: its visitor was the person who was erased later."""
     account.send(page(0, None, "a1"), identify(1, "u2", "a2"), page(2, None, "a2"))
-    older = copy_of(account.directory.path, tmp_path / "older")
+    older = account.copy(tmp_path / "older")
     account.send(identify(3, "u1", "a1", email="a@x"), identify(4, "u1", "a2"))
     account.write([regulation(account, "DELETE", {"uid": "u1"}, name="reg_1")])
     account.process()

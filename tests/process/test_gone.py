@@ -9,10 +9,13 @@ from richpanel.core.record import Discard
 from richpanel.log.segments import SegmentWriter
 from richpanel.store.messages import list_messages
 from richpanel.store.timeline import list_timeline
-from tests.process.account import Account, Arrived
+from tests.process.account import Account, Arrived, on_sqlite
 from tests.process.calls import activity, identify, page, track
 from tests.process.dump import customer, dump, plain
 from tests.process.test_repeats import traced
+
+pytestmark = on_sqlite
+"""PostgreSQL keeps bodies itself, whatever a stream lets go."""
 
 
 def let_go(account: Account) -> None:

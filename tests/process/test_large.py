@@ -4,16 +4,19 @@ What is read is counted, not timed; `make soak` times 200,000 events, here and i
 """
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from richpanel.core.profile import unpack_session
 from richpanel.process import pieces
+from richpanel.store import bodies as stored_bodies
 from richpanel.store import session_rows
 from richpanel.store.profiles import CustomerDetail, find_visitor
 from tests.process import large, reference
-from tests.process.account import MINUTE, T0, Account, Arrived, at
+from tests.process.account import MINUTE, T0, Account, Arrived, at, on_sqlite
 from tests.process.calls import identify, page
 from tests.process.dump import customer, dump
 from tests.process.large import DEVICE, SESSION, event, minute
@@ -39,6 +42,13 @@ def bodies(account: Account, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return slice_(place, size)
 
     monkeypatch.setattr(account.reader, "slice", counting)
+
+    def loading(connection: Connection, places: Collection[int]) -> dict[int, bytes]:
+        read.extend(places)
+        return load(connection, places)
+
+    load = stored_bodies._load
+    monkeypatch.setattr(stored_bodies, "_load", loading)
     return read
 
 
@@ -166,8 +176,7 @@ def test_a_history_without_pieces_gets_them_when_it_is_read(
     account: Account, bot: list[Arrived], bodies: list[int]
 ) -> None:
     """As one of an older version has none."""
-    with account.state_engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM pieces")
+    account.change("DELETE FROM pieces")
     account.restart()
     apply(account, bot, REPEAT)
     assert len(set(bodies)) > EVENTS
@@ -178,14 +187,14 @@ def test_a_history_without_pieces_gets_them_when_it_is_read(
 
 
 def test_a_piece_that_contradicts_the_history_is_not_believed(account: Account, bot: list[Arrived]) -> None:
-    with account.state_engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE pieces SET identity = (SELECT id FROM identities WHERE value = 'u2')")
-        connection.exec_driver_sql("UPDATE pieces SET high = 1 << 60")
+    account.change("UPDATE pieces SET identity = (SELECT id FROM identities WHERE value = 'u2')")
+    account.change("UPDATE pieces SET high = ?", 1 << 60)
     account.restart()
     apply(account, bot, LOGIN)
     assert_same(account, bot)
 
 
+@on_sqlite
 def test_pieces_tell_what_the_log_does_not_keep(account: Account, bot: list[Arrived]) -> None:
     """Retention lets bodies go; what a piece holds still follows a late login. What is in none stays where it was."""
     let_go(account)

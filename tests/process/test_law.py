@@ -17,7 +17,7 @@ from richpanel.process.repeats import digest
 from richpanel.store import parts, schema
 from richpanel.store.messages import trace
 from tests.process import reference
-from tests.process.account import Account, Arrived, copy_of
+from tests.process.account import Account, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.dump import dump, people
 from tests.process.histories import EMAILS, NAMES, histories, plans
 from tests.process.reference import Who
@@ -48,7 +48,7 @@ def process(account: Account, plan: Sequence[tuple[int, bool]]) -> None:
         turn += 1
 
 
-def check(template: Path, records: list[Arrived], plan: list[tuple[int, bool]]) -> None:
+def check(template: Template, records: list[Arrived], plan: list[tuple[int, bool]]) -> None:
     """Apply the records as planned, and compare all that can be read with the reference."""
     with TemporaryDirectory() as folder:
         account = copy_of(template, Path(folder) / "data")
@@ -80,18 +80,27 @@ def law(examples: int) -> settings:
     )
 
 
+@on_sqlite
 @law(200)
 @given(records=histories, plan=plans)
 def test_the_state_is_the_fold_of_the_set_of_messages(
-    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]]
 ) -> None:
     check(template, records, plan)
 
 
+@on_postgres
+@law(40)
+@given(records=histories, plan=plans)
+def test_it_is_so_on_postgresql(template: Template, records: list[Arrived], plan: list[tuple[int, bool]]) -> None:
+    check(template, records, plan)
+
+
+@on_sqlite
 @law(50)
 @given(records=histories, plan=plans)
 def test_it_is_so_where_a_history_spans_many_parts(
-    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]]
 ) -> None:
     """A part holds half a million messages; here it holds four."""
     with pytest.MonkeyPatch.context() as patch:
@@ -101,10 +110,22 @@ def test_it_is_so_where_a_history_spans_many_parts(
         check(template, records, plan)
 
 
+@on_postgres
+@law(25)
+@given(records=histories, plan=plans)
+def test_it_is_so_where_histories_are_in_pieces_on_postgresql(
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        small_pieces(patch, 2 + len(records) % 2)
+        check(template, records, plan)
+
+
+@on_sqlite
 @law(200)
 @given(records=histories, plan=plans)
 def test_it_is_so_where_histories_are_in_pieces(
-    template: Path, records: list[Arrived], plan: list[tuple[int, bool]]
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         small_pieces(patch, 2 + len(records) % 2)

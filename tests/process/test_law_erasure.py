@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from richpanel.store import parts, piece_rows, schema
 from tests.process import reference
-from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, copy_of
+from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.dump import dump
 from tests.process.histories import EMAILS, histories, plans
 from tests.process.reference_erasure import Erasure, left_by
@@ -47,7 +47,7 @@ def written(account: Account, records: list[Arrived], wanted: list[tuple[int, Er
 
 
 def check(
-    template: Path, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
+    template: Template, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
 ) -> None:
     """Apply records and regulations as planned, and compare all people with the reference."""
     with TemporaryDirectory() as folder:
@@ -64,18 +64,31 @@ def check(
             account.close()
 
 
+@on_postgres
+@law(25)
+@given(records=histories, wanted=erasures, plan=plans)
+def test_it_is_so_on_postgresql_where_histories_are_in_pieces(
+    template: Template, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        small_pieces(patch, 2 + len(records) % 2)
+        check(template, records, wanted, plan)
+
+
+@on_sqlite
 @law(150)
 @given(records=histories, wanted=erasures, plan=plans)
 def test_what_is_left_is_the_fold_of_what_was_not_erased(
-    template: Path, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
+    template: Template, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
 ) -> None:
     check(template, records, wanted, plan)
 
 
+@on_sqlite
 @law(100)
 @given(records=histories, wanted=erasures, plan=plans)
 def test_it_is_so_where_histories_are_in_pieces_and_span_many_parts(
-    template: Path, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
+    template: Template, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         small_pieces(patch, 2 + len(records) % 2)

@@ -1,7 +1,5 @@
 """The law of erasure finds what it is there to find: each of its rules is broken on purpose, and the property fails."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import Phase, given, settings
 
@@ -9,7 +7,7 @@ from richpanel.process import erasure, refusing
 from richpanel.process.definitions import Watch
 from richpanel.process.tombstones import Tombstones
 from richpanel.store import addresses, channels, history, message_rows
-from tests.process.account import Arrived
+from tests.process.account import Arrived, Template, on_sqlite
 from tests.process.histories import late_links, letters_of_known, linked_by_hand, plans, repeated, replaced_links
 from tests.process.reference_erasure import Erasure
 from tests.process.test_law import law
@@ -30,8 +28,9 @@ BUGS = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", BUGS)
-def test_the_law_fails_where(template: Path, name: str) -> None:
+def test_the_law_fails_where(template: Template, name: str) -> None:
     bug = BUGS[name]
 
     @settings(law(EXAMPLES), derandomize=True, database=None, phases=[Phase.generate], report_multiple_bugs=False)

@@ -1,7 +1,6 @@
 """The law test finds what it is there to find: each rule of the code is broken on purpose, and the property fails."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,7 +16,7 @@ from richpanel.process.orders import Orders
 from richpanel.store import addresses, manual_rows, message_rows, piece_rows
 from richpanel.store.parts import MessageIds
 from richpanel.store.piece_rows import Piece
-from tests.process.account import Arrived
+from tests.process.account import Arrived, Template, on_sqlite
 from tests.process.histories import (
     histories,
     late_links,
@@ -134,8 +133,9 @@ BUGS = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", BUGS)
-def test_the_law_fails_where(template: Path, name: str) -> None:
+def test_the_law_fails_where(template: Template, name: str) -> None:
     bug = BUGS[name]
 
     @settings(law(EXAMPLES), derandomize=True, database=None, phases=[Phase.generate], report_multiple_bugs=False)

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from richpanel.process import memory as remembered
-from tests.process.account import ARRIVAL, Account, Arrived, copy_of
+from tests.process.account import ARRIVAL, Account, Arrived, copy_of, on_sqlite
 from tests.process.calls import activity, identify, page, track
 from tests.process.dump import customer, dump, ids
 
@@ -76,6 +76,7 @@ def test_every_statement_may_fail(account: Account, template: Any, tmp_path: Any
     assert account.rows("SELECT what, sum(count) FROM counters GROUP BY what") == [("duplicate", 2), ("kept", 10)]
 
 
+@on_sqlite
 def test_a_full_disk(account: Account) -> None:
     account.write(FIRST)
     account.process()
@@ -106,7 +107,8 @@ def test_running_goes_on_where_the_database_was_busy(account: Account) -> None:
     thread = threading.Thread(target=account.worker.run, args=(stop,))
     try:
         with account.state() as other:
-            other.exec_driver_sql("SELECT 1")  # Its transaction has the write lock, for longer than the worker waits.
+            # SQLite: the transaction has the write lock already. It stays for longer than the worker waits.
+            other.exec_driver_sql("LOCK TABLE progress" if account.database else "SELECT 1")
             thread.start()
             time.sleep(0.5)
         deadline = time.monotonic() + 10

@@ -1,6 +1,5 @@
 """Orders (semantics.md 6): whose they are as people become known, and figures that follow by differences."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from richpanel.core.figures import figures, view
 from richpanel.core.money import text
 from richpanel.core.profile import Profile, unpack
 from richpanel.store.order_rows import of_owner
-from tests.process.account import Account, Arrived, copy_of
+from tests.process.account import Account, Arrived, Template, copy_of
 from tests.process.calls import activity, identify, page, track
 from tests.process.dump import customer, detail, dump, people, plain
 
@@ -169,7 +168,7 @@ def kept(profile: Profile) -> dict[str, Any]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, size=st.sampled_from([1, 1_000]))
 def test_figures_by_difference_are_those_from_scratch(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], size: int
+    template: Template, tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], size: int
 ) -> None:
     account = copy_of(template, tmp_path_factory.mktemp("orders") / "data")
     account.write([Arrived([each]) for each in events])

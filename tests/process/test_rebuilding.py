@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from richpanel.store.database import open_engine, reading
 from richpanel.store.destinations import CATALOG_ID, DestinationChanges, add_destination, list_destinations
 from richpanel.store.migrating import migrate
 from richpanel.store.secrets import open_secrets
-from tests.process.account import Account, Arrived, copy_of
+from tests.process.account import Account, Arrived, Template, copy_of, on_sqlite
 from tests.process.calls import activity, identify, page, track
 from tests.process.histories import histories, plans
 from tests.process.test_deciding import change
@@ -36,6 +35,9 @@ STORY = [
     Arrived([page(0, None, "a1"), page(60, None, "a2")]),
 ]
 NEW = "state-00000000.db"
+
+pytestmark = on_sqlite
+"""A new state is a file beside the old one."""
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def different(tallies: dict[str, Tally]) -> dict[str, list[Example]]:
 @law(100)
 @given(records=histories, plan=plans)
 def test_a_state_made_anew_equals_the_one_that_grew(
-    template: Path, records: list[Arrived], plan: list[tuple[int, bool]], tmp_path_factory: pytest.TempPathFactory
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     account = copy_of(template, tmp_path_factory.mktemp("law") / "data")
     try:

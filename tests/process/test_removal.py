@@ -12,7 +12,9 @@ from richpanel.process.definitions import Watch
 from richpanel.process.incoming import Opened
 from richpanel.process.memory import Memory
 from richpanel.store import message_rows, progress
-from tests.process.account import Account, Arrived, copy_of
+from richpanel.store.bodies import bodies_of
+from richpanel.store.bulk import fetch
+from tests.process.account import Account, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.calls import activity, identify, page, track
 from tests.process.dump import customer, dump, ids
 from tests.process.histories import histories, plans
@@ -25,10 +27,10 @@ Key = tuple[str, str]
 def stored(account: Account) -> dict[Key, int]:
     """The numbers of the stored messages."""
     with account.state() as connection:
-        numbers = [row[0] for row in connection.exec_driver_sql("SELECT n FROM messages")]
+        numbers = [row[0] for row in fetch(connection, "SELECT n FROM messages")]
         rows = message_rows.load(connection, numbers).values()
-    read = account.reader.slice
-    return {(message_rows.message_id(read, row), account.sources[row.source].id): row.n for row in rows}
+        read = bodies_of(connection, account.reader.slice)
+        return {(message_rows.message_id(read, row), account.sources[row.source].id): row.n for row in rows}
 
 
 def take_away(account: Account, keys: set[Key]) -> None:
@@ -46,12 +48,29 @@ def take_away_ids(account: Account, *message_ids: str) -> None:
     take_away(account, {key for key in stored(account) if key[0] in message_ids})
 
 
+chosen_numbers = {"cut": st.integers(1, 12), "chosen": st.integers(1, (1 << 20) - 1)}
+
+
+@on_sqlite
 @law(150)
-@given(records=histories, plan=plans, cut=st.integers(1, 12), chosen=st.integers(1, (1 << 20) - 1))
+@given(records=histories, plan=plans, **chosen_numbers)
 def test_what_is_left_is_the_fold_of_the_rest(
-    template: Path, records: list[Arrived], plan: list[tuple[int, bool]], cut: int, chosen: int
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], cut: int, chosen: int
 ) -> None:
     """What comes later counts afresh, under an id that was taken away too."""
+    check(template, records, plan, cut=cut, chosen=chosen)
+
+
+@on_postgres
+@law(20)
+@given(records=histories, plan=plans, **chosen_numbers)
+def test_it_is_so_on_postgresql(
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], cut: int, chosen: int
+) -> None:
+    check(template, records, plan, cut=cut, chosen=chosen)
+
+
+def check(template: Template, records: list[Arrived], plan: list[tuple[int, bool]], *, cut: int, chosen: int) -> None:
     with TemporaryDirectory() as folder:
         account = copy_of(template, Path(folder) / "data")
         try:

@@ -66,12 +66,7 @@ def test_a_state_that_is_made_anew_refuses_the_same(account: Account) -> None:
     regulate(account, "UNSUPPRESS", "u1")
     account.send(page(2, "u1"))
     expected = dump(account)
-    with account.state_engine.begin() as connection:
-        for (table,) in connection.exec_driver_sql(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'search_%' "
-            "AND name NOT LIKE 'sqlite_%' AND name <> 'alembic_version'"
-        ).all():
-            connection.exec_driver_sql(f"DELETE FROM {table}")
+    account.empty()
     account.restart()
     account.process()
     assert dump(account) == expected
