@@ -106,7 +106,7 @@ class Parts:
         history.add(connection, [(keys.identities[index], keys.times[index], n, 1) for index, n in placed])
         spans: dict[int, tuple[int, int]] = {}
         for number in numbers:
-            spans[schema.part_of(number)] = (keys.times[0], keys.times[-1])
+            spans[schema.part_of(connection, number)] = (keys.times[0], keys.times[-1])
         widen(connection, spans)
         self._ids.seal(connection, first + len(new))
         return len(new)

@@ -39,7 +39,7 @@ class PostgresServer:
     """One server, which can be killed, frozen, stopped and started again at the same place."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
-        """Make a database cluster and start it, with its log in `directory`; `settings` are lines of its configuration."""
+        """Make a database cluster and start it, with its log in `directory`; `settings` are lines of its settings."""
         self.directory = directory
         self.port = free_port()
         self._settings = {**_SETTINGS, **settings}

@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 
 from richpanel.core.codes import Code
 from richpanel.core.message import decode_batch
-from richpanel.core.record import Discard, Meta, decode, decode_meta, encode, erase, is_erased
+from richpanel.core.record import (
+    Discard,
+    Meta,
+    decode,
+    decode_meta,
+    encode,
+    erase,
+    erase_head,
+    head,
+    is_erased,
+    item_offsets,
+)
 
 RAW = msgspec.Raw(b'{ "All": true }')
 
@@ -203,3 +214,27 @@ def test_erased_bytes_are_gone_and_all_else_stays(count, chosen, refused, shared
     for index in sorted(chosen):
         step = erase(step, [places[index]])
     assert step == scrubbed, "at once or one by one"
+
+
+def test_a_head_is_what_stands_in_front_of_the_items() -> None:
+    written = payload(meta(ids={1: "given"}), b"{}", b'{"a":1}', b"")
+    assert written.startswith(head(written))
+    assert written[len(head(written)) :] == b'{}\n{"a":1}\n\n'
+    assert item_offsets(head(written)) == [item.offset for item in decode(written).items]
+    assert item_offsets(head(payload(meta()))) == []
+
+
+@given(st.integers(1, 6), st.integers(0, 3), st.sets(st.integers(0, 8)), st.booleans())
+def test_an_erased_head_is_that_of_the_erased_record(kept: int, refused: int, chosen: set[int], shared: bool) -> None:
+    """But for what all share, which goes with the last of them: the whole head does, then."""
+    discards = [Discard(Code.MESSAGE_TOO_LARGE, 40_000, f"m{number}") for number in range(refused)]
+    given_ids = {number: f"given-{number}" for number in range(0, kept, 2)}
+    items = [b"{}" for _ in range(kept + refused)]
+    written = payload(meta(ids=given_ids, discards=discards, ip="192.0.2.1" if shared else None), *items)
+    offsets = item_offsets(written)
+    gone = [offsets[number] for number in chosen if number < len(offsets)]
+    found = erase_head(head(written), gone)
+    assert len(found) == len(head(written))
+    if len(gone) < len(offsets):
+        assert found == head(erase(written, [(offset, 2) for offset in gone]))
+    assert not any(f'"given-{number}"'.encode() in found for number in given_ids if offsets[number] in gone)

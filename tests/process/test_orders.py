@@ -10,7 +10,7 @@ from richpanel.core.figures import figures, view
 from richpanel.core.money import text
 from richpanel.core.profile import Profile, unpack
 from richpanel.store.order_rows import of_owner
-from tests.process.account import Account, Arrived, Template, copy_of
+from tests.process.account import Account, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.calls import activity, identify, page, track
 from tests.process.dump import customer, detail, dump, people, plain
 
@@ -165,9 +165,30 @@ def kept(profile: Profile) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def tries(examples: int) -> settings:
+    """How often to try."""
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@on_sqlite
+@tries(60)
 @given(events=EVENTS, size=st.sampled_from([1, 1_000]))
 def test_figures_by_difference_are_those_from_scratch(
+    template: Template, tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], size: int
+) -> None:
+    check(template, tmp_path_factory, events, size)
+
+
+@on_postgres
+@tries(10)
+@given(events=EVENTS, size=st.sampled_from([1, 1_000]))
+def test_it_is_so_on_postgresql(
+    template: Template, tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], size: int
+) -> None:
+    check(template, tmp_path_factory, events, size)
+
+
+def check(
     template: Template, tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], size: int
 ) -> None:
     account = copy_of(template, tmp_path_factory.mktemp("orders") / "data")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.exc import IntegrityError
 
-from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, many, run, update
+from richpanel.store.bulk import LISTED, PAIRS, Pairs, delete, fetch, index_text, insert, listed, many, run, update
 from richpanel.store.database import open_engine
 from richpanel.store.postgres import schema_url
 from tests.postgres_server import PostgresServer
@@ -102,6 +102,31 @@ def test_lists_and_numbered_marks(connection: Connection) -> None:
     assert run(connection, "UPDATE things SET big = 0 WHERE id > ? AND \"order\" LIKE '%'", 2) == 2
     many(connection, "UPDATE things SET big = ?2 WHERE id = ?1 OR big = ?2", [(0, 7), (1, 8)])
     assert [row[:2] for row in things(connection)] == [(0, 7), (1, 8), (2, 20), (3, 0), (4, 0)]
+
+
+def test_pairs_are_a_table(connection: Connection) -> None:
+    insert(connection, THINGS, [(n, n * 10, None, None) for n in range(5)])
+    statement = f"WITH given AS {PAIRS} SELECT id, low FROM given CROSS JOIN things ON big > low AND big <= high"
+    assert sorted(fetch(connection, statement, Pairs([(0, 10), (25, 40), (7, 7)]))) == [(1, 0), (3, 25), (4, 25)]
+    assert fetch(connection, statement, Pairs()) == []
+
+
+def test_what_comes_to_a_count_is_added(connection: Connection) -> None:
+    insert(connection, THINGS, [(1, 10, None, None)])
+    for more in (5, -7):
+        insert(connection, THINGS, [(1, more), (more, more)], columns=("id", "big"), plus="big")
+    assert [row[:2] for row in things(connection)] == [(-7, -7), (1, 8), (5, 5)]
+
+
+def test_a_very_long_text_has_something_shorter_that_stands_for_it(connection: Connection) -> None:
+    long = "é" * 32_768
+    shown = {index_text(connection, each) for each in (long, f"{long}x", f"x{long}", "short", "short ")}
+    assert len(shown) == 5
+    assert "short" in shown
+    if connection.dialect.name == "postgresql":
+        assert max(len(text.encode()) for text in shown) < 2_000
+    else:
+        assert long in shown
 
 
 @pytest.mark.parametrize("count", [2, 50])

@@ -54,11 +54,15 @@ def others() -> list[dict[str, Any]]:
     return calls + [page(number // 3, None, f"v{number}") for number in range(10)]
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """A shop with some traffic; tests only look."""
+on_sqlite = pytest.mark.parametrize("account", ["sqlite"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """A shop with some traffic, on each engine; tests only look."""
     folder = tmp_path_factory.mktemp("reading")
-    made = copy_of(make_template(folder / "template"), folder / "data")
+    server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    made = copy_of(make_template(folder / "template", server), folder / "data")
     bad = [(Discard(Code.INVALID_JSON, 1, f"bad-{number}"), b'{"messageId":"bad-%d"}' % number) for number in range(5)]
     made.write(
         [
@@ -332,6 +336,7 @@ def plans(account: Account, look: Callable[[], object]) -> str:
     return "\n".join(row[3] for plan in steps for row in plan)
 
 
+@on_sqlite
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("following", [False, True])
 def test_a_list_reads_no_more_than_it_shows(account: Account, sort: str, following: bool) -> None:
@@ -345,12 +350,14 @@ def test_a_list_reads_no_more_than_it_shows(account: Account, sort: str, followi
     assert "SCAN i" not in plan
 
 
+@on_sqlite
 @pytest.mark.parametrize("options", [{"q": "name"}, {"customers": False, "q": "v1"}, {"customers": False}])
 def test_other_lists_scan_no_table(account: Account, options: dict[str, Any]) -> None:
     plan = plans(account, lambda: profiles(account, **options)(cursor=None, limit=3))
     assert not re.search(r"SCAN (p|i|profiles|identities)\b(?! USING (COVERING )?INDEX profiles_last_seen)", plan), plan
 
 
+@on_sqlite
 @pytest.mark.parametrize("length", [1, 2, 3, 4])
 def test_short_beginnings_have_an_index_of_their_own(account: Account, length: int) -> None:
     """Without it, all that begins so is put together before the first customer is found."""

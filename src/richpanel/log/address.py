@@ -51,9 +51,10 @@ def _server(place: str, scheme: str) -> str:
     try:
         parts = urlsplit(text)
         sound = parts.scheme in SCHEMES and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+        sound = sound and not parts.fragment
     except ValueError:  # Its text repeats what may be a password.
         sound = False
-    if not sound or parts.fragment:
+    if not sound:
         raise ValueError(f"must be {_FORM}")
     return text.rstrip("/")
 

@@ -7,7 +7,7 @@ is theirs, of a shared device too; nobody gets what was somebody's who is gone, 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -29,10 +29,15 @@ from richpanel.store import message_rows as messages
 from richpanel.store import order_rows as orders
 from richpanel.store import profile_rows as profiles
 from richpanel.store import session_rows as sessions
+from richpanel.store.bulk import on_postgres
 from richpanel.store.history import FOREVER, Span
 from richpanel.store.identities import Key
 from richpanel.store.ledger import Tombstone
 from richpanel.store.message_rows import StoredMessage
+
+
+_AT_ONCE: Final = 1_000
+"""Messages that are opened at a time."""
 
 
 class Person(NamedTuple):
@@ -88,7 +93,7 @@ def plan(reader: Reader, definitions: Definitions, regulation: Regulation, at: i
         _find_spans(reader.connection, made, person, secret)
     _find_by_tombstones(reader.connection, made, stones, secret)
     _find_unknown(made, regulation)
-    _find_messages(reader.connection, made)
+    _find_messages(reader, made, secret)
     values, gone = _own_values(secret, made), set(made.hashes.values())
     made.theirs = find_theirs(reader, definitions, made.tombstones, values, gone)
     with_message = set(made.repeats)
@@ -175,7 +180,8 @@ def _find_unknown(plan: Plan, regulation: Regulation) -> None:
             plan.tombstones.append(Tombstone(each.kind, each.hashed, 0, plan.at + 1, each.kind != UID, each.hashed))
 
 
-def _find_messages(connection: Connection, plan: Plan) -> None:
+def _find_messages(reader: Reader, plan: Plan, secret: bytes) -> None:
+    connection = reader.connection
     visitors = [person.number for person in plan.persons if person.kind == ANONYMOUS]
     free = [number for number in visitors if not history.any_call_links(connection, number)]
     numbers = manual_rows.naming(connection, plan.numbers, free)  # A cut stays where a call would link again.
@@ -183,8 +189,19 @@ def _find_messages(connection: Connection, plan: Plan) -> None:
         numbers.update(row[1] for row in history.numbers(connection, span))
         numbers.update(messages.not_kept_of(connection, *span))
     plan.rows = messages.load(connection, numbers)
-    plan.hashes = messages.hashes_of(connection, plan.rows)
+    plan.hashes = _hashes_of(reader, plan.rows, secret)
     plan.repeats = refused_rows.repeats_of(connection, plan.rows)
+
+
+def _hashes_of(reader: Reader, numbers: Iterable[int], secret: bytes) -> dict[int, int]:
+    """Give the hashes of messages' ids, by number."""
+    if not on_postgres(reader.connection):
+        return messages.hashes_of(reader.connection, numbers)
+    wanted, found = list(numbers), dict[int, int]()
+    for start in range(0, len(wanted), _AT_ONCE):
+        opened = reader.open(wanted[start : start + _AT_ONCE])
+        found.update({each.n: hash64(secret, each.source.id, each.message_id) for each in opened})
+    return found
 
 
 def _own_values(secret: bytes, plan: Plan) -> set[str]:

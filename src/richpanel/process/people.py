@@ -23,7 +23,7 @@ from richpanel.core.stamps import Stamp
 from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Known, Memory
 from richpanel.store import history, identities, manual_rows
-from richpanel.store.bulk import LISTED, fetch, listed
+from richpanel.store.bulk import fetch
 
 StampOf = Callable[[int], Stamp]
 """Reads the stamp of a stored message by its number."""
@@ -124,14 +124,7 @@ def afresh(
             links.append((row.stamp, row.uid))
         elif counts:
             cuts[row.uid] = max(cuts.get(row.uid, row.stamp), row.stamp)
-    rows = fetch(
-        connection,
-        "SELECT h.identity, h.n FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
-        f"WHERE h.identity IN {LISTED} AND m.alias = ?",
-        listed(uids),
-        alias,
-    )
-    links += [(stamp_of(number), uid) for uid, number in rows]
+    links += [(stamp_of(number), uid) for uid, number in history.linking(connection, uids, alias)]
     return from_links(links, cuts)
 
 

@@ -41,7 +41,8 @@ def remove(
 ) -> None:
     """Take messages away, by number, and note in `removed` what must follow.
 
-    Their repeats go with them, and so do their bodies unless something else will point at those. Ids, addresses and names stay numbered, and may belong to nobody then.
+    Their repeats go with them, and so do their bodies unless something else will point at those.
+    Ids, addresses and names stay numbered, and may belong to nobody then.
     """
     if not numbers:
         return

@@ -1,8 +1,8 @@
 """What is somebody's, and no message that counts: bad items that name them, and repeats with a content of their own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -14,12 +14,16 @@ from richpanel.process.refusing import read_ids
 from richpanel.process.tombstones import Tombstones
 from richpanel.store import message_rows as messages
 from richpanel.store import refused_rows
+from richpanel.store.bodies import Place
 from richpanel.store.identities import Key
 from richpanel.store.ledger import Tombstone
 
 _encode: Final = msgspec.json.Encoder().encode
-"""Rows of discards and of repeats: (row id, source number, place, size)."""
+_AT_ONCE: Final = 1_000
+"""Bodies that are loaded at a time."""
+
 Row = tuple[int, int, int, int]
+"""A discard or a repeat: row id, source number, place, size."""
 
 
 @dataclass
@@ -76,17 +80,26 @@ def find_theirs(
         t = event_time(at, timestamp).t
         return _is_of(keys, t, known) or any(value in payload for value in quoted)
 
-    for row, source, at, code, place, size, hash_of_id in refused_rows.discards(reader.connection):
+    discards, conflicts = refused_rows.discards(reader.connection), refused_rows.conflicts(reader.connection)
+    for row, source, at, code, place, size, hash_of_id in _loaded(reader, discards):
         if is_theirs(place, size, at, hash_of_id):
             found.discards.append((row, source, place, size))
             found.codes[row] = code
-    for row, source, at, place, size in refused_rows.conflicts(reader.connection):
+    for row, source, at, place, size in _loaded(reader, conflicts):
         if is_theirs(place, size, at, None):
             found.repeats.append((row, source, place, size))
     for at, place, size in refused_rows.let_go(reader.connection):
         if is_theirs(place, size, at, None):
             found.let_go.append((place, size))
     return found
+
+
+def _loaded(reader: Reader, rows: Sequence[Any]) -> Iterator[Any]:
+    """Go through rows, with the bodies of some of them loaded at a time."""
+    for start in range(0, len(rows), _AT_ONCE):
+        chunk = rows[start : start + _AT_ONCE]
+        reader.bodies.ahead(Place(row.place, 0) for row in chunk)
+        yield from chunk
 
 
 def _covered(secret: bytes, stones: Iterable[Tombstone]) -> Tombstones:

@@ -1,8 +1,8 @@
 """Bodies: the bytes of messages, repeats and discards, and what those of one record share, its head.
 
-On SQLite they stay in the log, which is there for good. PostgreSQL goes with a stream that holds them for a while: there
-they get their permanent place in the transaction that applies them, as rows of `bodies`. Whatever points at a body has
-its place in the log, on either engine.
+On SQLite they stay in the log, which is there for good. PostgreSQL goes with a stream that holds them for a while:
+there they get their permanent place in the transaction that applies them, as rows of `bodies`. Whatever points at a
+body has its place in the log, on either engine.
 """
 
 import struct

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.identity import UID, spans, visitor_spans
 from richpanel.store import identities, schema
-from richpanel.store.bulk import delete, fetch, insert
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed
 from richpanel.store.schema import part_of
 
 
@@ -59,6 +59,17 @@ def any_call_links(connection: Connection, alias: int) -> bool:
         alias,
     )
     return bool(rows)
+
+
+def linking(connection: Connection, uids: Iterable[int], alias: int) -> list[tuple[int, int]]:
+    """Give the kept calls that link an alias to one of these uids: (uid, number)."""
+    rows = fetch(
+        connection,
+        "SELECT h.identity, h.n FROM parts p CROSS JOIN history h ON h.part = p.part JOIN messages m ON m.n = h.n "
+        f"WHERE h.identity IN {LISTED} AND m.alias = ?",
+        *(listed(uids), alias),
+    )
+    return [tuple(row) for row in rows]
 
 
 def any_between(connection: Connection, identity: int, from_t: int, to_t: int) -> bool:

@@ -129,7 +129,10 @@ def _remove_bodies(connection: Connection, statement: str, *parameters: object) 
 
 
 def hashes_of(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
-    """Give the hashes of messages' ids, by number. A part is read whole, for its ids are sorted by their hashes."""
+    """Give the hashes of messages' ids, by number. A part is read whole, for its ids are sorted by their hashes.
+
+    On PostgreSQL that would be everything: who has the bodies at hand makes the hashes anew.
+    """
     by_part: dict[int, list[int]] = {}
     for number in numbers:
         by_part.setdefault(part_of(connection, number), []).append(number)

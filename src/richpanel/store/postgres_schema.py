@@ -40,7 +40,8 @@ _PARTITIONED: Final = {
     ),
     "message_ids": ("hash bigint, n bigint, part smallint, PRIMARY KEY (hash, n, part)", "hash", ""),
     "history": (
-        "identity bigint, t bigint, n bigint, part smallint, type smallint NOT NULL, PRIMARY KEY (identity, t, n, part)",
+        "identity bigint, t bigint, n bigint, part smallint, type smallint NOT NULL, "
+        "PRIMARY KEY (identity, t, n, part)",
         "identity",
         "",
     ),

@@ -323,13 +323,11 @@ bodies: Final = Table(  # Items' bytes by their place in the log, and records' h
     Column("data", LargeBinary, nullable=False),
 )
 
-applied: Final = (
-    Table(  # Runs of records that are applied beyond `progress.position`: start of the first, end of the last.
-        "applied",
-        postgres_metadata,
-        Column("first", Big, primary_key=True),
-        Column("last", Big, nullable=False),
-    )
+applied: Final = Table(  # Runs of records that are applied beyond `progress.position`.
+    "applied",
+    postgres_metadata,
+    Column("first", Big, primary_key=True),  # Start of the first record.
+    Column("last", Big, nullable=False),  # End of the last one.
 )
 
 search: Final = Table(  # `words` has what FTS5 keeps to itself (`store.search`).

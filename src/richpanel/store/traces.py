@@ -16,7 +16,7 @@ from richpanel.core.notes import Note
 from richpanel.core.routing import Decision
 from richpanel.core.timestamps import iso, parse
 from richpanel.store import identities, message_rows, names
-from richpanel.store.bodies import Bodies
+from richpanel.store.bodies import Bodies, Place
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.sources import SourceRow
@@ -194,6 +194,7 @@ def _discards(
         listed(hashes),
     )
     found = []
+    bodies.ahead([Place(row.place, 0) for row in rows])
     for source, at, code, place, size, _ in rows:
         payload = message_rows.kept(bodies, place, size)
         body = _as_object(payload or b"")

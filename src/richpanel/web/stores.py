@@ -216,7 +216,12 @@ class Stores:
 
 
 async def follow_file(engine: Engine, every: float) -> None:
-    """Let go of a database's file once another has replaced it, though nobody asks: it keeps its room on the disk."""
+    """Let go of a database's file once another has replaced it, though nobody asks: it keeps its room on the disk.
+
+    PostgreSQL's has none.
+    """
+    if engine.dialect.name != "sqlite":
+        return
     path = engine.url.database or ""
     known = file_at(path)
     while True:
