@@ -35,7 +35,6 @@ from richpanel.store.identities import Key
 from richpanel.store.ledger import Tombstone
 from richpanel.store.message_rows import StoredMessage
 
-
 _AT_ONCE: Final = 1_000
 """Messages that are opened at a time."""
 
