@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -36,6 +36,10 @@ on_sqlite = pytest.mark.parametrize("template", ["sqlite"], indirect=True)
 """For what SQLite alone does: its files, and a log that is there for good."""
 on_postgres = pytest.mark.parametrize("template", ["postgresql"], indirect=True)
 
+_TABLES = (
+    "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'state'::regnamespace AND relkind IN ('r', 'p') "
+    "AND NOT relispartition AND relname NOT IN ('alembic_version', 'lanes')"
+)
 T0 = 1_760_000_000_000
 """When everything begins, ms UTC: 2025-10-09T08:53:20Z."""
 MINUTE = 60_000
@@ -157,7 +161,7 @@ class Account:
     def copy(self, path: Path) -> "Account":
         """An account that is as this one is now."""
         self.state_engine.dispose()
-        return copy_of(Template(self.directory.path, self.database), path)
+        return copy_of(Template(self.directory.path, self.database, is_empty=False), path)
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -174,6 +178,9 @@ class Database:
 
     server: PostgresServer
     name: str
+    spare: list[str] = field(default_factory=list)
+    """Databases that were like this one when they were made, and are needed no more."""
+    back_to: list[str] | None = None
 
     @property
     def state_url(self) -> str:
@@ -186,9 +193,24 @@ class Database:
         self.server.create(name, self.name)
         return Database(self.server, name)
 
+    def fresh(self) -> "Database":
+        """Give an empty state like this one: one that was used and is emptied, for making one takes half a second."""
+        if not self.spare:
+            return replace(self.copy(), back_to=self.spare)
+        found = Database(self.server, self.spare.pop(), back_to=self.spare)
+        engine = open_engine(found.state_url)
+        with engine.begin() as connection:
+            for (table,) in fetch(connection, _TABLES):
+                run(connection, f"DELETE FROM {table}")
+        engine.dispose()
+        return found
+
     def drop(self) -> None:
-        """Remove it."""
-        self.server.drop(self.name)
+        """Remove it, or put it aside."""
+        if self.back_to is None:
+            self.server.drop(self.name)
+        else:
+            self.back_to.append(self.name)
 
 
 class Template(NamedTuple):
@@ -196,6 +218,7 @@ class Template(NamedTuple):
 
     path: Path
     database: Database | None = None
+    is_empty: bool = True
 
 
 def make_template(path: Path, server: PostgresServer | None = None) -> Template:
@@ -222,4 +245,6 @@ def make_template(path: Path, server: PostgresServer | None = None) -> Template:
 def copy_of(template: Template, path: Path) -> Account:
     """An account like the template's, with the same ids and keys."""
     shutil.copytree(template.path, path)
-    return Account(path, None if template.database is None else template.database.copy())
+    if template.database is None:
+        return Account(path)
+    return Account(path, template.database.fresh() if template.is_empty else template.database.copy())
