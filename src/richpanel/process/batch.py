@@ -117,8 +117,7 @@ def apply(
     orders.take_of(folding.new_customers)
     orders.write(folding)
     if lanes is not None:
-        touched = folding.open.keys() | folding.gone | moved.aliases
-        lanes.check(connection, touched, {order_id for _, order_id in orders.open})
+        lanes.check(connection, folding.open.keys() | folding.gone | moved.aliases | orders.profiles, settled.messages)
     folding.write(_uids(connection, folding))
 
     _write_traces(connection, folding, settled, refused)

@@ -53,7 +53,6 @@ class Addresses:
             return set()
         for kind in (EMAIL, PHONE):
             memory.know(connection, kind, {key[1] for key, _, _ in self.rows if key is not None and key[0] == kind})
-        memory.write_identities(connection)
         rows = []
         for key, message, kind in self.rows:
             number = 0 if key is None else memory.identities[key[0]][key[1]].number

@@ -1,13 +1,14 @@
 """Lanes: which messages of a batch can be applied beside others', and who must be kept out meanwhile.
 
 A batch is cut into parts, each a transaction of its own. Most messages concern one person, in one lane (`store.locks`);
-a link, an order or a device concerns several. What cannot be told beforehand, such as who else has part
+a link, an order or a device concerns several. What is new needs no lane: where two make the same identity or order, the
+database tells the second one, who begins again and finds it. What cannot be told beforehand, such as who else has part
 in an order of somebody who becomes a customer, is found while it is applied: then the part is applied again, with more
 lanes (`Lanes.check`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,18 +16,20 @@ from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.core.identity import ANONYMOUS, UID, Runs, owner, unpack
-from richpanel.core.ids import hash64
 from richpanel.process.channels import Addresses
 from richpanel.process.definitions import Definitions
 from richpanel.process.incoming import Incoming, Opened
 from richpanel.process.orders import of_message
 from richpanel.store import channels, identities, locks
 from richpanel.store import order_rows as orders
+from richpanel.store.identities import Key
 
 EVERYBODY: Final = None
 WORTH_A_PART: Final = 1_000
 """Messages: a transaction has a cost of its own, some 10 ms, so smaller batches are cut into fewer parts."""
-_ORDER: Final = "order"
+_Tie = tuple[str, str]
+"""What messages have in common that are applied together: an alias, or an order id."""
+_ALIAS, _ORDER = "alias", "order"
 
 
 class TooNarrowError(Exception):
@@ -35,11 +38,6 @@ class TooNarrowError(Exception):
     def __init__(self, lanes: set[int] | None) -> None:
         super().__init__("more lanes are needed")
         self.lanes = lanes
-
-
-def lane_of_order(secret: bytes, order_id: str) -> int:
-    """Give the lane of the orders with this id, whichever shop's."""
-    return locks.lane(hash64(secret, _ORDER, order_id))
 
 
 @dataclass
@@ -63,8 +61,7 @@ def cut(connection: Connection, definitions: Definitions, opened: Opened) -> lis
     several: list[Incoming] = []
     alone: list[Incoming] = []
     union: set[int] = set()
-    for message in opened.arrived:
-        lanes = finder.lanes(message)
+    for message, lanes in finder.lanes(opened.arrived):
         if lanes is EVERYBODY:
             alone.append(message)
             continue
@@ -117,19 +114,61 @@ class _Finder:
         self._beside = self._of_orders(connection)
         self._writing = self._who_writes(connection, definitions, arrived)
 
-    def lanes(self, message: Incoming) -> set[int] | None:
-        """Give the lanes of a message; None where it concerns nobody knows whom."""
-        if message.kind >= CHANNEL_TYPE or id(message) in self._writing:
-            return EVERYBODY
-        found: set[int] = set()
+    def lanes(self, arrived: Sequence[Incoming]) -> Iterator[tuple[Incoming, set[int] | None]]:
+        """Give the lanes of each message; None where it concerns nobody knows whom.
+
+        Messages of one order, and of one alias that some of them link, have the same: each depends on the others.
+        """
+        linked = {message.anonymous for message in arrived if self._links(message)}
+        tied: defaultdict[_Tie, set[int]] = defaultdict(set)
+        found: list[tuple[Incoming, set[int] | None]] = []
+        ties: list[tuple[list[_Tie], set[int]]] = []
+        for message in arrived:
+            if message.kind >= CHANNEL_TYPE or id(message) in self._writing:
+                found.append((message, EVERYBODY))
+                continue
+            lanes = self._lanes_of(message, linked)
+            found.append((message, lanes))
+            keys = self._keys(message, linked)
+            if keys:
+                ties.append((keys, lanes))
+        grown = True
+        while grown:
+            grown = False
+            for keys, lanes in ties:
+                lanes.update(*(tied[key] for key in keys))
+                for key in keys:
+                    grown = grown or not lanes <= tied[key]
+                    tied[key] |= lanes
+        yield from found
+
+    def _keys(self, message: Incoming, linked: Collection[str | None]) -> list[_Tie]:
+        keys = [(_ALIAS, message.anonymous or "")] if message.anonymous in linked else []
+        order_id = self._orders.get(id(message))
+        return keys if order_id is None else [*keys, (_ORDER, order_id)]
+
+    def _links(self, message: Incoming) -> bool:
+        """Tell whether a message links its alias to another uid than the alias's newest, or earlier than that one."""
+        if message.uid is None or message.anonymous is None:
+            return False
+        _, runs = self._known.get((ANONYMOUS, message.anonymous), (0, ()))
+        uid, _ = self._known.get((UID, message.uid), (-1, ()))
+        return not runs or runs[-1].uid != uid or runs[-1].stamp > message.stamp
+
+    def _lanes_of(self, message: Incoming, linked: Collection[str | None]) -> set[int]:
+        """Give the lanes of a message by itself."""
+        found = set(self._beside.get(self._orders.get(id(message), ""), ()))
         if message.uid is not None:
             found.add(self._lane((UID, message.uid)))
-        if message.anonymous is not None:
-            self._add_alias(found, message)
-        order_id = self._orders.get(id(message))
-        if order_id is not None:
-            found.add(lane_of_order(self._secret, order_id))
-            found |= self._beside.get(order_id, set())
+        key = (ANONYMOUS, message.anonymous or "")
+        number, runs = self._known.get(key, (0, ()))
+        if message.anonymous in linked:  # Who links it has all who ever had it; that nobody knows it is told if not.
+            if number:
+                found.add(self._lane(key))
+                found.update(self._owners[run.uid] for run in runs if run.uid in self._owners)
+        elif message.uid is None and message.anonymous is not None:
+            uid = owner(runs, message.t)
+            found.add(self._lane(key) if uid is None else self._owners.get(uid, self._lane(key)))
         return found
 
     def _lane(self, key: tuple[int, str]) -> int:
@@ -137,19 +176,6 @@ class _Finder:
         if known is None:
             known = self._lanes[key] = locks.lane(identities.hash_key(self._secret, key))
         return known
-
-    def _add_alias(self, found: set[int], message: Incoming) -> None:
-        """Add whom an alias concerns: its owner, and where the message links it, all who ever had it."""
-        key = (ANONYMOUS, message.anonymous or "")
-        _, runs = self._known.get(key, (0, ()))
-        if message.uid is None:
-            uid = owner(runs, message.t)
-            found.add(self._lane(key) if uid is None else self._owners.get(uid, self._lane(key)))
-            return
-        uid, _ = self._known.get((UID, message.uid), (-1, ()))
-        if not runs or runs[-1].uid != uid or runs[-1].stamp > message.stamp:
-            found.add(self._lane(key))
-            found.update(self._owners[run.uid] for run in runs if run.uid in self._owners)
 
     def _of_orders(self, connection: Connection) -> Mapping[str, set[int]]:
         """Give the lanes of all who have part in the orders that messages are events of, by order id."""
@@ -195,12 +221,23 @@ class Lanes:
         self._secret = secret
         self._held = set(held)
 
-    def check(self, connection: Connection, numbers: Iterable[int], order_ids: Iterable[str]) -> None:
-        """See to it that these persons and aliases, and these orders, are in lanes that are held.
+    def check(self, connection: Connection, numbers: Iterable[int], messages: Sequence[Incoming]) -> None:
+        """See to it that these persons and aliases are in lanes that are held. Raises TooNarrowError.
 
-        Raises TooNarrowError.
+        For those whom `messages` name the database need not be asked.
         """
-        needed = set(locks.lanes_of(connection, numbers).values())
-        needed.update(lane_of_order(self._secret, order_id) for order_id in order_ids)
+        known: dict[int, int] = {}
+        for message in messages:
+            if message.uid is not None and message.identity not in known:
+                known[message.identity] = self._lane((UID, message.uid))
+            alias = message.identity if message.uid is None else message.alias
+            if message.anonymous is not None and alias not in known:
+                known[alias] = self._lane((ANONYMOUS, message.anonymous))
+        wanted = set(numbers)
+        needed = {known[number] for number in wanted if number in known}
+        needed.update(locks.lanes_of(connection, wanted - known.keys()).values())
         if not needed <= self._held:
             raise TooNarrowError(needed | self._held)
+
+    def _lane(self, key: Key) -> int:
+        return locks.lane(identities.hash_key(self._secret, key))

@@ -123,18 +123,17 @@ class Memory:
             self.message_ids.seal(connection, self._numbers.last_message)
 
     def write_identities(self, connection: Connection) -> None:
-        """Store the identities that are new since the last call."""
-        identities.add(connection, self.secret, self._added)
+        """Store the identities that are new since the last call, with the runs that they have by now."""
+        known = [(number, key, self.identities[key[0]][key[1]]) for number, key in self._added]
+        identities.add(connection, self.secret, [(number, key, each.runs) for number, key, each in known])
         if self._added and self.tombstones:
             self._part(connection)
-        for _, (kind, value) in self._added:
-            self.identities[kind][value].fresh = False
+        for _, _, each in known:
+            each.fresh = False
         self._added = []
 
     def _part(self, connection: Connection) -> None:
-        """Let new identities start afresh where the same ids were once those of somebody who was erased."""
-        runs = [(number, self.identities[kind][value].runs) for number, (kind, value) in self._added]
-        identities.set_runs(connection, [(number, each) for number, each in runs if each])
+        """Let new addresses start afresh where they were once those of somebody who was erased."""
         for number, (kind, value) in self._added:
             if kind in (EMAIL, PHONE):
                 addresses.part(connection, number, self.tombstones.parts(kind, value))

@@ -56,6 +56,11 @@ class Orders:
                 change["ignored"] = list(ignored)  # type: ignore[assignment]
             folding.changes.setdefault(message.n, []).append(change)
 
+    @property
+    def profiles(self) -> set[int]:
+        """Who has part in these orders."""
+        return {entry.profile for order in self.open.values() for entry in order.state.entries}
+
     def take(self, keys: set[OrderKey]) -> list[StoredOrder]:
         """Take up these orders."""
         self.open.update(stored.load(self.connection, keys - self.open.keys()))

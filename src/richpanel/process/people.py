@@ -33,7 +33,7 @@ class Moved(NamedTuple):
     """What the batch's links change for messages that are stored already.
 
     `joins`: visitor -> the uid whose they all are. `refolds`: profiles that lose or gain some of an alias's messages.
-    `aliases`: those whose runs are others now.
+    `aliases`: those stored before whose runs are others now.
     """
 
     joins: dict[int, int]
@@ -89,9 +89,9 @@ def link_aliases(
         if runs != alias.runs:
             if not alias.fresh:
                 _follow(connection, memory, alias, runs, moved)
+                moved.aliases.add(alias.number)
+                stored.append((alias.number, runs))
             alias.runs = runs
-            moved.aliases.add(alias.number)
-            stored.append((alias.number, runs))
     memory.write_identities(connection)
     identities.set_runs(connection, stored)
     return moved

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.stream import following
@@ -30,6 +30,9 @@ from richpanel.store.ledger import count_refusals
 
 _TRIES: Final = 6
 """How often a part is applied again for others who came first; half as often with more lanes, then alone."""
+
+_DEADLOCK: Final = "40P01"
+"""PostgreSQL's name of it."""
 
 
 class OvertakenError(Exception):
@@ -76,8 +79,8 @@ class SharedBatches:
                 return self._try(definitions, part, last)
             except TooNarrowError as error:
                 part.lanes = error.lanes if left >= _TRIES // 2 else EVERYBODY
-            except IntegrityError:  # Somebody else was given the same record, or had the same message id, meanwhile.
-                if not left:
+            except DBAPIError as error:  # Somebody else was given the same record, or made the same thing, meanwhile.
+                if not left or not _met_others(error):
                     raise
                 with self._state.connect() as connection:
                     part.opened = _without_applied(connection, part.opened)
@@ -136,6 +139,11 @@ class _Last(NamedTuple):
         messages = sum(each.messages for each in self.done) + applied.messages
         received_at = max(each.received_at for each in (*self.done, applied))
         return ranges.note(connection, self.records, following, (messages, received_at))
+
+
+def _met_others(error: DBAPIError) -> bool:
+    """Tell whether two came to make the same thing: the second one was told, or both waited and one was sent away."""
+    return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) == _DEADLOCK
 
 
 def _told(done: Sequence[Applied]) -> Applied:

@@ -34,13 +34,14 @@ def last_number(connection: Connection) -> int:
     return int(fetch(connection, "SELECT coalesce(max(id), 0) FROM identities")[0][0])
 
 
-def add(connection: Connection, secret: bytes, rows: Sequence[tuple[int, Key]]) -> None:
-    """Add identities under the numbers given."""
+def add(connection: Connection, secret: bytes, rows: Sequence[tuple[int, Key, Runs]]) -> None:
+    """Add identities under the numbers given, with their runs, and note which uids have a run of each."""
     insert(
         connection,
         schema.identities,
-        [(number, hash_key(secret, key), key[0], key[1], None) for number, key in rows],
+        [(number, hash_key(secret, key), key[0], key[1], pack(runs)) for number, key, runs in rows],
     )
+    _own(connection, [(number, runs) for number, _, runs in rows if runs])
 
 
 def by_number(connection: Connection, numbers: Iterable[int]) -> dict[int, tuple[int, str, Runs]]:
@@ -53,6 +54,10 @@ def set_runs(connection: Connection, changed: Sequence[tuple[int, Runs]]) -> Non
     """Store the runs of aliases, and which uids have a run of each."""
     packed = [(pack(runs), alias) for alias, runs in changed]
     update(connection, schema.identities, packed, columns=("runs",), keys=("id",))
+    _own(connection, changed)
+
+
+def _own(connection: Connection, changed: Sequence[tuple[int, Runs]]) -> None:
     owned = {(each.uid, alias) for alias, runs in changed for each in runs if each.uid != NOBODY}
     insert(connection, schema.ownership, sorted(owned), ignore=True)
 

@@ -1,7 +1,7 @@
 """Locks that those hold who write a state of PostgreSQL's beside each other, each until its transaction ends.
 
-Everybody whom a transaction may change is in a **lane**, by the hash of the identity they are known by, and so is every
-order. Who holds a lane is the only one to read and write what is in it.
+Everybody whom a transaction may change is in a **lane**, by the hash of the identity they are known by. Who holds a
+lane is the only one to read and write what is in it; an order is held by holding all who have part in it.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ _LANES: Final = 0x72706E6C
 
 
 def lane(hashed: int) -> int:
-    """Give the lane of an identity's or an order's hash."""
+    """Give the lane of an identity's hash."""
     return hashed % LANES
 
 
