@@ -38,7 +38,8 @@ _PARTITIONED: Final = {
         "n",
         "",
     ),
-    "message_ids": ("hash bigint, n bigint, part smallint, PRIMARY KEY (hash, n, part)", "hash", ""),
+    # Two that come to know the same id at the same time: the second one waits, and is told.
+    "message_ids": ("hash bigint, n bigint NOT NULL, part smallint, PRIMARY KEY (hash, part)", "hash", ""),
     "history": (
         "identity bigint, t bigint, n bigint, part smallint, type smallint NOT NULL, "
         "PRIMARY KEY (identity, t, n, part)",
@@ -160,8 +161,6 @@ _SHARING: Final = (
     """,
     "CREATE TABLE lanes (lane smallint PRIMARY KEY, version bigint NOT NULL) WITH (fillfactor = 10)",
     f"INSERT INTO lanes SELECT lane, 0 FROM generate_series(0, {LANES - 1}) AS lane",
-    # Two that come to know the same id at the same time: the second one waits, and is told.
-    "CREATE UNIQUE INDEX message_ids_once ON message_ids (hash, part)",
 )
 """What those need who write the state beside each other (`store.locks`, `store.numbering`)."""
 
