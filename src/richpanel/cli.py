@@ -15,8 +15,9 @@ from the environment, else from richpanel.toml in the data directory.
 """
 _IMPORT: Final = """Load Segment messages from a file of JSON lines.
 
-One message a line; timestamps count as given. With a running server it goes through that, else straight into the log. A
-bad line becomes a discard. Stopped half-way, the same command goes on; a line that is loaded again changes nothing.
+One message a line; timestamps count as given. With a running server it goes through that, else straight into the log,
+on a cluster into its stream. A bad line becomes a discard. Stopped half-way, the same command goes on; a line that is
+loaded again changes nothing.
 """
 _EXPORT: Final = """Write customers, or their events, to standard output.
 
@@ -44,9 +45,10 @@ code: 0 equal, 3 different, 1 failed; nothing is ever left half-way.
 """
 _ERASE: Final = """Erase people from every store, and print the receipt.
 
-A running server does it; where none runs this command does, and has the directory to itself. What comes late of them is
-refused for ever; what they do afterwards starts afresh. --verify checks the chain of receipts, and looks through the
-state, the log and the files for everybody who was erased; the exit code is 1 where something is wrong.
+A running server does it, on a cluster its servers; where none runs this command does, and has the directory to itself.
+What comes late of them is refused for ever; what they do afterwards starts afresh. --verify checks the chain of
+receipts, and looks through the state, the log and the files for everybody who was erased; the exit code is 1 where
+something is wrong.
 """
 _SOURCE_ADD: Final = """Add a source and show its write key.
 

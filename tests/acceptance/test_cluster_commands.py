@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from richpanel.log.opening import open_reader
 from richpanel.store.directory import DataDirectory
 from tests.contract.nats_server import NatsServer
 from tests.postgres_server import PostgresServer
-from tests.server import COMMAND
+from tests.server import COMMAND, Server, request
 
 KEY = "a key of 32 characters or more, as it must be"
 
@@ -170,6 +171,34 @@ def test_what_is_for_one_machine_says_what_to_do_instead(node: Node, verb: str, 
     done = node.run(*verb.split())
     failed(done, "On a cluster", instead)
     assert done.stdout == ""
+
+
+def test_beside_a_server_they_work_as_on_one_machine(node: Node, tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    file.write_text("".join(f"{line(number % 30)}\n" for number in range(300)))
+    settings = {"RICHPANEL_DATABASE_URL": node.database_url, "RICHPANEL_LOG_URL": node.log_url}
+    with Server(node.data, env=settings) as server:
+        shop = server.add_source("Shop", "server")
+        call = json.dumps({**json.loads(line(99)), "writeKey": shop.write_key}).encode()
+        assert request("POST", f"{server.url}/v1/identify", call).status == 200
+        node.told("import", file)
+        deadline = time.monotonic() + 30
+        while node.told("status")["oldestUnprocessedSeconds"] or node.told("status")["messages"] < 301:
+            assert time.monotonic() < deadline, node.run("status").stdout
+            time.sleep(0.2)
+        assert node.told("status")["outcomes"][shop.id] == {"kept": 1}
+        assert exported(node, "customers") == {*(f"u{number}" for number in range(30)), "u99"}
+        assert "uid,id,type" in node.run("export", "events", "--format", "csv").stdout
+        receipt = node.told("erase", "u7")
+        assert receipt["status"] == "FINISHED"
+        assert receipt["receipt"]["tables"]["messages"]["count"] == 10
+        assert "u7" not in exported(node, "customers")
+
+
+def exported(node: Node, what: str) -> set[str]:
+    done = node.run("export", what)
+    assert done.returncode == 0, done.stderr
+    return {json.loads(each)["uid"] for each in done.stdout.splitlines()}
 
 
 # --------------------------------------------------------------------------------------------------------------- doctor

@@ -21,14 +21,11 @@ START = """
 import sys
 from pathlib import Path
 from richpanel.store.directory import DataDirectory
-from richpanel.store.migrating import migrate
-from richpanel.store.preparing import prepare_account
+from richpanel.store.preparing import prepare
 path, url, key = sys.argv[1:]
 directory = DataDirectory(Path(path), url)
-directory.path.mkdir()
 sys.stdin.readline()
-migrate(directory.account_url, "account")
-prepare_account(directory, key or None)
+prepare(directory, secret_key=key or None)
 """
 
 
