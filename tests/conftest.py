@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.nats_server import NatsServer
+from tests.installation import on_cluster
 from tests.postgres_server import PostgresServer
 
 
@@ -12,6 +14,14 @@ def pytest_configure() -> None:
     """Hear Ctrl-C: a suite that a shell has put into the background ignores it, and so would all that it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about the files of the embedded set-up does not run on the other one."""
+    needless = [item for item in items if item.get_closest_marker("files") and "cluster" in item.name]
+    if needless:
+        config.hook.pytest_deselected(items=needless)
+        items[:] = [item for item in items if item not in needless]
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +36,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     server = PostgresServer(tmp_path_factory.mktemp("postgres"), fsync="off", full_page_writes="off")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A server of streams for all tests; each makes streams of its own there."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module", params=["embedded", "cluster"])
+def installation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each of the two set-ups in turn, for every server and command that the test starts."""
+    if request.param == "embedded":
+        yield "embedded"
+        return
+    with on_cluster(request.getfixturevalue("postgres"), request.getfixturevalue("nats")):
+        yield "cluster"

@@ -21,7 +21,6 @@ _START_SECONDS: Final = 30.0
 _OWNER: Final = "postgres"
 """The server refuses to run as root; Debian's package brings this user."""
 _SETTINGS: Final = {
-    "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "120",
     "shared_buffers": "64MB",
@@ -38,11 +37,16 @@ def _program(name: str) -> str:
 class PostgresServer:
     """One server, which can be killed, frozen, stopped and started again at the same place."""
 
-    def __init__(self, directory: Path, **settings: str) -> None:
-        """Make a database cluster and start it, with its log in `directory`; `settings` are lines of its settings."""
+    def __init__(self, directory: Path, *, host: str = LOOPBACK, inside: Sequence[str] = (), **settings: str) -> None:
+        """Make a database cluster and start it, with its log in `directory`; `settings` are lines of its settings.
+
+        `inside` is the command that runs it elsewhere, where `host` is its address.
+        """
         self.directory = directory
+        self.host = host
+        self._inside = inside
         self.port = free_port()
-        self._settings = {**_SETTINGS, **settings}
+        self._settings = {**_SETTINGS, "listen_addresses": host, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         # Not in pytest's own directories: those are for root alone, and the server is somebody else.
@@ -55,12 +59,15 @@ class PostgresServer:
         subprocess.run(
             self._as_owner("initdb", "-D", str(self._files / "data"), *made), check=True, capture_output=True
         )
+        with (self._files / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {host}/24 trust\n")
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         given = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = self._as_owner("postgres", "-D", str(self._files / "data"), "-p", str(self.port), *given)
+        place = ("-D", str(self._files / "data"), "-p", str(self.port))
+        command = [*self._inside, *self._as_owner("postgres", *place, *given)]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
@@ -71,7 +78,7 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         """Where a database of this server is."""
-        return f"postgresql://richpanel@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql://richpanel@{self.host}:{self.port}/{database}"
 
     def create(self, database: str, template: str = "template1") -> str:
         """Make a database, as a copy of another that nobody is connected to; give its URL."""

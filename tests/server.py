@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from tests.installation import environment
+
 COMMAND = Path(sys.executable).parent / "richpanel"
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 KEY_SECONDS = 5.0
-LISTENING = "listening on "
+LISTENING, PROCESSING = "listening on ", "processing"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Server:
     data: Path
     env: Mapping[str, str] = field(default_factory=dict)
     args: Sequence[str] = ()
+    inside: Sequence[str] = ()
+    """The command that runs it elsewhere."""
     url: str = ""
     _process: subprocess.Popen[bytes] | None = None
     _token: str = ""
@@ -95,16 +99,26 @@ class Server:
     # ------------------------------------------------------------------------------------------------ the process
 
     @property
+    def pid(self) -> int:
+        """The parent of its roles."""
+        assert self._process is not None, "not running"
+        return self._process.pid
+
+    @property
     def output(self) -> Path:
         """Where everything goes that the server prints."""
         return self.data.parent / f"{self.data.name}.out"
 
     def start(self) -> str:
-        """Starts the server, waits for its line `listening on http://H:P`, and gives that URL."""
+        """Starts the server, waits for its line `listening on http://H:P`, and gives that URL.
+
+        A server that only processes says so instead, and has none.
+        """
         assert self._process is None, "already running"
         self.data.parent.mkdir(parents=True, exist_ok=True)
         already = self.output.stat().st_size if self.output.exists() else 0
         command: list[str | Path] = [
+            *self.inside,
             COMMAND,
             "serve",
             "--data",
@@ -130,6 +144,8 @@ class Server:
                 if line.startswith(LISTENING):
                     self.url = line.removeprefix(LISTENING).strip()
                     return self.url
+                if line == PROCESSING:
+                    return ""
             time.sleep(0.02)
         printed = self.printed(already)
         self.kill()
@@ -166,9 +182,7 @@ class Server:
     # ---------------------------------------------------------------------------------------------- the commands
 
     def _environment(self) -> dict[str, str]:
-        """This environment without settings of whoever runs the tests."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
-        return {**clean, **self.env}
+        return {**environment(self.data), **self.env}
 
     def command(self, *args: str) -> str:
         """Runs `richpanel ARGS --data DIR`, asserts that it succeeded and gives what it printed."""

@@ -19,6 +19,7 @@ need nats-server nats-server
 need wrk wrk
 need faketime faketime
 need openssl openssl
+[ "$(id -u)" != 0 ] || need ip iproute2 # network namespaces are for root
 need node nodejs
 need npm npm
 # A mail server with a queue. Root alone can start one, so nobody else needs it.

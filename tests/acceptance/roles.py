@@ -1,6 +1,5 @@
 """The processes of a running server, seen from outside: `/proc`."""
 
-import json
 import os
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def parent_of(server: Server) -> int:
     """The process id of the server's parent process, as it notes it."""
-    return int(json.loads((server.data / "server.json").read_text())["pid"])
+    return server.pid
 
 
 def roles(parent: int) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import time
@@ -12,20 +11,22 @@ from typing import Any
 
 import pytest
 
+from tests.installation import environment
 from tests.server import COMMAND, Server, request
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(installation: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests here that need one."""
     with Server(tmp_path_factory.mktemp("cli") / "data") as running:
         yield running
 
 
 def run(*args: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the command in an environment without settings, whatever comes of it."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
-    return subprocess.run([COMMAND, *args], capture_output=True, text=True, timeout=120, env=clean | env, check=False)
+    """Runs the command in an environment without settings but the set-up's, whatever comes of it."""
+    named = [args[n + 1] for n, word in enumerate(args[:-1]) if word == "--data"] or [env.get("RICHPANEL_DATA")]
+    settings = environment(Path(named[0]) if named[0] else None) | env
+    return subprocess.run([COMMAND, *args], capture_output=True, text=True, timeout=120, env=settings, check=False)
 
 
 def said(done: "subprocess.CompletedProcess[str]", code: int, text: str) -> None:
@@ -77,7 +78,7 @@ def test_without_a_data_directory_it_says_what_to_do(tmp_path: Path, verb: str) 
 # --------------------------------------------------------------------------------------------------- sources and tokens
 
 
-def test_sources_before_the_first_start(tmp_path: Path) -> None:
+def test_sources_before_the_first_start(installation: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     made = decoded(run("source", "add", "Shop", "--type", "server", "--json", RICHPANEL_DATA=str(data)))
     assert set(made) == {"id", "name", "type", "writeKey"}
@@ -137,9 +138,11 @@ def test_users(server: Server) -> None:
     assert json.loads(server.command("user", "password", "ada", "--json"))["password"] != made["password"]
     said(run("user", "password", "eve", "--data", server.data), 1, "there is no login 'eve'")
     command = [str(COMMAND), "user", "password", "ada", "--password-stdin", "--data", str(server.data)]
-    done = subprocess.run(command, input="short\n", capture_output=True, text=True, timeout=60, check=False)
+    env = environment(server.data)
+    done = subprocess.run(command, input="short\n", capture_output=True, text=True, timeout=60, env=env, check=False)
     said(done, 2, "8 characters")
-    done = subprocess.run(command, input="long enough\n", capture_output=True, text=True, timeout=60, check=False)
+    given = "long enough\n"
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, env=env, check=False)
     assert (done.returncode, "long enough" in done.stdout) == (0, False)
 
 
@@ -185,7 +188,7 @@ def test_import_through_a_running_server(server: Server, tmp_path: Path) -> None
     assert len(server.timeline("imp")) == len(entries), "loaded again, nothing is doubled"
 
 
-def test_import_without_a_server_is_processed_at_the_next_start(tmp_path: Path) -> None:
+def test_import_without_a_server_is_processed_at_the_next_start(installation: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     messages = lines(700, ids=False, uid="later")
     file = write(tmp_path / "history.jsonl", messages)
@@ -230,7 +233,8 @@ def test_bad_lines_become_discards(server: Server, tmp_path: Path) -> None:
 def test_import_from_standard_input(server: Server) -> None:
     text = "".join(json.dumps(message) + "\n" for message in lines(3, uid="piped"))
     command = [str(COMMAND), "import", "-", "--data", str(server.data), "--json"]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=True)
+    env = environment(server.data)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, env=env, check=True)
     assert json.loads(done.stdout)["accepted"] == 3
     server.wait_processed()
     assert server.customer("piped")["uid"] == "piped"
@@ -306,11 +310,13 @@ def test_export_into_a_reader_that_stops(server: Server) -> None:
         capture_output=True,
         text=True,
         timeout=60,
+        env=environment(server.data),
         check=False,
     )
     assert done.stderr == ""
 
 
+@pytest.mark.files
 def test_status_with_and_without_a_server(server: Server, tmp_path: Path) -> None:
     server.wait_processed()
     shown = json.loads(server.command("status", "--json"))
@@ -335,6 +341,7 @@ def checks(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     return {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
 
 
+@pytest.mark.files
 def test_doctor_finds_a_healthy_server_healthy(server: Server) -> None:
     done = run("doctor", "--deep", "--json", "--data", server.data)
     found = checks(done)

@@ -52,7 +52,7 @@ def test_two_fronts_two_workers_and_two_pages_are_one_shop(engines) -> None:
             assert told["log"]["pending"] >= 40
             assert "one server" in told["durability"]
             assert "2.10" in told["durability"]
-            with engines.worker(data="shared"), engines.worker():
+            with engines.server("process", data="shared"), engines.server("process"):
                 channel = {"from": {"uid": "u1"}, "subject": "Hello", "body": "Where is it?"}
                 assert others.api("POST", "/channels/email/messages", channel).status in (200, 202)
                 for server in (pages, others):
@@ -122,7 +122,7 @@ def test_a_full_stream_is_429_and_recovers_once_the_workers_have_caught_up(engin
         assert status == 503
         assert "maximum bytes" in told["reasons"][0]
         assert told["log"]["maxBytes"] == 1 << 20
-        with engines.worker():
+        with engines.server("process"):
             until(lambda: ready(front)[0] == 200)
             assert send(front, source, 100, 20_000) == 200
             pages.wait_processed()

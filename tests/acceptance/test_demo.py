@@ -72,7 +72,7 @@ def printed(server: Server, name: str) -> str:
     raise AssertionError(f"{name}: was not printed; this was:\n{server.printed()}")
 
 
-def test_the_demo_shows_its_customers(tmp_path: Path, calls: list[Call]) -> None:
+def test_the_demo_shows_its_customers(installation: str, tmp_path: Path, calls: list[Call]) -> None:
     data = tmp_path / "data"
     with Server(data, args=["--demo"]) as server:
         started = time.monotonic()

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.acceptance.roles import parent_of, roles, wait_ready, wait_reason
+from tests.acceptance.roles import roles, wait_ready, wait_reason
 from tests.acceptance.traffic import Senders, Told, check
 from tests.server import COMMAND, Server, Source, request
 
@@ -147,7 +147,7 @@ def test_what_dies_while_the_disk_is_full_comes_back_once_there_is_room(tmp_path
             filler.unlink()
             server.start()
         else:
-            os.kill(roles(parent_of(server))[whom], signal.SIGKILL)
+            os.kill(roles(server.pid)[whom], signal.SIGKILL)
             time.sleep(3)
             senders.rest()
             filler.unlink()

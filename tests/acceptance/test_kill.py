@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.roles import parent_of, roles, wait_ready
+from tests.acceptance.roles import roles, wait_ready
 from tests.acceptance.traffic import Senders, Told, check
 from tests.server import COMMAND, Server, Source, kill_group
 
@@ -39,7 +39,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def kill(server: Server, whom: str) -> None:
     """Kill a role, the parent, or all at once; a role alone comes back by itself, else the server is started again."""
-    parent = parent_of(server)
+    parent = server.pid
     running = roles(parent)
     if whom == "all":
         server.kill()

@@ -1,7 +1,6 @@
 """S7 by mail: a real mail server takes a customer's letter and hands it over; nothing is lost and nothing doubled."""
 
 import json
-import os
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.opensmtpd import MailServer, opensmtpd
+from tests.installation import environment
 from tests.lmtp import Client, letter
 from tests.sdk.network import free_port
 from tests.server import COMMAND, Server, request, segment
@@ -18,7 +18,7 @@ ADA = "ada@x.example"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(installation: str, tmp_path: Path) -> Iterator[Server]:
     """The real command, listening for mail."""
     with Server(tmp_path / "data", args=("--lmtp", f"127.0.0.1:{free_port()}")) as running:
         yield running
@@ -77,6 +77,7 @@ def test_S7_a_mail_makes_a_customer_until_it_is_known_whose_it_is(server: Server
     assert letters(server, "u-ada") == [("s7@x.example", "Where is my order?")]
 
 
+@pytest.mark.files
 def test_a_full_log_leaves_mail_in_the_queue_until_there_is_room(server: Server, post: MailServer) -> None:
     """As on a full disk: no file of the log's owner may grow."""
     owner = int((server.data / "log" / "lock").read_text())
@@ -145,7 +146,9 @@ def test_a_bounce_makes_no_customer_and_can_be_found(server: Server) -> None:
 def mail_check(server: Server) -> tuple[str, str] | None:
     """What `doctor` says of the listener: exit code 1 where that is a problem."""
     line = [str(COMMAND), "doctor", "--json", "--data", str(server.data)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, env=os.environ | server.env, check=False)
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=60, env=environment(server.data) | dict(server.env), check=False
+    )
     found = next((each for each in json.loads(done.stdout)["checks"] if each["name"] == "mail"), None)
     if found is None:
         return None
@@ -153,7 +156,8 @@ def mail_check(server: Server) -> tuple[str, str] | None:
     return found["state"], found["text"]
 
 
-def test_status_and_doctor_know_the_listener(tmp_path: Path) -> None:
+@pytest.mark.files
+def test_status_and_doctor_know_the_listener(installation: str, tmp_path: Path) -> None:
     place = tmp_path / "run" / "lmtp.sock"
     place.parent.mkdir()
     with Server(tmp_path / "data", env={"RICHPANEL_LMTP": f"unix:{place}"}) as server:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.roles import parent_of, resident_mib, roles, wait_ready
+from tests.acceptance.roles import resident_mib, roles, wait_ready
 from tests.server import Server, Source, request
 
 ITEMS, ITEM_BYTES = 1_000, 350
@@ -132,7 +132,7 @@ class Watch:
 
     def _look(self) -> None:
         try:
-            running = roles(parent_of(self.server))
+            running = roles(self.server.pid)
             while not self._stop.wait(0.2):
                 for role, pid in running.items():
                     self.most[role] = max(self.most.get(role, 0), resident_mib(pid))
@@ -177,7 +177,7 @@ def test_more_connections_than_there_may_be_are_turned_away(server: Server) -> N
     """A quarter of a thousand descriptors are kept back, and as many connections are turned away as are served."""
     most, parts = 50, urlsplit(server.url)
     limit = 256 + 2 * most
-    front = roles(parent_of(server))["front"]
+    front = roles(server.pid)["front"]
     resource.prlimit(front, resource.RLIMIT_NOFILE, (limit, limit))
     with ExitStack() as opened:
         many = [

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.test_serve import identify, note, processor_seconds, roles, wait_until
+from tests.acceptance.test_serve import identify, processor_seconds, roles, wait_until
 from tests.server import Server, request
 
 ROLES = {"front", "web", "process"}
@@ -21,7 +21,7 @@ AGAIN_SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(installation: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all: what a test breaks must mend by itself."""
     with Server(tmp_path_factory.mktemp("roles") / "data") as running:
         yield running
@@ -37,7 +37,7 @@ def key(server: Server) -> str:
 def pids(server: Server) -> dict[str, int]:
     """The roles' processes, all of them ready."""
     wait_until(lambda: request("GET", f"{server.url}/ready").status == 200, AGAIN_SECONDS, "all roles are ready")
-    found = roles(note(server)["pid"])
+    found = roles(server.pid)
     assert set(found) == ROLES
     return found
 
@@ -59,7 +59,7 @@ def test_pages_that_are_killed_come_back_and_calls_go_on(server: Server, key: st
     seen: list[int] = []
     count = 0
     deadline = time.monotonic() + AGAIN_SECONDS
-    while (roles(note(server)["pid"]).get("web", pids["web"]) == pids["web"] or seen[-1:] != [200]) and (
+    while (roles(server.pid).get("web", pids["web"]) == pids["web"] or seen[-1:] != [200]) and (
         time.monotonic() < deadline
     ):
         count += 1
@@ -74,7 +74,7 @@ def test_pages_that_are_killed_come_back_and_calls_go_on(server: Server, key: st
     # Who asks before the front has heard of it waits for the new process; who asks after is told to try again.
     assert seen[-1] == 200
     assert set(seen) <= {200, 503}
-    after = roles(note(server)["pid"])
+    after = roles(server.pid)
     assert after["web"] != pids["web"]
     assert {**after, "web": 0} == {**pids, "web": 0}
     server.wait_processed()
@@ -90,7 +90,7 @@ def test_a_front_that_is_killed_leaves_the_others_and_the_log(server: Server, ke
     last = server.get("/status")["log"]["last"]
     os.kill(pids["front"], signal.SIGKILL)
     wait_until(lambda: _answers(server), AGAIN_SECONDS, "it answers again")
-    after = roles(note(server)["pid"])
+    after = roles(server.pid)
     assert after["front"] != pids["front"]
     assert {**after, "front": 0} == {**pids, "front": 0}, "the others go on"
     assert server.get("/status")["log"]["last"] >= last
@@ -130,7 +130,7 @@ def test_pages_that_hang_do_not_slow_calls(server: Server, key: str, pids: dict[
     assert b"401" in statuses, "those that were asked are answered after all"
     for asking in hanging:
         asking.close()
-    assert roles(note(server)["pid"]) == pids
+    assert roles(server.pid) == pids
 
 
 def _resident_mib(pid: int) -> float:
@@ -162,7 +162,7 @@ def test_the_processing_gives_way(pids: dict[str, int]) -> None:
     assert niceness == {"front": own, "web": own, "process": min(own + 10, 19)}
 
 
-def test_a_page_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
+def test_a_page_request_under_way_is_answered_before_the_end(installation: str, tmp_path: Path) -> None:
     """The front is told to stop first, and the pages when it has no more questions for them."""
     with Server(tmp_path / "data") as server:
         token = server.token
@@ -174,7 +174,7 @@ def test_a_page_request_under_way_is_answered_before_the_end(tmp_path: Path) -> 
                 + body[:10]
             )
             time.sleep(0.3)
-            os.kill(note(server)["pid"], signal.SIGTERM)
+            os.kill(server.pid, signal.SIGTERM)
             time.sleep(0.5)
             slow.sendall(body[10:])
             assert slow.recv(65_536).startswith(b"HTTP/1.1 202")
@@ -189,7 +189,7 @@ def test_all_is_ready_soon_after_a_crash(server: Server, key: str, pids: dict[st
     assert identify(server, key, "crash") == 200
     server.kill()
     server.start()
-    parent = note(server)["pid"]
+    parent = server.pid
     spent = processor_seconds(parent) + sum(map(processor_seconds, roles(parent).values()))
     assert spent < 3.0, "targets.md: ready again in 3 s"
     server.wait_processed()

@@ -27,8 +27,8 @@ def call(kind: str, minutes: float = 0, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The real command on an empty data directory."""
+def server(installation: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real command on an empty data directory, on either set-up."""
     with Server(tmp_path_factory.mktemp("rows") / "data") as running:
         yield running
 

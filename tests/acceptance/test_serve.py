@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.installation import environment
 from tests.server import COMMAND, Server, request
 
 AGAIN_SECONDS = 3.0
@@ -22,7 +23,7 @@ AGAIN_SECONDS = 3.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(installation: str, tmp_path: Path) -> Iterator[Server]:
     """A server in an empty data directory."""
     with Server(tmp_path / "data") as running:
         yield running
@@ -95,12 +96,13 @@ def test_first_start_makes_an_account_and_says_once_how_to_get_in(server: Server
     assert server.printed().count("password: ") == 1, "a second start makes no second login"
 
 
-def test_a_given_admin_password_is_not_printed(tmp_path: Path) -> None:
+def test_a_given_admin_password_is_not_printed(installation: str, tmp_path: Path) -> None:
     with Server(tmp_path / "data", env={"RICHPANEL_ADMIN_PASSWORD": "open sesame street"}) as server:
         wait_until(lambda: "login: admin" in server.printed(), 5, "the login is printed")
         assert "sesame" not in server.printed()
 
 
+@pytest.mark.files
 def test_secrets_and_databases_are_for_their_owner_alone(server: Server) -> None:
     assert server.data.stat().st_mode & 0o777 == 0o700
     for name in ("secret.key", "account.db", "state.db"):
@@ -134,7 +136,7 @@ def test_sigterm_answers_what_is_under_way_and_frees_everything(server: Server, 
             f"POST /v1/identify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[:10]
         )
         time.sleep(0.3)
-        parent = note(server)["pid"]
+        parent = server.pid
         os.kill(parent, signal.SIGTERM)
         time.sleep(0.5)
         with pytest.raises(OSError, match=r"refused|reset"):
@@ -150,14 +152,14 @@ def test_sigterm_answers_what_is_under_way_and_frees_everything(server: Server, 
 def test_kill_of_the_parent_frees_port_and_lock_and_the_next_start_goes_on(server: Server, key: str) -> None:
     for number in range(3):
         assert identify(server, key, f"u-{number}") == 200
-        parent = note(server)["pid"]
+        parent = server.pid
         processes = roles(parent)
         assert set(processes) == {"front", "web", "process"}
         os.kill(parent, signal.SIGKILL)
         wait_until(partial(none_alive, processes.values()), 1, "the roles end with their parent")
         server.kill()
         server.start()
-        parent = note(server)["pid"]
+        parent = server.pid
         # Processor time: how long it takes on a machine that does nothing else.
         assert processor_seconds(parent) + processor_seconds(roles(parent)["front"]) < AGAIN_SECONDS
     server.wait_processed()
@@ -166,15 +168,15 @@ def test_kill_of_the_parent_frees_port_and_lock_and_the_next_start_goes_on(serve
 
 @pytest.mark.parametrize("role", ["front", "web", "process"])
 def test_a_role_that_dies_is_started_again(server: Server, key: str, role: str) -> None:
-    before = roles(note(server)["pid"])
+    before = roles(server.pid)
     os.kill(before[role], signal.SIGKILL)
     if role != "front":
         wait_until(
             lambda: request("GET", f"{server.url}/ready").status == 503, 2, "it is told that the role is missing"
         )
-    wait_until(lambda: role in roles(note(server)["pid"]), 5, "it runs again")
+    wait_until(lambda: role in roles(server.pid), 5, "it runs again")
     wait_until(lambda: request("GET", f"{server.url}/ready").status == 200, 15, "it is ready again")
-    after = roles(note(server)["pid"])
+    after = roles(server.pid)
     assert after[role] != before[role]
     assert {**after, role: 0} == {**before, role: 0}, "the other roles are left alone"
     assert '"ended": "' + role in server.printed()
@@ -185,10 +187,11 @@ def test_a_role_that_dies_is_started_again(server: Server, key: str, role: str) 
 
 def serve(*args: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs a server that is expected to end by itself."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
-    return subprocess.run([COMMAND, "serve", *args], capture_output=True, text=True, timeout=60, env=clean, check=False)
+    command = [COMMAND, "serve", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(), check=False)
 
 
+@pytest.mark.files
 def test_a_second_server_on_the_same_directory_says_so(server: Server, key: str) -> None:
     second = serve("--data", server.data, "--port", "0")
     assert second.returncode == 1
@@ -242,6 +245,7 @@ def test_a_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"richpanel: cannot write to the data directory {tmp_path / 'file'}")
 
 
+@pytest.mark.files
 def test_a_directory_of_a_newer_version_says_so(server: Server) -> None:
     server.stop()
     with closing(sqlite3.connect(server.data / "state.db", isolation_level=None)) as connection:
@@ -260,8 +264,7 @@ def test_settings_come_from_option_environment_and_file_in_this_order(tmp_path: 
     data = tmp_path / "data"
     data.mkdir()
     (data / "richpanel.toml").write_text('port = 1\npublic_url = "https://shop.example/"\nsession_days = 3\n')
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
-    env = {**clean, "RICHPANEL_PORT": "2", "RICHPANEL_SECRET_KEY": "s" * 32}
+    env = {**environment(), "RICHPANEL_PORT": "2", "RICHPANEL_SECRET_KEY": "s" * 32}
     done = subprocess.run(
         [COMMAND, "doctor", "--json", "--data", data], capture_output=True, text=True, timeout=60, env=env, check=False
     )
@@ -277,7 +280,7 @@ def test_settings_come_from_option_environment_and_file_in_this_order(tmp_path: 
     assert (done.returncode, "there is no setting 'prot'" in done.stderr) == (2, True)
 
 
-def test_roles_can_be_servers_of_their_own(tmp_path: Path) -> None:
+def test_roles_can_be_servers_of_their_own(installation: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with (
         Server(data, args=["--role", "ingest"]) as ingest,
@@ -285,7 +288,10 @@ def test_roles_can_be_servers_of_their_own(tmp_path: Path) -> None:
     ):
         ingest.add_source("Shop")
         folding = subprocess.Popen(
-            [COMMAND, "serve", "--role", "process", "--data", data], stdout=subprocess.PIPE, text=True
+            [COMMAND, "serve", "--role", "process", "--data", data],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(data),
         )
         assert folding.stdout is not None
         assert folding.stdout.readline() == "processing\n"

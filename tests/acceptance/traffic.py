@@ -12,7 +12,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -138,7 +138,9 @@ class Senders:
     """
 
     def __init__(self, key: str, told: Told, seed: int, count: int = 3, pause: float = 0.01) -> None:
-        self.url = ""
+        self.urls: Sequence[str] = ()
+        self.unheard = 0
+        """Calls that no server answered with 200."""
         self._key = key
         self._told = told
         self._pause = pause
@@ -151,9 +153,9 @@ class Senders:
         for thread in self._threads:
             thread.start()
 
-    def go(self, url: str) -> None:
-        """Send to this server from now on."""
-        self.url = url
+    def go(self, *urls: str) -> None:
+        """Send to these servers from now on: what one does not take is sent to the next one, once to each."""
+        self.urls = urls
         for idle in self._idle:
             idle.clear()
         self._going.set()
@@ -173,28 +175,34 @@ class Senders:
 
     def _send(self, shop: Shop, idle: threading.Event) -> None:
         earlier: list[list[Message]] = []
-        line, url = None, ""
+        lines: dict[str, Line] = {}
         while not self._stop.is_set():
             if not self._going.is_set():
                 idle.set()
                 self._going.wait()
                 continue
-            if line is None or url != self.url:
-                url = self.url
-                if line is not None:
-                    line.close()
-                line = sending_line(url, self._key)
             chance = shop.random.random()
             if chance < 0.1 and earlier:
                 messages = shop.random.choice(earlier)
             else:
                 messages = shop.messages(1 if chance < 0.6 else 300 if chance > 0.98 else shop.random.randrange(2, 30))
                 earlier.append(messages)
-            status = send(line, messages)
-            self._told.note(messages, status)
-            time.sleep(self._pause if status == 200 else 0.05)
-        if line is not None:
+            time.sleep(self._pause if self._call(lines, messages, shop) else 0.05)
+        for line in lines.values():
             line.close()
+
+    def _call(self, lines: dict[str, Line], messages: list[Message], shop: Shop) -> bool:
+        """Send a call to the first server that takes it; tell if one did."""
+        urls = self.urls
+        for url in shop.random.sample(urls, len(urls)):
+            if url not in lines:
+                lines[url] = sending_line(url, self._key)
+            status = send(lines[url], messages)
+            self._told.note(messages, status)
+            if status == 200:
+                return True
+        self.unheard += 1
+        return False
 
 
 def sending_line(url: str, key: str) -> Line:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +18,16 @@ _START_SECONDS: Final = 20.0
 class NatsServer:
     """One server, which can be killed, stopped and started again at the same place."""
 
-    def __init__(self, directory: Path, *more: str) -> None:
-        """Start it, with `more` on its command line."""
+    def __init__(self, directory: Path, *more: str, host: str = LOOPBACK, inside: Sequence[str] = ()) -> None:
+        """Start it, with `more` on its command line.
+
+        `inside` is the command that runs it elsewhere, where `host` is its address.
+        """
         self.directory = directory
         self.port = free_port()
-        self.url = f"nats://{LOOPBACK}:{self.port}"
+        self.url = f"nats://{host}:{self.port}"
+        self._host = host
+        self._inside = inside
         self._more = more
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -30,7 +36,8 @@ class NatsServer:
         """Start it, and wait until it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         program = shutil.which("nats-server") or "/usr/sbin/nats-server"
-        command = (program, "-a", LOOPBACK, "-p", str(self.port), "-js", "-sd", str(self.directory), *self._more)
+        place = ("-a", self._host, "-p", str(self.port), "-js", "-sd", str(self.directory))
+        command = (*self._inside, program, *place, *self._more)
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
@@ -66,7 +73,7 @@ class NatsServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection((LOOPBACK, self.port), timeout=1) as connection:
+            with socket.create_connection((self._host, self.port), timeout=1) as connection:
                 return connection.recv(5) == b"INFO "
         except OSError:
             return False

@@ -31,7 +31,7 @@ def installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(installation: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the module's own on an empty data directory."""
     with Server(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
