@@ -24,7 +24,8 @@ def server(installation: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def run(*args: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
     """Runs the command in an environment without settings but the set-up's, whatever comes of it."""
-    named = [args[n + 1] for n, word in enumerate(args[:-1]) if word == "--data"] or [env.get("RICHPANEL_DATA")]
+    named: list[str | Path | None] = [args[n + 1] for n, word in enumerate(args[:-1]) if word == "--data"]
+    named = named or [env.get("RICHPANEL_DATA")]
     settings = environment(Path(named[0]) if named[0] else None) | env
     return subprocess.run([COMMAND, *args], capture_output=True, text=True, timeout=120, env=settings, check=False)
 
