@@ -104,6 +104,16 @@ def test_lists_and_numbered_marks(connection: Connection) -> None:
     assert [row[:2] for row in things(connection)] == [(0, 7), (1, 8), (2, 20), (3, 0), (4, 0)]
 
 
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 500])
+def test_lists_may_have_any_length(connection: Connection, count: int) -> None:
+    insert(connection, THINGS, [(n, n % 3, f"{n}%", None) for n in range(600)])
+    wanted = [*range(0, 2 * count, 2)] * 2
+    statement = f'SELECT id FROM things WHERE id IN {LISTED} AND "order" IN {LISTED} AND big < ? ORDER BY id'
+    found = fetch(connection, statement, listed(wanted), listed(f"{n}%" for n in range(count)), 2)
+    assert [row[0] for row in found] == [n for n in range(0, count, 2) if n % 3 < 2]
+    assert run(connection, f"DELETE FROM things WHERE id IN {LISTED}", listed(wanted)) == min(count, 300)
+
+
 def test_pairs_are_a_table(connection: Connection) -> None:
     insert(connection, THINGS, [(n, n * 10, None, None) for n in range(5)])
     statement = f"WITH given AS {PAIRS} SELECT id, low FROM given CROSS JOIN things ON big > low AND big <= high"
