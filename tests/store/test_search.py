@@ -114,11 +114,10 @@ def test_words_are_those_of_sqlite(fts5: Any) -> None:
     texts = {code: f"a{chr(code)}b" for code in range(1, 0x30000) if not 0xD800 <= code < 0xE000}
     differ = {chr(code) for code, words in words_of(fts5, texts).items() if words != tokens(texts[code])}
     assert len(differ) < KNOWN_LATER
-    assert not differ & {chr(code) for code in (*range(0x1DE), *range(0x400, 0x523), *range(0x4E00, 0x9FA6))}
+    assert not differ & {chr(code) for code in (*range(0x37F), *range(0x400, 0x523), *range(0x4E00, 0x9FA6))}
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=0x2FF, exclude_characters="\0"), max_size=30))
 def test_words_of_texts_are_those_of_sqlite(fts5: Any, text: str) -> None:
-    if not set(text) & {"ǞǟǠǡǬǭǺǻ"}:
-        assert tokens(text) == words_of(fts5, {1: text})[1]
+    assert tokens(text) == words_of(fts5, {1: text})[1]

@@ -110,7 +110,7 @@ class _Folded(dict[int, str]):
         return found
 
 
-_FOLDED: Final = _Folded()
+_FOLDED: Final = _Folded({0x1E0: "ǡ", 0x1E1: "ǡ"})  # SQLite leaves these two as they are.
 
 
 def _fold(char: str) -> str:
