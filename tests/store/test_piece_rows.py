@@ -12,14 +12,19 @@ from richpanel.store import piece_rows
 from richpanel.store.database import open_engine, sqlite_url
 from richpanel.store.migrating import migrate
 from richpanel.store.piece_rows import Outline, Piece
+from richpanel.store.postgres import schema_url
+from tests.postgres_server import PostgresServer
 
 SESSIONS = [of_event(Event((t, f"m{t}", "s"), key, page="/")) for t, key in ((10, ""), (20, "k"), (90, ""))]
 PIECE = Piece(Profile(created=10, seen=90, events=3, open=SESSIONS), [("o1", (20, "m20", "s"))])
 
 
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Connection]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
     url = sqlite_url(tmp_path, "state")
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = schema_url(server.create(tmp_path.name), "state")
     migrate(url, "state")
     engine = open_engine(url)
     with engine.begin() as opened:
