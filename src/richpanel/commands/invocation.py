@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from richpanel.config import Settings, read_settings
 from richpanel.store.database import Branch, open_engine, reading
 from richpanel.store.directory import DataDirectory
+from richpanel.store.half_copy import HalfCopyError
 from richpanel.store.migrating import RevisionError
 from richpanel.store.preparing import prepare
 from richpanel.store.secrets import SecretKeyError
@@ -71,7 +72,7 @@ def ready(data: Path | None, *, new_key: bool = False) -> DataDirectory:
     directory = directory_of(settings)
     try:
         prepare(directory, secret_key=settings.secret_key, new_key=new_key)
-    except (OSError, SecretKeyError, RevisionError, DatabaseError) as error:
+    except (OSError, SecretKeyError, RevisionError, HalfCopyError, DatabaseError) as error:
         fail(f"cannot use {_what(directory)} {directory.databases}: {_reason(error)}")
     return directory
 

@@ -3,6 +3,7 @@
 from richpanel.config import Settings
 from richpanel.roles.parent import CannotRunError, Parent
 from richpanel.store.directory import DataDirectory
+from richpanel.store.half_copy import HalfCopyError
 from richpanel.store.migrating import RevisionError
 from richpanel.store.preparing import prepare, prepare_login
 from richpanel.store.secrets import SecretKeyError
@@ -16,7 +17,7 @@ def run(settings: Settings, parent: Parent, *, with_login: bool) -> None:
     directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
     try:
         prepare(directory, secret_key=settings.secret_key)
-    except (SecretKeyError, RevisionError) as error:
+    except (SecretKeyError, RevisionError, HalfCopyError) as error:
         raise CannotRunError(str(error)) from error
     login = prepare_login(directory, settings.admin_password) if with_login else None
     if login is not None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import time
 
+from richpanel.store import half_copy
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.first_start import FirstLogin, first_login, first_start
@@ -27,7 +28,8 @@ def prepare(directory: DataDirectory, *, secret_key: str | None = None, new_key:
     """Make a directory and its databases ready, new or old: this version's tables, and an account. Gives its secrets.
 
     What it makes is for this user alone. Idempotent, and safe while servers run, also where many nodes do it at once.
-    `new_key` makes this node's secret key, or a new one, the account's. Raises OSError, SecretKeyError, RevisionError.
+    `new_key` makes this node's secret key, or a new one, the account's. Raises OSError, SecretKeyError, RevisionError,
+    HalfCopyError.
     """
     directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(directory.path):
@@ -40,13 +42,15 @@ def prepare(directory: DataDirectory, *, secret_key: str | None = None, new_key:
 
 
 def prepare_account(directory: DataDirectory, secret_key: str | None, *, new_key: bool = False) -> SecretBox:
-    """Make an account where there is none, and see that this node's secret key is its. Raises SecretKeyError, OSError.
+    """Make an account where there is none, and see that this node's secret key is its.
 
-    All in one transaction: of nodes that start at the same moment, one makes the account.
+    All in one transaction: of nodes that start at the same moment, one makes the account. Raises
+    SecretKeyError, OSError, HalfCopyError.
     """
     engine = open_engine(directory.account_url, cache_mib=1)
     try:
         with engine.begin() as connection:
+            half_copy.refuse(connection)
             if new_key:
                 give_up_key(connection)
             box = node_secrets(connection, directory.path, secret_key)

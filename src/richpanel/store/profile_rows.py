@@ -49,7 +49,7 @@ class Written(NamedTuple):
     seen: int
 
 
-_SORTED_CHARACTERS: Final = 500
+SORTED_CHARACTERS: Final = 500
 """PostgreSQL sorts customers by so much of their names; an index has no room for very long ones there."""
 
 
@@ -96,7 +96,7 @@ def _show(connection: Connection, shown: dict[int, Entry]) -> None:
 
 def _sorted_by(connection: Connection, name: str) -> str | None:
     lower = name.lower()
-    return (lower[:_SORTED_CHARACTERS] if on_postgres(connection) else lower) or None
+    return (lower[:SORTED_CHARACTERS] if on_postgres(connection) else lower) or None
 
 
 def remove(connection: Connection, numbers: Iterable[int]) -> None:
