@@ -50,6 +50,12 @@ What comes late of them is refused for ever; what they do afterwards starts afre
 receipts, and looks through the state, the log and the files for everybody who was erased; the exit code is 1 where
 something is wrong.
 """
+_MIGRATE_TO: Final = """Move the account from this data directory to PostgreSQL and JetStream, while its server runs.
+
+Everything is copied and verified by digest while calls and pages go on. Then the server stops, what came last follows,
+and richpanel.toml leads the next start to the cluster: seconds without a server. Stopped or killed before that, nothing
+has changed, and the same command begins anew; a database or a stream that holds something else is refused.
+"""
 _SOURCE_ADD: Final = """Add a source and show its write key.
 
 It is connected to the destination that the first start made, so that its messages are kept for the account at once. A
@@ -65,6 +71,7 @@ _VERBS: Final = (
     ("doctor", "richpanel.commands.doctor:doctor", _DOCTOR),
     ("backup", "richpanel.commands.backup:backup", _BACKUP),
     ("restore", "richpanel.commands.restore:restore", _RESTORE),
+    ("migrate-to", "richpanel.commands.moving:migrate_to", _MIGRATE_TO),
     ("migrate", "richpanel.commands.migrate:migrate", "Bring the databases to this version's tables."),
 )
 _GROUPS: Final = (

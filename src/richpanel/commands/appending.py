@@ -8,15 +8,18 @@ from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.opening import stream_of
 from richpanel.log.segments import SegmentWriter
 from richpanel.log.stream_reader import JetStreamReader
+from richpanel.store import moved
 from richpanel.store.directory import DataDirectory
 
 
 @asynccontextmanager
 async def appending(directory: DataDirectory) -> AsyncIterator[LogWriter]:
-    """Open the log to append to it. Raises LogLocked where it is files and another process owns them."""
+    """Open the log to append to it. Raises LogLocked where it is files and another process owns them, OSError."""
     if directory.log_url is None:
         writer: LogWriter = SegmentWriter.open(directory.log)
         try:
+            if (refusal := moved.refusal(directory.path)) is not None:
+                raise OSError(refusal)
             yield writer
         finally:
             await writer.close()

@@ -31,7 +31,7 @@ def databases(directory: DataDirectory, secret_key: str | None, *, deep: bool) -
         engine = open_engine(url, read_only=True, cache_mib=4)
         try:
             if branch == "account" and not directory.is_embedded:
-                yield from _server(engine, directory.databases)
+                yield from server(engine, directory.databases)
             with reading(engine) as connection:
                 tables = _revision(connection, directory, branch)
                 yield tables
@@ -78,7 +78,7 @@ def _revision(connection: Connection, directory: DataDirectory, branch: Branch) 
     return Check("migrations", "problem", f"{called} is at {stored}: run `richpanel migrate`, or start the server")
 
 
-def _server(engine: Engine, called: str) -> Iterator[Check]:
+def server(engine: Engine, called: str) -> Iterator[Check]:
     """Look at the server: what it is, what it promises, how full it is, and its clock."""
     with engine.connect() as connection:
         yield _version(connection, called)

@@ -18,6 +18,7 @@ from richpanel.commands.running import Running, forget, note
 from richpanel.commands.sockets import PRIVATE, Sockets, listen, listening
 from richpanel.commands.supervisor import ServerFailedError, Supervisor
 from richpanel.config import Settings, as_options, read_settings, shown, table, variable
+from richpanel.store import moved
 from richpanel.store.revisions import is_ready
 
 _ROLES: Final = {
@@ -55,24 +56,40 @@ def serve(
     demo: Annotated[
         bool, Parameter(negative=(), help="Add a sample shop: sent once, through Segment's Python SDK.")
     ] = False,
+    really: Annotated[
+        bool, Parameter(negative=(), help="Go on with the files of an account that has moved to a cluster.")
+    ] = False,
 ) -> None:
     """Run the server until it is told to stop."""
     settings = read_settings(asdict(options) if options is not None else {}, environ).settings
     try:
-        _serve(settings, demo=demo)
+        _serve(settings, demo=demo, really=really)
     except ServerFailedError as error:
         sys.stderr.write(f"richpanel: {error}\n")
         sys.exit(1)
 
 
-def _serve(settings: Settings, *, demo: bool) -> None:
+def _serve(settings: Settings, *, demo: bool, really: bool) -> None:
     roles = _ROLES.get(settings.role)
     if roles is None:
         raise ServerFailedError(f"this version has no server for --role {settings.role} alone: leave --role out")
     data = _make_directory(settings.data)
+    if settings.database_url is None:
+        _not_moved(data, really=really)
     port = listen(settings.host, settings.port) if "front" in roles else None
     with listening(port, PRIVATE if settings.log_url is None else ("web",)) as sockets:
         _run(settings, roles, sockets, demo=demo, data=data)
+
+
+def _not_moved(data: Path, *, really: bool) -> None:
+    """See that the files are still the account, or are to be again. Raises ServerFailedError."""
+    try:
+        if really:
+            moved.forget(data)
+        elif (refusal := moved.refusal(data)) is not None:
+            raise ServerFailedError(refusal)
+    except (OSError, ValueError) as error:
+        raise ServerFailedError(str(error)) from None
 
 
 def _run(settings: Settings, roles: tuple[str, ...], sockets: Sockets, *, demo: bool, data: Path) -> None:

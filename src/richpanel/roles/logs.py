@@ -20,6 +20,7 @@ from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.log.stream_reader import JetStreamReader
 from richpanel.roles.keeping import Keeping, KeepingStream
 from richpanel.roles.parent import CannotRunError
+from richpanel.store import moved
 from richpanel.store.glance import Glance, Unreadable
 from richpanel.store.leadership import Leadership
 from richpanel.web.health import LogState
@@ -103,6 +104,9 @@ async def _owned(settings: Settings, glance: Glance) -> SegmentWriter:
                 raise CannotRunError(f"{error}: a server or an import runs there; stop that one first") from None
             await asyncio.sleep(0.05)
             continue
+        if (refusal := moved.refusal(settings.data)) is not None:  # It was moved while this one waited.
+            await writer.close()
+            raise CannotRunError(refusal)
         found = writer.recovered
         if found.cut or found.missing:
             _log.warning("log_recovered", end=found.end, cut=found.cut, saved=str(found.saved), missing=found.missing)

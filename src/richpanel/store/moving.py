@@ -184,6 +184,12 @@ def digest_of(new: Connection, name: str, show: Show) -> RowDigest:
     return digest
 
 
+def analyze(new: Connection) -> None:
+    """Let PostgreSQL know what the tables are like now, or its first plans are bad ones."""
+    listed = ", ".join(f'"{name}"' for name in (*MOVES, schema.bodies.name))
+    new.exec_driver_sql(f"ANALYZE {listed}")
+
+
 def settle(old: Connection, new: Connection, position: int) -> None:
     """Write what is not copied row by row: how far the state is, numbers to go on with, regulations not done with.
 
