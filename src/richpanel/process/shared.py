@@ -23,7 +23,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import OvertakenError, SharedBatches
 from richpanel.process.worker import OnBatch, OnStall
 from richpanel.store import applied as ranges
-from richpanel.store import ledger
+from richpanel.store import erasing, ledger
 from richpanel.telemetry import get_logger
 
 MAX_BATCH_BYTES: Final = 16 << 20
@@ -98,7 +98,7 @@ class SharedWorker:
         """Apply the first of these records; tell how many. 0 where others have to come first."""
         started = time.perf_counter()
         entries = [delivery.entry for delivery in left]
-        orderly = self._definitions.look_up(ledger.any_on_its_way)  # It is noted there before it is in the log.
+        orderly = self._is_regulation_coming()
         if orderly:
             with self._state.connect() as connection:
                 entries = ranges.in_turn(connection, entries, following)
@@ -109,6 +109,14 @@ class SharedWorker:
         if applied is not None:
             self._after(applied, time.perf_counter() - started)
         return count, applied
+
+    def _is_regulation_coming(self) -> bool:
+        """Tell whether a regulation is on its way to the state: it is in the ledger before it is in the log."""
+        coming = self._definitions.look_up(ledger.not_done)
+        if not coming:
+            return False
+        with self._state.connect() as connection:
+            return not erasing.applied_among(connection, coming).issuperset(coming)
 
     def _apply(self, entries: Sequence[Entry], *, orderly: bool, seen: bool) -> tuple[int, Applied | None]:
         while True:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from richpanel.store import schema
-from richpanel.store.bulk import fetch, insert, run
+from richpanel.store.bulk import LISTED, fetch, insert, listed, run
 
 
 class Owed(NamedTuple):
@@ -27,6 +27,13 @@ def add(connection: Connection, spans: Iterable[tuple[int, int]], regulation: st
 def owed(connection: Connection) -> list[Owed]:
     """Give all that is to be erased."""
     return [Owed(*row) for row in fetch(connection, "SELECT id, place, size, regulation FROM erasing ORDER BY id")]
+
+
+def applied_among(connection: Connection, regulations: Iterable[str]) -> set[str]:
+    """Tell which of these regulations, none of which is done, are applied to the state: they owe something."""
+    asked = listed(regulations)
+    rows = fetch(connection, f"SELECT DISTINCT regulation FROM erasing WHERE regulation IN {LISTED}", asked)
+    return {row[0] for row in rows}
 
 
 def done(connection: Connection, last: int) -> None:

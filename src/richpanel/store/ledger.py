@@ -93,9 +93,10 @@ def withdraw(connection: Connection, regulation_id: str) -> None:
     many(connection, "DELETE FROM regulations WHERE id = ? AND status = 'INITIALIZED'", [(regulation_id,)])
 
 
-def any_on_its_way(connection: Connection) -> bool:
-    """Tell whether there is a regulation that is not applied to the state, or that may not be."""
-    return bool(fetch(connection, "SELECT 1 FROM regulations WHERE status IN ('INITIALIZED', 'RUNNING') LIMIT 1"))
+def not_done(connection: Connection) -> list[str]:
+    """Give the regulations that are not done: on their way into the log or to the state, or applied and still owing."""
+    rows = fetch(connection, "SELECT id FROM regulations WHERE status IN ('INITIALIZED', 'RUNNING')")
+    return [row[0] for row in rows]
 
 
 def lost(connection: Connection, before: int) -> bool:
