@@ -1,5 +1,6 @@
 """Servers of each role over PostgreSQL and JetStream: who takes calls, who shows them, who says what is missing."""
 
+import asyncio
 import json
 import subprocess
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from richpanel.log.stream import Link, Stream
 from tests.acceptance.cluster import Cluster, cluster
 from tests.server import COMMAND, Server, Source, request
 
@@ -30,7 +32,7 @@ def ready(server: Server) -> tuple[int, Any]:
     return answer.status, answer.json()
 
 
-def until(found: Callable[[], object], seconds: float = 30.0) -> None:
+def until(found: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline
@@ -85,6 +87,30 @@ def test_a_front_says_when_the_stream_or_the_database_is_away_and_takes_calls_ag
         until(lambda: ready(server)[0] == 200)
         server.wait_processed()
         assert server.get("/messages/m3")["data"][0]["outcome"] == "kept"
+
+
+def test_a_stream_that_is_deleted_is_made_anew_and_nothing_that_comes_then_is_passed_over(engines) -> None:
+    with engines.server() as server:
+        source = server.add_source("Shop", "server")
+        assert [send(server, source, number) for number in range(20)] == [200] * 20
+        server.wait_processed()
+        asyncio.run(delete_stream(engines.nats.url))
+        assert send(server, source, 100) == 200
+        until(lambda: server.get("/messages/m100")["data"][0]["outcome"] == "kept")
+        until(lambda: ready(server)[0] == 200)
+    asyncio.run(delete_stream(engines.nats.url))
+    with server:
+        until(lambda: send(server, source, 101) == 200)
+        until(lambda: server.get("/messages/m101")["data"][0]["outcome"] == "kept")
+        server.wait_processed()
+        assert server.get("/messages/m7")["data"][0]["body"]["event"] == "Seen"
+
+
+async def delete_stream(url: str) -> None:
+    link = Link(Stream((url,)), 5.0, lambda: None)
+    await link.open()
+    await link.call("STREAM.DELETE")
+    await link.close()
 
 
 def test_doctor_tells_of_the_stream_and_of_what_an_answer_is_worth(engines) -> None:

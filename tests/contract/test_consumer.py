@@ -12,7 +12,7 @@ import pytest
 from richpanel.log.consumer import Delivery, StreamConsumer
 from richpanel.log.contract import HEADER_SIZE
 from richpanel.log.jetstream import JetStreamWriter
-from richpanel.log.stream import SPAN, Link, Stream
+from richpanel.log.stream import SPAN, Link, Stream, make_stream
 from richpanel.log.stream_reader import JetStreamReader
 from tests.contract.engines import JetStream, everything
 from tests.contract.nats_server import NatsServer, cluster
@@ -24,6 +24,7 @@ _ACK_SECONDS = 1.0
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[JetStream]:
     made = JetStream(tmp_path)
+    await make_stream_of(made.stream)
     yield made
     await made.close()
 
@@ -50,6 +51,13 @@ class Consumers:
     def close(self) -> None:
         for consumer in self._opened:
             consumer.close()
+
+
+async def make_stream_of(stream: Stream) -> None:
+    link = Link(stream, 30.0, lambda: None)
+    await link.open()
+    await make_stream(link, stream)
+    await link.close()
 
 
 async def append(engine: JetStream, count: int, size: int = 100) -> list[bytes]:
@@ -282,6 +290,22 @@ async def test_where_nobody_is_it_says_so(tmp_path) -> None:
     consumer.close()
 
 
+async def test_without_a_stream_it_waits_for_who_makes_it(tmp_path) -> None:
+    server = NatsServer(tmp_path / "nats")
+    stream = Stream((server.url,))
+    consumer = StreamConsumer(stream, seconds=1.0)
+    with pytest.raises(ConnectionError, match="stream not found"):
+        await asyncio.to_thread(consumer.fetch)
+    log = JetStreamReader(stream)
+    writer = JetStreamWriter(stream, log)
+    await writer.append(b"one")
+    assert payloads(await asyncio.to_thread(consumer.fetch, 1 << 20, 5.0)) == [b"one"]
+    await asyncio.to_thread(consumer.close)
+    await writer.close()
+    log.close()
+    server.stop()
+
+
 async def test_a_server_that_went_away_for_long_is_told_of_and_found_again(engine, consumers) -> None:
     await append(engine, 1)
     consumer = consumers.open(seconds=1.0)
@@ -317,17 +341,11 @@ async def _lose_the_leader(
     servers: dict[str, NatsServer], consumers: Consumers
 ) -> tuple[list[bytes], list[bytes], list[bytes]]:
     consumer = consumers.open()
-    deadline = time.monotonic() + 30
-    while True:  # The servers have to find each other first.
-        try:
-            await asyncio.to_thread(consumer.fetch)
-            break
-        except ConnectionError:
-            assert time.monotonic() < deadline
-    writer = JetStreamWriter(consumers.stream, JetStreamReader(consumers.stream))
+    log = JetStreamReader(consumers.stream, seconds=30.0)
+    writer = JetStreamWriter(consumers.stream, log, seconds=30.0)
     records = [b"%d" % number for number in range(200)]
     await asyncio.gather(*map(writer.append, records))
-    found = await asyncio.to_thread(fetch_all, consumer)
+    found = await asyncio.to_thread(fetch_all, consumer, 2.0)
     consumer.ack(found[:100])
     made = await told(consumers.stream)
     assert len(made["cluster"]["replicas"]) == 2, "as many replicas as the stream"
@@ -343,5 +361,5 @@ async def _lose_the_leader(
         again += payloads(more)
         await asyncio.to_thread(consumer.ack, more)
     await writer.close()
-    writer._log.close()
+    log.close()
     return records, payloads(found), again

@@ -377,13 +377,13 @@ async def test_a_stream_that_lost_its_end_gives_no_position_twice(engine) -> Non
     await link.call("STREAM.DELETE")
     await link.close()
     log = JetStreamReader(engine.stream)
-    writer = JetStreamWriter(engine.stream, log, floor=ends[-1])
+    writer = JetStreamWriter(engine.stream, log, applied=lambda: ends[-1])
     end = await writer.append(b"after the loss")
     assert end > ends[-1]
     assert [entry.end for entry in log.read(log.first())] == [end]
     with pytest.raises(LogGone):
         log.read(ends[-1])
-    again = JetStreamWriter(engine.stream, log, floor=end)
+    again = JetStreamWriter(engine.stream, log, applied=lambda: end)
     assert SPAN < await again.append(b"nothing was lost") - end < 2 * SPAN
     assert payloads(log, log.first()) == [b"after the loss", b"nothing was lost"]
     for each in (writer, again):

@@ -114,7 +114,7 @@ async def test_three_servers_that_lost_the_end_go_on_above_it(servers) -> None:
     first = JetStreamWriter(stream, log, seconds=20.0)
     await first.append(b"all there is")
     floor = 1000 * SPAN
-    writer = JetStreamWriter(stream, log, seconds=20.0, floor=floor)
+    writer = JetStreamWriter(stream, log, seconds=20.0, applied=lambda: floor)
     kept: dict[bytes, int] = {}
     deadline = time.monotonic() + 30
     while len(kept) < 5:

@@ -11,8 +11,12 @@ import pytest
 
 from richpanel import telemetry
 from richpanel.core.message import TYPES
+from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.segments import SegmentWriter
+from richpanel.log.stream import Stream
+from richpanel.log.stream_reader import JetStreamReader
 from richpanel.source.asgi import DoorOptions, message_ids, owns
+from tests.contract.nats_server import NatsServer
 from tests.source.running import SUCCESS, Running, basic, http, running, track
 
 LETTERS = {"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias"}
@@ -264,6 +268,24 @@ async def test_a_closed_log_is_told(tmp_path: Path) -> None:
         answer = await door.post("/v1/track", CALL, source)
         assert (answer.status, answer.code) == (503, "shutting_down")
         assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_a_call_whose_fate_is_not_known_is_to_be_sent_again(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "nats")
+    log = JetStreamReader(Stream((server.url,)))
+    writer = JetStreamWriter(Stream((server.url,)), log, seconds=0.5)
+    async with running(tmp_path / "log", wrap=lambda _: writer) as door:
+        source = door.add()
+        assert (await door.post("/v1/track", CALL, source)).code is None
+        server.freeze()
+        answer = await door.post("/v1/track", CALL, source)
+        server.thaw()
+        assert (answer.status, answer.code) == (503, "log_unsure")
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await door.post("/v1/track", CALL, source)).code is None
+    await writer.close()
+    log.close()
+    server.stop()
 
 
 async def test_what_happens_is_counted(door: Running) -> None:

@@ -8,6 +8,7 @@ from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.opening import stream_of
 from richpanel.log.segments import SegmentWriter
 from richpanel.log.stream_reader import JetStreamReader
+from richpanel.roles.ever import ever_applied
 from richpanel.store import moved
 from richpanel.store.directory import DataDirectory
 
@@ -26,7 +27,7 @@ async def appending(directory: DataDirectory) -> AsyncIterator[LogWriter]:
         return
     stream = stream_of(directory.log_url)
     with closing(JetStreamReader(stream)) as reader:
-        writer = JetStreamWriter(stream, reader)
+        writer = JetStreamWriter(stream, reader, applied=ever_applied(directory.path, directory.database_url))
         try:
             yield writer
         finally:

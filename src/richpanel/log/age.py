@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from richpanel.core.record import decode_meta
-from richpanel.log.contract import Entry
+from richpanel.log.contract import Entry, LogGone
 
 
 class Followed(Protocol):
@@ -15,6 +15,23 @@ class Followed(Protocol):
     def read(self, position: int, max_bytes: int) -> list[Entry]:
         """`LogReader.read`."""
 
+    def first(self) -> int:
+        """`LogReader.first`."""
+
+
+def what_waits(log: Followed, position: int, max_bytes: int) -> list[Entry]:
+    """Read what is not applied: from `position` on, or where that was dropped, from the oldest record there is.
+
+    A stream that has lost its end goes on far above what was applied. Raises as `LogReader.read`.
+    """
+    try:
+        return log.read(position, max_bytes)
+    except LogGone:
+        first = log.first()
+        if first <= position:
+            raise
+        return log.read(first, max_bytes)
+
 
 def waiting_since(log: Followed, position: int) -> int | None:
     """Give `receivedAt` (ms UTC) of the first record from `position` on; None where there is none.
@@ -23,5 +40,5 @@ def waiting_since(log: Followed, position: int) -> int | None:
     """
     if log.durable() <= position:
         return None
-    waiting = log.read(position, 1)
+    waiting = what_waits(log, position, 1)
     return decode_meta(waiting[0].payload)[0].at if waiting else None

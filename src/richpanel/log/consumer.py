@@ -24,7 +24,6 @@ from richpanel.log.stream import (
     Stream,
     StreamRefused,
     make_consumer,
-    make_stream,
     start_of,
     unacknowledged,
 )
@@ -254,10 +253,9 @@ class _Pulling(LinkedThread):
         await self._make()
 
     async def _make(self) -> bool:
-        """See to it that there is a consumer, within seconds."""
+        """See to it that there is a consumer, within seconds. The stream itself is made by who appends to it."""
         try:
             async with asyncio.timeout(2 * _ANSWER_SECONDS):
-                await make_stream(self.link, self._stream)
                 await make_consumer(self.link, self._stream, self._plan.name, self._plan.ack_seconds)
         except (StreamRefused, ConnectionError, TimeoutError) as error:
             self.link.problem = str(error) or self.link.problem

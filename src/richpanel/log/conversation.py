@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
@@ -48,8 +49,8 @@ _log = telemetry.get_logger(__name__)
 class Conversation:
     """Sends what waits, in its order, and settles it by the stream's answers. For one event loop."""
 
-    def __init__(self, stream: Stream, unanswered: Unanswered, seconds: float, floor: int) -> None:
-        """Nothing is said before `begin`. No record is put before `floor`."""
+    def __init__(self, stream: Stream, unanswered: Unanswered, seconds: float, applied: Callable[[], int]) -> None:
+        """Nothing is said before `begin`. No record is put below what `applied` tells."""
         self.link: Final = Link(stream, seconds, self.send_again)
         self.ready: Final = asyncio.Event()
         """Set once there is a stream."""
@@ -63,7 +64,7 @@ class Conversation:
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: Subscription | None = None
         self._told = 0.0
-        self._floor = floor
+        self._applied = applied
         self._refusal: str | None = None
         self._refused_bytes = 0
         self._refuse_until = 0.0
@@ -125,9 +126,10 @@ class Conversation:
 
         Raises StreamRefused, ConnectionError.
         """
+        applied = await asyncio.to_thread(self._applied)
         is_new = await make_stream(self.link, self._stream)
         # What another stream kept of what came in here may be waiting to be applied: only a new one holds nothing.
-        if await keep_above(self.link, floor := max(self._floor, self.end if is_new else 0)):
+        if await keep_above(self.link, floor := max(applied, self.end if is_new else 0)):
             _log.warning("stream_lost_records", known=floor)
 
     async def _send(self, number: int, waiting: Append, inbox: str) -> None:

@@ -6,7 +6,7 @@ that it has already. Readers, in any process, hear from the writers how far the 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from richpanel.log.contract import HEADER_SIZE, LogClosed, LogFull, LogReader
@@ -27,17 +27,18 @@ class JetStreamWriter:
         *,
         max_waiting_bytes: int = 64 << 20,
         seconds: float = APPEND_SECONDS,
-        floor: int = 0,
+        applied: Callable[[], int] = lambda: 0,
     ) -> None:
         """`log` reads the same stream. An append that the stream has not answered within `seconds` ends in LogUnsure.
 
-        No record is put before `floor`, the position up to which a consumer says it has applied. Call it on the event
-        loop that will append.
+        `applied` tells the end of the last record that was ever applied (on a thread; it may raise ConnectionError): it
+        is asked wherever the stream may be another one than before, and no record is put below that. Call it on the
+        event loop that will append.
         """
         self._log = log
         self._seconds = seconds
         self._unanswered = Unanswered(max_waiting_bytes, seconds)
-        self._talk = Conversation(stream, self._unanswered, seconds, floor)
+        self._talk = Conversation(stream, self._unanswered, seconds, applied)
         self._closing: asyncio.Task[None] | None = None
 
     @property

@@ -18,6 +18,7 @@ from richpanel.log.remote import Appends, RemoteWriter
 from richpanel.log.retention import LogSizes, log_sizes
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.log.stream_reader import JetStreamReader
+from richpanel.roles.ever import ever_applied
 from richpanel.roles.keeping import Keeping, KeepingStream
 from richpanel.roles.parent import CannotRunError
 from richpanel.store import moved
@@ -89,7 +90,10 @@ async def _segments(settings: Settings, glance: Glance, sockets: Mapping[str, An
 
 async def _owned(settings: Settings, glance: Glance) -> SegmentWriter:
     """Own the log; wait a little for the process of a server that is just ending."""
-    applied = _floor(lambda: glance.progress()[0])
+    try:
+        applied, _ = glance.progress()
+    except Unreadable as error:
+        raise CannotRunError(str(error)) from error
     deadline = monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -125,8 +129,8 @@ async def _stream(settings: Settings, glance: Glance) -> AsyncIterator[DoorLog]:
         if settings.role == "web":
             yield DoorLog(reader, None, state)
             return
-        applied = await asyncio.to_thread(_floor, glance.reached)
-        writer = JetStreamWriter(stream, reader, max_waiting_bytes=settings.log_waiting_bytes, floor=applied)
+        applied = ever_applied(settings.data, settings.database_url)
+        writer = JetStreamWriter(stream, reader, max_waiting_bytes=settings.log_waiting_bytes, applied=applied)
         writer.connect()
         with closing(Leadership(settings.database_url, "keeping")) as leadership:
             keeping = KeepingStream(stream, writer, glance, leadership.is_leader)
@@ -135,14 +139,6 @@ async def _stream(settings: Settings, glance: Glance) -> AsyncIterator[DoorLog]:
             finally:
                 await keeping.stop()
                 await writer.close()
-
-
-def _floor(applied: Callable[[], int]) -> int:
-    """Tell what no record may be put before: what is applied. Raises CannotRunError."""
-    try:
-        return applied()
-    except Unreadable as error:
-        raise CannotRunError(str(error)) from error
 
 
 def _state_of(sizes: LogSizes) -> LogState:
@@ -165,7 +161,9 @@ def open_pages_writer(settings: Settings, sockets: Mapping[str, Any], reader: Lo
     None where this server's front has no log to append to. Call it on the event loop that will append.
     """
     if settings.log_url is not None:
-        return JetStreamWriter(stream_of(settings.log_url), reader, max_waiting_bytes=settings.log_waiting_bytes)
+        applied = ever_applied(settings.data, settings.database_url)
+        stream = stream_of(settings.log_url)
+        return JetStreamWriter(stream, reader, max_waiting_bytes=settings.log_waiting_bytes, applied=applied)
     return RemoteWriter(sockets["log_path"], reader) if settings.role != "web" else None
 
 

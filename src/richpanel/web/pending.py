@@ -8,6 +8,7 @@ import msgspec
 from richpanel.core import record
 from richpanel.core.record import Item, Meta
 from richpanel.core.timestamps import iso
+from richpanel.log.age import what_waits
 from richpanel.store.messages import Trace
 from richpanel.store.status import processed
 from richpanel.web.stores import Reading
@@ -45,7 +46,7 @@ def pending_traces(reading: Reading, message_id: str, source: str | None) -> lis
 
 def _waiting(reading: Reading, message_id: str) -> Iterator[tuple[Meta, Item, _Known]]:
     named = message_id.encode()
-    for entry in reading.log.read(processed(reading.state).position, _TAIL_BYTES):
+    for entry in what_waits(reading.log, processed(reading.state).position, _TAIL_BYTES):
         if named not in entry.payload:
             continue
         meta, items, _ = record.decode(entry.payload)

@@ -53,6 +53,7 @@ class SharedLog:
         self._reading = threading.Lock()
         self.durable: Final = log.durable
         self.slice: Final = log.slice
+        self.first: Final = log.first
 
     def read(self, position: int, max_bytes: int) -> list[Entry]:
         """Return the records from `position`, at most about `max_bytes` of them (`LogReader.read`)."""
