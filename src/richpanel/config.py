@@ -215,7 +215,8 @@ class Settings:
         str | None,
         Rule(
             _log_url,
-            "nats://HOST:PORT (JetStream; more with commas), with database_url; unset: files in the data directory.",
+            "nats://HOST:PORT,...?stream=NAME&max_bytes=N&replicas=N (JetStream), with database_url; unset: files in "
+            "the data directory.",
             show=_without_secrets,
         ),
     ] = None
