@@ -1,0 +1,320 @@
+"""`richpanel migrate-to` beside a server that is used: every call is there once afterwards, wherever it was stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.acceptance.cluster import Cluster, cluster
+from tests.acceptance.traffic import Senders, Told, check, sending_line
+from tests.server import COMMAND, Server, kill_group
+
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("engines")) as made:
+        yield made
+
+
+class Target:
+    """A database and a stream of their own."""
+
+    def __init__(self, engines: Cluster, name: str) -> None:
+        self.engines = engines
+        self.name = name
+        self.database_url = engines.postgres.create(name)
+        self.log_url = f"{engines.nats.url}?stream={name}&max_bytes={256 << 20}"
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def holds_half_a_copy(self) -> bool:
+        return bool(self.query("SELECT 1 FROM pg_tables WHERE tablename = 'half_copy'"))
+
+
+@pytest.fixture
+def target(engines: Cluster, request: pytest.FixtureRequest) -> Target:
+    return Target(engines, f"t{abs(hash(request.node.name)) % 10**9}")
+
+
+class Moving:
+    """The command, whose events are read as they come."""
+
+    def __init__(self, server: Server, target: Target, *more: str) -> None:
+        place = ("--database-url", target.database_url, "--log-url", target.log_url, "--data", str(server.data))
+        self._errors = server.data.parent / "moving.err"
+        self.events: list[dict[str, Any]] = []
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                (COMMAND, "migrate-to", *place, "--json", *more),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=CLEAN,
+                start_new_session=True,
+            )
+
+    def until(self, event: str, step: str | None = None) -> None:
+        """Read events up to this one."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+            if self.events[-1]["event"] == event and step in (None, self.events[-1].get("step")):
+                return
+        raise AssertionError(f"no {event}: {self.events[-1:]}; {self.said}")
+
+    def end(self) -> int:
+        """Read the rest, and give the exit code."""
+        assert self.process.stdout is not None
+        with self.process.stdout as rest:
+            self.events += [json.loads(line) for line in rest]
+        return self.process.wait(60)
+
+    @property
+    def said(self) -> str:
+        return self._errors.read_text()
+
+
+@contextmanager
+def used(path: Path, seed: int) -> Iterator[tuple[Server, Senders, Told, str]]:
+    """A server that is used: calls come all the time."""
+    server, told = Server(path / "data"), Told()
+    server.start()
+    source = server.add_source("Shop", "server")
+    senders = Senders(source.write_key, told, seed, count=2, pause=0.05)
+    try:
+        senders.go(server.url)
+        time.sleep(3)
+        yield server, senders, told, source.id
+    finally:
+        senders.end()
+        server.kill()
+
+
+def gone(server: Server) -> None:
+    """Sees that the server has ended in good order by itself."""
+    process = server._process
+    assert process is not None
+    assert process.wait(30) == 0
+    server.kill()
+
+
+def test_every_call_before_meanwhile_and_afterwards_is_there_once(target: Target, tmp_path: Path) -> None:
+    with used(tmp_path, 1) as (server, senders, told, source):
+        token = server.token
+        moving = Moving(server, target)
+        assert moving.end() == 0, moving.said
+        gone(server)
+        moved = moving.events[-1]
+        assert moved["event"] == "moved"
+        print(moved)
+        assert moved["rows"] > 500
+        assert moved["records"] > 0, "calls came meanwhile"
+        assert set(moved["digests"]) >= {"messages", "profiles", "bodies", "account", "log"}
+        before = (server.data / "account.db").read_bytes()
+        senders.go(server.start())
+        time.sleep(2)
+        senders.rest()
+        assert server.token == token
+        check(server, source, told)
+        assert (server.data / "account.db").read_bytes() == before
+        assert (server.data / "richpanel.toml").stat().st_mode & 0o777 == 0o600
+        assert not (server.data / ".moving").exists()
+        assert "migrate-to" not in server.command("doctor")
+
+
+@pytest.mark.parametrize(
+    ("event", "step", "number"),
+    [
+        ("checked", None, signal.SIGKILL),
+        ("done", "copy identities", signal.SIGKILL),
+        ("done", "copy messages", signal.SIGINT),
+        ("copied", None, signal.SIGTERM),
+        ("verified", None, signal.SIGKILL),
+        ("stopping", None, signal.SIGKILL),
+    ],
+)
+def test_stopped_or_killed_anywhere_nothing_has_changed_and_it_begins_anew(
+    target: Target, tmp_path: Path, event: str, step: str | None, number: signal.Signals
+) -> None:
+    with used(tmp_path, 2) as (server, senders, told, source):
+        first = Moving(server, target)
+        first.until(event, step)
+        first.process.send_signal(number)
+        code = first.end()
+        if number != signal.SIGKILL:
+            assert code == 130
+            assert "nothing was switched" in first.said
+        assert code != 0
+        if event == "stopping":
+            gone(server)
+            senders.go(server.start())
+        assert not (server.data / "moved.json").exists()
+        if target.holds_half_a_copy():
+            urls = {"RICHPANEL_DATABASE_URL": target.database_url, "RICHPANEL_LOG_URL": target.log_url}
+            with pytest.raises(AssertionError, match="not whole yet"):
+                Server(tmp_path / "other", urls).start()
+        again = Moving(server, target)
+        assert again.end() == 0, again.said
+        gone(server)
+        senders.go(server.start())
+        time.sleep(1)
+        senders.rest()
+        check(server, source, told)
+
+
+@contextmanager
+def small(path: Path) -> Iterator[Server]:
+    """A server with one customer."""
+    with Server(path / "data") as server:
+        source = server.add_source("Shop", "server")
+        for number, kind in enumerate(("identify", "track", "page")):
+            call(
+                server, source.write_key, f"m{number}", type=kind, event="Seen", name="Home", traits={"email": "ada@x"}
+            )
+        server.wait_processed()
+        yield server
+
+
+def call(server: Server, key: str, message_id: str, uid: str = "ada", **more: object) -> None:
+    message = {"messageId": message_id, "userId": uid, **more}
+    line = sending_line(server.url, key)
+    body = json.dumps({"batch": [message]}).encode()
+    status, _ = line.ask("POST", "/v1/batch", body, **{"Content-Type": "application/json"})
+    line.close()
+    assert status == 200
+
+
+def refused(server: Server, target: Target, *more: str) -> str:
+    """Asserts that the command refuses, and that the server still runs on its files; gives what it said."""
+    moving = Moving(server, target, *more)
+    assert moving.end() == 1
+    assert not (server.data / "moved.json").exists()
+    assert not (server.data / "richpanel.toml").exists()
+    assert server.get("/status")["messages"] == 3
+    return moving.said
+
+
+def test_a_target_that_holds_something_else_is_refused(engines: Cluster, target: Target, tmp_path: Path) -> None:
+    with small(tmp_path) as server:
+        strange = Target(engines, f"{target.name}_strange")
+        strange.query("CREATE SCHEMA state; CREATE TABLE state.things (id int)")
+        assert "schema `state` of somebody else" in refused(server, strange)
+        assert strange.query("SELECT count(*) FROM state.things") == [(0,)]
+
+        urls = {"RICHPANEL_DATABASE_URL": target.database_url, "RICHPANEL_LOG_URL": target.log_url}
+        with Server(tmp_path / "other", urls) as other:
+            call(other, other.add_source("Shop", "server").write_key, "theirs")
+            other.wait_processed()
+        assert "holds another account" in refused(server, target)
+        with Server(tmp_path / "other", urls) as other:
+            assert other.get("/messages/theirs")["data"][0]["outcome"] == "kept"
+
+        fresh = Target(engines, f"{target.name}_fresh")
+        fresh.log_url = target.log_url
+        assert "records that this command has not put there" in refused(server, fresh)
+
+        fresh.log_url = "nats://127.0.0.1:1"
+        assert "do not answer" in refused(server, fresh)
+        fresh.log_url, fresh.database_url = target.log_url, "postgresql://richpanel@127.0.0.1:1/x"
+        assert "nothing was switched" in refused(server, fresh)
+        ascii_only = f"{target.name}_ascii"
+        template = f"CREATE DATABASE {ascii_only} TEMPLATE template0 ENCODING SQL_ASCII LOCALE 'C'"
+        target.query(template)
+        fresh.database_url = engines.postgres.url(ascii_only)
+        fresh.log_url = f"{engines.nats.url}?stream={ascii_only}"
+        assert "UTF8" in refused(server, fresh)
+
+
+def test_who_was_erased_meanwhile_is_erased_there(target: Target, tmp_path: Path) -> None:
+    with small(tmp_path) as server:
+        key = server.add_source("Other", "server").write_key
+        call(server, key, "b1", "bob", type="identify", traits={"email": "bob@x"})
+        server.wait_processed()
+        moving = Moving(server, target)
+        moving.until("copied")
+        moving.process.send_signal(signal.SIGSTOP)
+        call(server, key, "a9", "ada", type="page", name="Late")
+        server.command("erase", "ada", "--yes")
+        call(server, key, "b2", "bob", type="page", name="After")
+        moving.process.send_signal(signal.SIGCONT)
+        assert moving.end() == 0, moving.said
+        gone(server)
+        server.start()
+        server.wait_processed()
+        assert server.api("GET", "/customers/ada").status == 404
+        assert [entry["id"] for entry in server.timeline("bob") if entry["type"] == "page"] == ["b2"]
+        assert server.traces("m0") == server.traces("a9") == []
+        server.command("erase", "--verify")
+        for table in ("bodies", "messages", "profiles"):
+            rows = target.query(f"SELECT * FROM state.{table}")
+            assert not any(b"ada@x" in bytes(value) for row in rows for value in row if isinstance(value, bytes))
+        call(server, key, "late", "ada", type="page", name="Again", timestamp="2020-01-01T00:00:00Z")
+        server.wait_processed()
+        assert server.traces("late") == []
+
+
+def test_the_old_files_are_not_used_by_mistake(target: Target, tmp_path: Path) -> None:
+    with small(tmp_path) as server:
+        (server.data / "richpanel.toml").write_text("# ours\nsession_days = 7\n")
+        moving = Moving(server, target, "--no-stop")
+        moving.until("waiting")
+        call(server, server.add_source("Last", "server").write_key, "last", type="page", name="Last")
+        server.stop()
+        assert moving.end() == 0, moving.said
+        written = (server.data / "richpanel.toml").read_text()
+        assert written.endswith("# ours\nsession_days = 7\n")
+        again = Moving(server, target)
+        assert again.end() == 0, again.said
+        assert again.events[-1]["event"] == "finished"
+
+        (server.data / "richpanel.toml").write_text("")
+        with pytest.raises(AssertionError, match="has moved to"):
+            server.start()
+        done = subprocess.run(
+            (COMMAND, "import", "-", "--data", server.data), input=b"{}", capture_output=True, env=CLEAN, check=False
+        )
+        assert b"has moved to" in done.stderr
+        (server.data / "richpanel.toml").write_text(written)
+        server.start()
+        server.wait_processed()
+        assert {entry["id"] for entry in server.timeline("ada") if entry["type"] == "page"} == {"m2", "last"}
+        server.stop()
+        (server.data / "richpanel.toml").write_text("")
+        server.args = ("--really",)
+        server.start()
+        assert not (server.data / "moved.json").exists()
+
+
+def test_a_switch_that_was_decided_is_finished(target: Target, tmp_path: Path) -> None:
+    with small(tmp_path) as server:
+        moving = Moving(server, target)
+        moving.until("carried")
+        # Nobody can write the definitions there while somebody reads them so: the switch waits once it is decided.
+        with psycopg.connect(target.database_url) as blocking:
+            blocking.execute("LOCK TABLE account.sources IN ACCESS SHARE MODE")
+            deadline = time.monotonic() + 30
+            while not (server.data / "moved.json").exists() and moving.process.poll() is None:
+                assert time.monotonic() < deadline
+            moving.process.kill()
+        moving.end()
+        gone(server)
+        if target.holds_half_a_copy():
+            with pytest.raises(AssertionError, match="not whole yet|has moved to"):
+                server.start()
+        again = Moving(server, target)
+        assert again.end() == 0, again.said
+        assert again.events[-1]["event"] == "finished"
+        server.start()
+        assert len(server.timeline("ada")) == 3
