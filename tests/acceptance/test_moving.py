@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.cluster import Cluster, cluster
 from tests.acceptance.traffic import Senders, Told, check, sending_line
-from tests.server import COMMAND, Server, kill_group
+from tests.server import COMMAND, Server
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
 
@@ -311,7 +311,7 @@ def test_a_switch_that_was_decided_is_finished(target: Target, tmp_path: Path) -
         moving.end()
         gone(server)
         if target.holds_half_a_copy():
-            with pytest.raises(AssertionError, match="not whole yet|has moved to"):
+            with pytest.raises(AssertionError, match=r"not whole yet|has moved to"):
                 server.start()
         again = Moving(server, target)
         assert again.end() == 0, again.said

@@ -51,7 +51,7 @@ async def test_the_stream_begins_far_above_and_holds_every_record_in_order(strea
         start = await ground.clear(stream, old.durable())
         assert start > old.durable() + TERABYTE
         begun = everything(old)[500].start
-        writer = JetStreamWriter(stream, new, floor=start)
+        writer = JetStreamWriter(stream, new, applied=lambda: start)
         carrier = Carrier(old, begun, writer, new, start)
         await carrier.carry(old.durable())
         await append(tmp_path, records[2_000:])
@@ -70,14 +70,14 @@ async def test_a_stream_that_is_cleared_begins_above_what_it_held(stream: Stream
     await ground.make(stream)
     first = await ground.clear(stream, 0)
     with closing(JetStreamReader(stream)) as new:
-        writer = JetStreamWriter(stream, new, floor=first)
+        writer = JetStreamWriter(stream, new, applied=lambda: first)
         assert first < await writer.append(b"half a copy") < first + 100
         await writer.close()
     again = await ground.clear(stream, 0)
     assert again > first + TERABYTE
     assert (await ground.survey(stream)).records == 0
     with closing(JetStreamReader(stream)) as new:
-        writer = JetStreamWriter(stream, new, floor=again)
+        writer = JetStreamWriter(stream, new, applied=lambda: again)
         assert again < await writer.append(b"the copy") < again + 100
         assert payloads(new, again) == [b"the copy"]
         await writer.close()

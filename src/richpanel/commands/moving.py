@@ -181,7 +181,7 @@ class Move:
         """Bring what came since into the stream, stop the server, bring the rest, and switch."""
         sides = self.sides
         with closing(SegmentReader(sides.old.log)) as old, closing(JetStreamReader(sides.stream)) as new:
-            writer = JetStreamWriter(sides.stream, new, seconds=_APPEND_SECONDS, floor=start)
+            writer = JetStreamWriter(sides.stream, new, seconds=_APPEND_SECONDS, applied=lambda: start)
             carrier = Carrier(old, applied.position, writer, new, start)
             try:
                 with telling.task("follow", None, "bytes") as show:
