@@ -51,6 +51,7 @@ class Memory:
         `shares`: this is one of so many memories of the same writer, which remember so much together.
         """
         self.secret = secret
+        self.shared = shared
         self._shares = shares
         self.earlier: EarlierDecisions | None = None
         self.message_ids = open_ids(connection)
@@ -68,7 +69,7 @@ class Memory:
     def renewed(self, connection: Connection) -> "Memory":
         """Give a memory that has only what stays true while others write the state, too.
 
-        Pieces that grow stay: a message is folded by one writer alone.
+        Pieces that grow stay: a message is folded by one writer alone, and looked for before a piece is stored.
         """
         fresh = Memory(connection, self.secret, shares=self._shares, shared=True)
         fresh._names, fresh.growing = self._names, self.growing

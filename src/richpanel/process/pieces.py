@@ -47,7 +47,7 @@ def grow(folding: Folding, groups: Mapping[int, Sequence[Incoming]], order_ids: 
             growing = growths.of(message.t)
             _fold(growing, message, order_ids.get(message.n))
             if len(growing.numbers) >= PIECE:
-                _store(folding.connection, message.identity, growing)
+                _store_grown(folding.connection, memory, message.identity, growing)
                 growths.begin_anew(growing)
     if sum(len(growths.all()) for growths in memory.growing.values()) > _MAX_GROWING:
         _make_room(folding.connection, memory)
@@ -58,13 +58,20 @@ def _make_room(connection: Connection, memory: Memory) -> None:
     for identity, growths in memory.growing.items():
         for growing in growths.all():
             if len(growing.numbers) >= PIECE // 8:
-                _store(connection, identity, growing)
+                _store_grown(connection, memory, identity, growing)
     memory.growing.clear()
 
 
 def _fold(growing: Growing, message: Incoming, order_id: str | None) -> None:
     fold_one(growing, message)
     growing.hold(message.n, message.stamp, order_id)
+
+
+def _store_grown(connection: Connection, memory: Memory, identity: int, growing: Growing) -> None:
+    """Store a piece, unless another writer has taken away a message that it holds since it began to grow."""
+    span = Span(identity, growing.low, growing.high + 1)
+    if not memory.shared or history.holds_all(connection, span, growing.numbers):
+        _store(connection, identity, growing)
 
 
 def _store(connection: Connection, identity: int, growing: Growing) -> Piece:

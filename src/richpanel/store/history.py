@@ -1,6 +1,6 @@
 """Histories: the kept messages of each identity by event time; a profile's is the union of its identities' spans."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -81,6 +81,18 @@ def any_between(connection: Connection, identity: int, from_t: int, to_t: int) -
         *(identity, from_t, to_t),
     )
     return bool(rows)
+
+
+def holds_all(connection: Connection, span: Span, messages: Collection[int]) -> bool:
+    """Tell whether these messages, by number, are all among a span's."""
+    rows = fetch(
+        connection,
+        "SELECT count(*) FROM parts p CROSS JOIN history h ON h.part = p.part "
+        f"WHERE h.identity = ? AND h.t >= ? AND h.t < ? AND h.n IN {LISTED}",
+        *span,
+        listed(messages),
+    )
+    return bool(rows[0][0] == len(messages))
 
 
 def numbers(connection: Connection, span: Span) -> Sequence[tuple[int, int, int]]:
