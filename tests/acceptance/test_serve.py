@@ -220,7 +220,8 @@ def test_a_port_that_is_taken_says_so(server: Server, tmp_path: Path) -> None:
         (["--role", "boss"], 2, "--role: must be one of all, ingest, process, deliver, web"),
         (["--tls-cert", "cert.pem"], 2, "tls_cert and tls_key go together"),
         (["--database-url", "mysql://db/x"], 2, "--database-url: must begin with postgresql://"),
-        (["--log-url", "nats://x"], 2, "--log-url: this version keeps the log"),
+        (["--log-url", "kafka://x"], 2, "--log-url: must be nats://HOST:PORT"),
+        (["--log-url", "nats://x"], 2, "database_url and log_url go together, and database_url is not set"),
         (
             ["--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem", "--port", "0"],
             1,
