@@ -113,7 +113,14 @@ def _execute(connection: Connection, statement: str, parameters: Sequence[Any]) 
 
 
 def _given(values: Any) -> Any:
-    return list(values) if type(values) is Listed else _encode(values).decode()
+    return _array(values) if type(values) is Listed else _encode(values).decode()
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Give values as the driver is to send them: integers as the text of an array, which it would write one by one."""
+    if set(map(type, values)) == {int}:
+        return f"{{{','.join(map(str, values))}}}"
+    return list(values)
 
 
 def fetch(connection: Connection, statement: str, *parameters: Any) -> Sequence[Any]:
@@ -163,7 +170,7 @@ def insert(
     elif plus:
         connection.exec_driver_sql(_array_insert(table, names, False, False) + _adding(table, plus), _columns_of(rows))
     elif not (replace or ignore) and len(rows) >= _COPY_FROM:
-        connection.info["copy_rows"](connection, _copy(table, names), rows)  # `store.postgres`, not loaded by SQLite.
+        connection.info["copy_rows"](connection, table.name, names, rows)  # `store.postgres`, not loaded by SQLite.
     else:
         if replace:
             keys = [names.index(column.name) for column in table.primary_key.columns]
@@ -233,11 +240,6 @@ def _sqlite_change(change: _Change) -> str:
 
 
 @cache
-def _copy(table: Table, names: tuple[str, ...]) -> str:
-    return f'COPY "{table.name}" ({_quoted(names)}) FROM STDIN'
-
-
-@cache
 def _array_insert(table: Table, names: tuple[str, ...], replace: bool, ignore: bool) -> str:
     text = f'INSERT INTO "{table.name}" ({_quoted(names)}) SELECT * FROM {_arrays(table, names)}'
     if ignore:
@@ -275,5 +277,5 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _columns_of(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
-    return tuple(map(list, zip(*rows, strict=True)))
+def _columns_of(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    return tuple(map(_array, zip(*rows, strict=True)))

@@ -20,6 +20,10 @@ from richpanel.store.postgres_driver import unescape as unescape
 from richpanel.store.urls import SCHEMA
 from richpanel.store.urls import schema_url as schema_url
 
+_BINARY: Final = frozenset(
+    psycopg.adapters.types[name].oid for name in ("int2", "int4", "int8", "text", "bytea", "bool")
+)
+"""Types whose values are sent as they are; a `tsvector` is written as text."""
 _WRITERS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('richpanel definitions', 0))"
 
 
@@ -103,8 +107,23 @@ def raw_cursor(connection: Connection) -> Iterator[Any]:
         raise _told(fault, disconnected=bool(driver.closed)) from None
 
 
-def copy_rows(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Send rows by a COPY statement."""
+def copy_rows(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Send rows by a COPY statement, in binary form where the columns' types allow it: that costs the server less."""
+    columns = ", ".join(f'"{name}"' for name in names)
+    types = _types(connection, f'SELECT {columns} FROM "{table}" LIMIT 0')
+    binary = _BINARY.issuperset(types)
+    statement = f'COPY "{table}" ({columns}) FROM STDIN' + (" (FORMAT BINARY)" if binary else "")
     with raw_cursor(connection) as cursor, cursor.copy(statement) as copy:
+        if binary:
+            copy.set_types(types)
         for row in rows:
             copy.write_row(row)
+
+
+def _types(connection: Connection, query: str) -> list[int]:
+    """Give the types of a query's columns; each connection asks once."""
+    known: dict[str, list[int]] = connection.info.setdefault("types", {})
+    if query not in known:
+        with raw_cursor(connection) as cursor:
+            known[query] = [column.type_code for column in cursor.execute(query).description]
+    return known[query]

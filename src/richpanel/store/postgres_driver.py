@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.abc import Buffer, PQGen
-from psycopg.types.string import StrDumperUnknown, TextLoader
+from psycopg.types.string import StrBinaryDumper, StrDumperUnknown, TextLoader
 
 DriverError: Final = psycopg.Error
 NotThere: Final = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
@@ -40,6 +40,11 @@ class _Dumper(StrDumperUnknown):
         return super().dump(escape(obj))
 
 
+class _BinaryDumper(StrBinaryDumper):
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(escape(obj))
+
+
 class _Loader(TextLoader):
     def load(self, data: Buffer) -> bytes | str:
         found = super().load(data)
@@ -48,6 +53,7 @@ class _Loader(TextLoader):
 
 def adapt(connection: Any) -> None:
     """Let a connection's texts hold anything."""
+    connection.adapters.register_dumper(str, _BinaryDumper)  # For COPY; the last one is for all else.
     connection.adapters.register_dumper(str, _Dumper)
     connection.adapters.register_loader("text", _Loader)
 
