@@ -170,7 +170,7 @@ def insert(
     elif plus:
         connection.exec_driver_sql(_array_insert(table, names, False, False) + _adding(table, plus), _columns_of(rows))
     elif not (replace or ignore) and len(rows) >= _COPY_FROM:
-        connection.info["copy_rows"](connection, table.name, names, rows)  # `store.postgres`, not loaded by SQLite.
+        connection.info["copy_rows"](connection, _copy(table, names), rows)  # `store.postgres`, not loaded by SQLite.
     else:
         if replace:
             keys = [names.index(column.name) for column in table.primary_key.columns]
@@ -237,6 +237,11 @@ def _sqlite_change(change: _Change) -> str:
         return f'DELETE FROM "{change.table.name}" WHERE {where}'
     changed = ", ".join(f'"{name}" = ?' for name in change.columns)
     return f'UPDATE "{change.table.name}" SET {changed} WHERE {where}'
+
+
+@cache
+def _copy(table: Table, names: tuple[str, ...]) -> str:
+    return f'COPY "{table.name}" ({_quoted(names)}) FROM STDIN'
 
 
 @cache

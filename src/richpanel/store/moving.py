@@ -98,7 +98,7 @@ def copy_table(old: Connection, new: Engine, name: str, show: Show) -> RowDigest
         if name == "search":
             _write_search(connection, rows)
         elif name != "message_ids":
-            copy_rows(connection, move.copy, rows)  # type: ignore[arg-type]  # it takes one after the other
+            copy_rows(connection, move.copy, rows)  # it takes one after the other
         else:
             digest = _write_ids(old, connection, move, show)
     return digest
@@ -153,7 +153,7 @@ def _write_ids(old: Connection, connection: Connection, move: Move, show: Show) 
 
     try:
         with connection.begin_nested():
-            copy_rows(connection, move.copy, _read(old, connection, move, digest, count_up))  # type: ignore[arg-type]
+            copy_rows(connection, move.copy, _read(old, connection, move, digest, count_up))
     except IntegrityError:
         show(-done)
         digest, known = RowDigest(), IndexedIds()

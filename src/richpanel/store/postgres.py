@@ -4,7 +4,7 @@ Both databases of an installation are schemas of one database there; a connectio
 statements name tables as they do on SQLite.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -107,13 +107,15 @@ def raw_cursor(connection: Connection) -> Iterator[Any]:
         raise _told(fault, disconnected=bool(driver.closed)) from None
 
 
-def copy_rows(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Send rows by a COPY statement, in binary form where the columns' types allow it: that costs the server less."""
-    columns = ", ".join(f'"{name}"' for name in names)
-    types = _types(connection, f'SELECT {columns} FROM "{table}" LIMIT 0')
+def copy_rows(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Send rows by a statement `COPY table (columns) FROM STDIN`.
+
+    They go in binary form where the columns' types allow it: that costs the server less.
+    """
+    table, columns = statement.removeprefix("COPY ").removesuffix(") FROM STDIN").split(" (", 1)
+    types = _types(connection, f"SELECT {columns} FROM {table} LIMIT 0")
     binary = _BINARY.issuperset(types)
-    statement = f'COPY "{table}" ({columns}) FROM STDIN' + (" (FORMAT BINARY)" if binary else "")
-    with raw_cursor(connection) as cursor, cursor.copy(statement) as copy:
+    with raw_cursor(connection) as cursor, cursor.copy(f"{statement} (FORMAT BINARY)" if binary else statement) as copy:
         if binary:
             copy.set_types(types)
         for row in rows:
