@@ -10,10 +10,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --pytho
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check fmt bench soak lock
+.PHONY: help venv run test check fmt bench bench-cluster soak lock
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 venv: $(VENV)/.runtime ## set up .venv with the command installed in it
 
@@ -36,6 +36,9 @@ fmt: $(VENV)/.dev ## put the code into the house's format
 
 bench: $(VENV)/.tests ## measure the targets, each with its reference in the same run
 	$(BIN)/python -m bench $(ARGS)
+
+bench-cluster: $(VENV)/.tests ## measure PostgreSQL and JetStream beside the embedded engines, and what an event costs each role
+	$(BIN)/python -m bench cluster $(ARGS)
 
 soak: $(VENV)/.tests ## the long ones: a hundred kills, a minute of overload, a bot of 200,000 events, growth to 5 M
 	$(BIN)/python -m pytest -m soak -s -o faulthandler_timeout=3600 tests

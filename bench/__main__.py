@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from bench import accept, archives, layouts, logs, profiling, report
+from bench.cluster import Plan, cluster
 from bench.growth import growth
 from bench.load import Load
 from bench.options import QUICK, RESULTS, Bench, Options
@@ -95,6 +96,21 @@ def compare_logs(
     logs.logs(Bench(Options(), _console(), data), nats, seconds)
 
 
+@app.command(name="cluster")
+def compare_cluster(
+    *,
+    events: Annotated[int, Parameter(help="Events of each whole path.")] = Plan().events,
+    workers: Annotated[str, Parameter(help="Numbers of process nodes.")] = "1,2,4",
+    ingest: Annotated[str, Parameter(help="Numbers of ingest nodes, for accepting alone.")] = "1,2",
+    seconds: Annotated[float, Parameter(help="Length of accepting alone.")] = Plan().seconds,
+    data: Data = RESULTS,
+    json: Annotated[Path | None, Parameter(name="--json", help="Write the figures here, too.")] = None,
+) -> None:
+    """Measure the whole path on PostgreSQL and JetStream beside the embedded one; both servers are started here."""
+    plan = Plan(events, _counts(workers), _counts(ingest), seconds)
+    cluster(Bench(Options(), _console(), data), plan, json)
+
+
 def measure(options: Options, data: Path, json: Path | None) -> list[report.Figure]:
     """Measure rows, print the table and write the figures; they are printed as far as they go if one fails."""
     bench = Bench(options, _console(), data)
@@ -128,6 +144,10 @@ def _measure(bench: Bench, load: Load) -> None:
     if 7 in rows or 8 in rows:
         with Server(bench.where) as server:
             growth(accept.Place(bench, server, load), rows)
+
+
+def _counts(listed: str) -> tuple[int, ...]:
+    return tuple(int(count) for count in listed.split(",") if count)
 
 
 def _options(base: Options, rows: str | None, chosen: dict[str, float | None]) -> Options:

@@ -114,11 +114,12 @@ class Connection:
 
 
 class Client:
-    """A number of connections to a port of this machine."""
+    """A number of connections to a port of this machine, or to several in turn."""
 
-    def __init__(self, port: int, connections: int) -> None:
+    def __init__(self, port: int | Sequence[int], connections: int) -> None:
+        ports = [port] if isinstance(port, int) else port
         self._poller = select.epoll()
-        self._open = [Connection(port, self._poller) for _ in range(connections)]
+        self._open = [Connection(ports[number % len(ports)], self._poller) for number in range(connections)]
         self._by_fd = {connection.fd: connection for connection in self._open}
 
     def __enter__(self) -> "Client":

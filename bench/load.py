@@ -78,8 +78,8 @@ class _Generator:
         """Forget a corpus."""
         self._corpora.pop(name, None)
 
-    def closed(self, name: str, port: int, connections: int, seconds: float) -> Run:
-        """Send a corpus over and over, as fast as it is answered."""
+    def closed(self, name: str, port: int | Sequence[int], connections: int, seconds: float) -> Run:
+        """Send a corpus over and over, to one port or to several, as fast as it is answered."""
         with Client(port, connections) as client:
             return client.closed(iter(self._corpora[name]), seconds)
 

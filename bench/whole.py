@@ -15,7 +15,7 @@ from bench.serving import Server
 from bench.workload import IN_ORDER, Mix
 
 OUT_OF_ORDER: Final = Mix(late=0.05, duplicates=0.05)
-_CALLERS: Final = 16
+CALLERS: Final = 16
 
 
 class Path(msgspec.Struct):
@@ -29,6 +29,8 @@ class Path(msgspec.Struct):
     batches: int
     reference: float | None = None
     state_mib: float = 0.0
+    web_cpu: float = 0.0
+    load_cpu: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -62,15 +64,16 @@ def run_path(bench: Bench, load: Load, mix: Mix, *, reference: bool) -> Path:
         with bench.task(f"making {events:,} events, {name}", 1):
             load.tell("fill", Recipe(name, server.key, events, seed=5, mix=mix))
         with bench.task(f"whole path, {name}", events) as task:
-            front, process, start = server.cpu("front"), server.cpu("process"), time.perf_counter()
-            load.tell("once", name, server.port, _CALLERS)
+            before, start = {role: server.cpu(role) for role in server.pids}, time.perf_counter()
+            run = load.tell("once", name, server.port, CALLERS)
             accepted = time.perf_counter() - start
             server.wait_processed(lambda status: task.to(status.messages))
             seconds = time.perf_counter() - start
         _check(server, events)
-        cpu = server.cpu("front") - front, server.cpu("process") - process
+        cpu = {role: server.cpu(role) - used for role, used in before.items()}
         time.sleep(1.5)  # The figures of the processing are told once a second.
-        found = Path(events, seconds, accepted, *cpu, server.batches())
+        found = Path(events, seconds, accepted, cpu["front"], cpu["process"], server.batches())
+        found.web_cpu, found.load_cpu = cpu["web"], run.client_cpu
         server.stop()
         found.state_mib = (server.data / "state.db").stat().st_size / MIB
         if reference:

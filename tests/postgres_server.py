@@ -76,6 +76,12 @@ class PostgresServer:
             assert time.monotonic() < deadline, "PostgreSQL does not answer"
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """Its process, the parent of all the others."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         """Where a database of this server is."""
         return f"postgresql://richpanel@{self.host}:{self.port}/{database}"

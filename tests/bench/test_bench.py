@@ -14,10 +14,14 @@ from rich.console import Console
 
 from bench import calls, report
 from bench.archives import archives
+from bench.cluster import Plan, check, cluster, wait
 from bench.layouts import layouts
+from bench.load import Load, Recipe
 from bench.logs import logs
+from bench.nodes import Cluster, Meter
 from bench.options import Bench, Options
 from bench.profiling import profile
+from bench.whole import Lost
 from bench.workload import Mix, Shop
 from richpanel.core.message import decode_message
 from tests.contract.nats_server import NatsServer
@@ -153,6 +157,32 @@ def test_the_engines_of_the_log_are_compared(tmp_path, capsys):
     for engine in ("segments", "stream"):
         assert printed.count(engine) == 8
     assert not list((tmp_path / "data").iterdir())
+
+
+def test_the_cluster_applies_every_event_once(tmp_path, capsys):
+    plan = Plan(events=3_000, workers=(1, 2), ingest=(2,), seconds=0.5)
+    bench = Bench(Options(), Console(width=150), tmp_path / "data")
+    found = {each.name: each for each in cluster(bench, plan, tmp_path / "found.json")}  # Raises Lost otherwise.
+    assert len(found) == 4
+    for name in ("cluster, 1 process node", "cluster, 2 process nodes"):
+        assert found[name].ratio == pytest.approx(found[name].rate / found["embedded"].rate)
+        assert all(found[name].cost[role] > 0 for role in ("ingest", "process", "PostgreSQL"))
+    assert found["accepting alone, 2 ingest nodes"].events % 100 == 0
+    told = json.loads((tmp_path / "found.json").read_text())
+    assert [each["name"] for each in told["found"]] == list(found)
+    assert "us an event" in capsys.readouterr().out
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_an_event_that_is_missing_is_noticed(tmp_path):
+    with Cluster(tmp_path) as servers, Load() as load:
+        (ingest, *_) = servers.add("ingest", "web", "process")
+        load.tell("fill", Recipe("some", servers.key, 200, seed=5))
+        load.tell("once", "some", ingest.port, 2)
+        wait(servers, 200, Meter(servers), lambda _applied: None)
+        check(servers, 200)
+        with pytest.raises(Lost, match="201 events were sent"):
+            check(servers, 201)
 
 
 def test_the_profile_names_functions(tmp_path, capsys):

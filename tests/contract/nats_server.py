@@ -46,6 +46,12 @@ class NatsServer:
             assert time.monotonic() < deadline, "nats-server does not answer"
             time.sleep(0.01)
 
+    @property
+    def pid(self) -> int:
+        """Its process, the parent of all the others."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a power switch would: nothing is said, nothing written."""
         self._signal(signal.SIGKILL)
