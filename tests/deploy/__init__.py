@@ -1,0 +1,1 @@
+"""What is deployed is valid, and fits the program."""
