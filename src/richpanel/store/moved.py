@@ -29,7 +29,7 @@ def moved(directory: Path) -> Moved | None:
         return Moved(**json.loads((directory / MARK).read_bytes()))
     except FileNotFoundError:
         return None
-    except TypeError as error:
+    except (TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{directory / MARK}: {error}") from None
 
 
