@@ -180,9 +180,7 @@ def small(path: Path) -> Iterator[Server]:
     with Server(path / "data") as server:
         source = server.add_source("Shop", "server")
         for number, kind in enumerate(("identify", "track", "page")):
-            call(
-                server, source.write_key, f"m{number}", type=kind, event="Seen", traits={"email": "ada@x"}
-            )
+            call(server, source.write_key, f"m{number}", type=kind, event="Seen", traits={"email": "ada@x"})
         server.wait_processed()
         yield server
 

@@ -24,7 +24,7 @@ from richpanel.log.stream import sequence_at
 from richpanel.store.database import reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.sources import list_sources
-from richpanel.store.status import processed, source_counts
+from richpanel.store.status import message_count, processed, source_counts
 
 
 def status(*, json: AsJson = False, data: Data = None) -> None:
@@ -43,14 +43,14 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         shown = {"log": {"last": last}, "processed": progress.position, "oldestUnprocessedSeconds": lag}
         shown |= {"server": running.url if running else None, "lmtp": running.lmtp if running else None}
         shown["files"] = _files(log_sizes(directory.log)) if directory.log_url is None else None
-        print_json({**shown, "messages": progress.messages, "outcomes": outcomes})
+        print_json({**shown, "messages": message_count(counts), "outcomes": outcomes})
         return
     rows = [
         *_server(directory, running),
         *([["mail", f"taken by LMTP at {running.lmtp}"]] if running and running.lmtp else []),
         ["log", _kept(directory, last)],
         ["waiting", f"{_behind(directory, progress.position, last)}, the oldest {lag:.1f} s old" if lag else "nothing"],
-        ["messages", f"{progress.messages:,}"],
+        ["messages", f"{message_count(counts):,}"],
     ]
     print_table(["", ""], rows, empty="")
     lines = [

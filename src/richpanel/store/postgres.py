@@ -24,6 +24,8 @@ _BINARY: Final = frozenset(
     psycopg.adapters.types[name].oid for name in ("int2", "int4", "int8", "text", "bytea", "bool")
 )
 """Types whose values are sent as they are; a `tsvector` is written as text."""
+_STUCK_SECONDS: Final = 30.0
+"""A process that says nothing for so long in the middle of a transaction hangs: others get what it has locked."""
 _WRITERS: Final = "SELECT pg_advisory_xact_lock(hashtextextended('richpanel definitions', 0))"
 
 
@@ -83,6 +85,7 @@ def _settings(schema: str, *, read_only: bool, busy_seconds: float) -> list[tupl
         settings.append(("default_transaction_read_only", "on"))
     else:  # Who writes says the same again and again; to plan for 5,000 values takes longer than to look them up.
         settings.append(("plan_cache_mode", "force_generic_plan"))
+        settings.append(("idle_in_transaction_session_timeout", round(_STUCK_SECONDS * 1000)))
     return settings
 
 

@@ -16,6 +16,14 @@ NotThere: Final = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaNa
 CONNECT_SECONDS: Final = 5
 SILENT_MS: Final = 15_000
 """A server from which nothing comes for so long, not even the acknowledgement of a packet, is given up."""
+_LOST: Final = (
+    ("tcp_keepalives_idle", 5),
+    ("tcp_keepalives_interval", 5),
+    ("tcp_keepalives_count", 3),
+    ("tcp_user_timeout", SILENT_MS),
+)
+"""The same the other way round: what a machine held that is gone, or behind a cut cable, others get within seconds. Two
+hours is what the system would wait."""
 
 
 def escape(text: str) -> str:
@@ -61,7 +69,7 @@ def adapt(connection: Any) -> None:
 def session_options(settings: Sequence[tuple[str, object]]) -> dict[str, object]:
     """Give what every connection is opened with, its session's settings among it."""
     return {
-        "options": " ".join(f"-c {name}={value}" for name, value in settings),
+        "options": " ".join(f"-c {name}={value}" for name, value in (*_LOST, *settings)),
         "application_name": "richpanel",
         "connect_timeout": CONNECT_SECONDS,
         "keepalives_idle": 5,

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency as Given
 from richpanel.core.timestamps import iso
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone
-from richpanel.store.status import Progress, processed, source_counts
+from richpanel.store.status import Progress, message_count, processed, source_counts
 from richpanel.web.stores import Reading, Stores
 
 
@@ -20,7 +20,8 @@ class LogStatus(msgspec.Struct):
 class Status(msgspec.Struct, rename="camel"):
     """Every record at or below `processed` is in the answers; the oldest that is not is so many seconds old.
 
-    `outcomes` counts, by source id, what became of messages; `received_at` is when the newest of them arrived.
+    `messages` counts those that are there, `outcomes`, by source id, what became of all that came; `received_at` is
+    when the newest of them arrived.
     """
 
     log: LogStatus
@@ -49,13 +50,13 @@ def read_status(reading: Reading) -> Status:
     last = reading.log.durable()
     progress = processed(reading.state)
     names = {number: source.id for number, source in reading.sources.items()}
-    outcomes = {names.get(number, str(number)): counts for number, counts in source_counts(reading.state).items()}
+    counts = source_counts(reading.state)
     return Status(
         log=LogStatus(last),
         processed=progress.position,
         oldest_unprocessed_seconds=_oldest_unprocessed(reading, progress, last),
-        messages=progress.messages,
-        outcomes=outcomes,
+        messages=message_count(counts),
+        outcomes={names.get(number, str(number)): found for number, found in counts.items()},
         received_at=iso(progress.received_at) if progress.received_at else None,
     )
 
