@@ -23,11 +23,9 @@ from richpanel.commands.invocation import (
     console,
     definitions,
     fail,
-    only_embedded,
     print_json,
     print_table,
     ready,
-    settings_of,
     state,
 )
 from richpanel.commands.regulating import append, regulate
@@ -51,7 +49,6 @@ _SAYS: Final = {
     "INITIALIZED": "in the log, and not yet processed",
     "RUNNING": "gone from all answers; scrubbing the files",
 }
-_NOT_YET: Final = "this version cannot look through all stores yet; GET /api/v1/regulations has the receipts."
 Ids = Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())]
 
 
@@ -74,7 +71,6 @@ def erase(
     if verify:
         if uid or anonymous_id or address:
             fail("--verify looks for everybody who was erased: name nobody", 2)
-        only_embedded("erase --verify", settings_of(data), _NOT_YET)
         verify_all(directory, json=json)
         return
     kind: RegulationType = "SUPPRESS_WITH_DELETE" if suppress else "DELETE"

@@ -1,29 +1,28 @@
 """What `richpanel erase --verify` looks at: the chain of receipts, the state, the log and the files."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Final
 
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy import Connection, Engine
 
 from richpanel.commands.invocation import console, print_json, state
+from richpanel.commands.kept_records import in_log, in_tables
 from richpanel.core.codes import Code
 from richpanel.core.regulation import broken
-from richpanel.log.contract import LogDamaged, LogGone
-from richpanel.log.segments import SegmentReader
+from richpanel.log.contract import Entry, LogDamaged
+from richpanel.log.opening import open_reader
 from richpanel.process.definitions import Watch
 from richpanel.process.incoming import open_batch
 from richpanel.process.refusing import sift
 from richpanel.process.scrubbing import others
+from richpanel.process.shared_batch import InHand
 from richpanel.store import erased, erasing, ledger
 from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.status import processed
-
-_BYTES: Final = 4 << 20
 
 
 class Verified(msgspec.Struct, rename="camel"):
@@ -61,7 +60,7 @@ def verify_all(directory: DataDirectory, *, json: bool) -> None:
 def _said(found: Verified) -> str:
     looked = (
         f"{found.regulations:,} regulations with {found.receipts:,} receipts; {found.ids:,} ids and {found.messages:,} "
-        f"messages looked for in the state and in {found.log_bytes / 1e6:,.1f} MB of the log"
+        f"messages looked for in the state and in {found.log_bytes / 1e6:,.1f} MB of records"
     )
     if found.verified:
         return f"{looked}: the chain is whole, and nothing of them is there."
@@ -82,17 +81,28 @@ def _look(directory: DataDirectory, account: Engine, engine: Engine, bar: Progre
         for row in rows
         if row.id not in finished and row.status != "FAILED"
     ]
-    problems += [f"{name} is a file of the state that is not in force" for name in others(directory.path)]
+    if directory.is_embedded:
+        problems += [f"{name} is a file of the state that is not in force" for name in others(directory.path)]
     with reading(engine) as connection:
         problems += _in_state(connection, key, covered, messages)
         end = processed(connection).position
         owed = {each.place for each in erasing.owed(connection)}
     if owed:
         problems.append(f"{len(owed):,} bodies in the log are still to be erased: a running server does that")
-    with closing(SegmentReader(directory.log)) as log:
-        problems += _in_log(log, watch, end, owed, bar)
-        first = log.first()
-    return Verified(len(rows), len(chain), len(covered), len(messages), end - first, problems)
+    looked = _Looked(watch, bar)
+    try:
+        with closing(open_reader(directory.log, directory.log_url)) as log:
+            found = looked.through("the log", in_log(log, end), first=log.first(), end=end)
+            problems += [each for place, each in found if place < end and place not in owed]
+    except (LogDamaged, ConnectionError) as error:
+        problems.append(f"the log cannot be read: {error}")
+    if not directory.is_embedded:
+        strays: list[int] = []
+        with reading(engine) as connection:
+            stored = looked.through("the table of bodies", in_tables(connection, strays), first=0, end=end)
+            problems += [each for _, each in stored]
+        problems += [f"the table of bodies has one that belongs to no record at {place:,}" for place in strays]
+    return Verified(len(rows), len(chain), len(covered), len(messages), looked.size, problems)
 
 
 def _in_state(connection: Connection, key: bytes, covered: erased.Covered, messages: set[int]) -> Iterator[str]:
@@ -103,21 +113,29 @@ def _in_state(connection: Connection, key: bytes, covered: erased.Covered, messa
         yield f"{found:,} messages that were erased are in the state"
 
 
-def _in_log(log: SegmentReader, watch: Watch, end: int, owed: set[int], bar: Progress) -> Iterator[str]:
-    """Read every record, and tell where something stands that must not."""
-    known = watch.current()
-    try:
-        position = log.first()
-        task = bar.add_task("reading the log", total=end - position)
-        while position < end and (entries := log.read(position, _BYTES)):
-            opened = sift(open_batch(entries, known), known, log.slice, watch.erased_among)
-            position = opened.end
-            bar.advance(task, position - entries[0].start)
-            for each in opened.private:
-                if each.code is Code.ERASED and each.place not in owed and each.place < end:
-                    yield f"the log has a body of somebody who was erased at {each.place:,}"
-    except (LogDamaged, LogGone) as error:
-        yield f"the log cannot be read: {error}"
+class _Looked:
+    """Reads records, and tells where something stands that must not."""
+
+    def __init__(self, watch: Watch, bar: Progress) -> None:
+        self.size = 0
+        """Bytes that were looked at."""
+        self._watch = watch
+        self._known = watch.current()
+        self._bar = bar
+
+    def through(self, what: str, records: Iterable[list[Entry]], *, first: int, end: int) -> Iterator[tuple[int, str]]:
+        """Give the place of each body of somebody who was erased, and what to say of it."""
+        task = self._bar.add_task(f"reading {what}", total=end - first)
+        for entries in records:
+            left = entries
+            while left:
+                opened = sift(open_batch(left, self._known), self._known, InHand(left), self._watch.erased_among)
+                left = [entry for entry in left if entry.start >= opened.end]
+                for each in opened.private:
+                    if each.code is Code.ERASED:
+                        yield each.place, f"{what} has a body of somebody who was erased at {each.place:,}"
+            self.size += sum(len(entry.payload) for entry in entries)
+            self._bar.update(task, completed=entries[-1].end - first)
 
 
 def _bar() -> Progress:
