@@ -19,6 +19,7 @@ from richpanel.core.identity import ANONYMOUS, UID, Runs, owner, unpack
 from richpanel.process.channels import Addresses
 from richpanel.process.definitions import Definitions
 from richpanel.process.incoming import Incoming, Opened
+from richpanel.process.memory import Memory
 from richpanel.process.orders import of_message
 from richpanel.store import channels, identities, locks
 from richpanel.store import order_rows as orders
@@ -82,6 +83,23 @@ def cut(connection: Connection, definitions: Definitions, opened: Opened) -> lis
     return parts
 
 
+def set_aside(
+    connection: Connection, definitions: Definitions, part: Part, memory: Memory
+) -> tuple[Opened, list[Incoming]]:
+    """Tell what of a part concerns those whose lanes are held, and what does not, now that nobody else can change that.
+
+    The part stays as it is: it may be applied again. What is found of its messages' ids goes into the lanes' memory.
+    """
+    held = part.lanes or set()
+    finder = _Finder(connection, definitions, part.opened.arrived)
+    aside: list[Incoming] = []
+    left: list[Incoming] = []
+    for message, lanes in finder.lanes(part.opened.arrived):
+        (aside if lanes is EVERYBODY or not lanes <= held else left).append(message)
+    memory.learn(finder.known)
+    return part.opened._replace(arrived=left), aside
+
+
 def _width(messages: int) -> int:
     """Tell how many lanes a group has, so that each part is worth a transaction."""
     width: int = locks.LANES
@@ -103,11 +121,11 @@ class _Finder:
 
     def __init__(self, connection: Connection, definitions: Definitions, arrived: Sequence[Incoming]) -> None:
         self._secret = definitions.account.hash_key
-        self._known: dict[tuple[int, str], tuple[int, Runs]] = {}
+        self.known: dict[tuple[int, str], tuple[int, Runs]] = {}
         for kind, values in ((UID, _given(m.uid for m in arrived)), (ANONYMOUS, _given(m.anonymous for m in arrived))):
             found = identities.find(connection, self._secret, kind, values)
-            self._known.update(((kind, value), (number, unpack(runs))) for value, (number, runs) in found.items())
-        owners = {run.uid for _, runs in self._known.values() for run in runs}
+            self.known.update(((kind, value), (number, unpack(runs))) for value, (number, runs) in found.items())
+        owners = {run.uid for _, runs in self.known.values() for run in runs}
         self._owners = locks.lanes_of(connection, owners)
         self._lanes: dict[tuple[int, str], int] = {}
         self._orders = {id(m): event[0] for m in arrived if (event := of_message(m)) is not None}
@@ -151,8 +169,8 @@ class _Finder:
         """Tell whether a message links its alias to another uid than the alias's newest, or earlier than that one."""
         if message.uid is None or message.anonymous is None:
             return False
-        _, runs = self._known.get((ANONYMOUS, message.anonymous), (0, ()))
-        uid, _ = self._known.get((UID, message.uid), (-1, ()))
+        _, runs = self.known.get((ANONYMOUS, message.anonymous), (0, ()))
+        uid, _ = self.known.get((UID, message.uid), (-1, ()))
         return not runs or runs[-1].uid != uid or runs[-1].stamp > message.stamp
 
     def _lanes_of(self, message: Incoming, linked: Collection[str | None]) -> set[int]:
@@ -161,7 +179,7 @@ class _Finder:
         if message.uid is not None:
             found.add(self._lane((UID, message.uid)))
         key = (ANONYMOUS, message.anonymous or "")
-        number, runs = self._known.get(key, (0, ()))
+        number, runs = self.known.get(key, (0, ()))
         if message.anonymous in linked:  # Who links it has all who ever had it; that nobody knows it is told if not.
             if number:
                 found.add(self._lane(key))
@@ -195,8 +213,8 @@ class _Finder:
             if message.kind < CHANNEL_TYPE:
                 carried.note(message)
         carrying = {id(message) for _, message, _ in carried.rows}
-        numbers = {number for number, _ in self._known.values()} | {
-            run.uid for _, runs in self._known.values() for run in runs
+        numbers = {number for number, _ in self.known.values()} | {
+            run.uid for _, runs in self.known.values() for run in runs
         }
         writers = channels.writers_among(connection, numbers)
         return carrying | {id(m) for m in arrived if self._concerns(m, writers)}
@@ -204,7 +222,7 @@ class _Finder:
     def _concerns(self, message: Incoming, numbers: set[int]) -> bool:
         for key in ((UID, message.uid), (ANONYMOUS, message.anonymous)):
             if key[1] is not None:
-                number, runs = self._known.get((key[0], key[1]), (0, ()))
+                number, runs = self.known.get((key[0], key[1]), (0, ()))
                 if number in numbers or any(run.uid in numbers for run in runs):
                     return True
         return False

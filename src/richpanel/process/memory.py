@@ -3,7 +3,7 @@
 Everything here can be read again from the state; after a failed transaction it is thrown away whole.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sqlalchemy import Connection
@@ -122,6 +122,15 @@ class Memory:
         if isinstance(self._numbers, Counting):
             progress.advance(connection, position, self._numbers.last_message, received_at)
             self.message_ids.seal(connection, self._numbers.last_message)
+
+    def learn(self, found: Mapping[Key, tuple[int, Runs]]) -> None:
+        """Take up identities, by kind and value, as they stand just now."""
+        for (kind, value), (number, runs) in found.items():
+            known = self.identities[kind]
+            if value in known:
+                known[value].runs = runs
+            else:
+                known[value] = Known(number, runs)
 
     def write_identities(self, connection: Connection) -> None:
         """Store the identities that are new since the last call, with the runs that they have by now."""

@@ -7,6 +7,7 @@ acknowledged, and whoever is handed them again finds by the places of the items 
 import gc
 import random
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -17,8 +18,8 @@ from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.stream import following
 from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Definitions, Watch
-from richpanel.process.incoming import Opened, open_batch
-from richpanel.process.lanes import EVERYBODY, Lanes, Part, TooNarrowError, cut
+from richpanel.process.incoming import Incoming, Opened, open_batch
+from richpanel.process.lanes import EVERYBODY, Lanes, Part, TooNarrowError, cut, set_aside
 from richpanel.process.memories import Memories
 from richpanel.process.memory import Memory
 from richpanel.process.refusing import by_source_and_hour, sift
@@ -35,6 +36,12 @@ _DEADLOCK: Final = "40P01"
 """PostgreSQL's name of it."""
 
 
+_ROUNDS: Final = 8
+"""How often what is set aside is cut again."""
+_Outcome = tuple[Applied, list[Incoming]]
+"""What a part was, and its messages that are set aside for others' sake (`lanes.set_aside`)."""
+
+
 class OvertakenError(Exception):
     """What the records were opened with is another now: somebody was erased meanwhile, for one."""
 
@@ -46,6 +53,8 @@ class SharedBatches:
         self._state = state
         self._definitions = definitions
         self._memories = Memories()
+        self._writes = 0
+        """How often lanes have been written, as far as this one knows."""
 
     def forget(self) -> None:
         """Remember nothing of the state."""
@@ -65,14 +74,30 @@ class SharedBatches:
                 return 0, None
             if seen:
                 opened = _without_applied(connection, opened)
+            self._writes = locks.writes(connection)
             parts = [Part(opened, EVERYBODY)] if orderly else cut(connection, definitions, opened)
         start = random.randrange(len(parts))  # noqa: S311  # Others begin elsewhere: no secret.
-        parts = parts[start:] + parts[:start]
-        done = [self._apply(definitions, part) for part in parts[:-1]]
-        done.append(self._apply(definitions, parts[-1], _Last(records, done)))
+        left, rounds = deque(parts[start:] + parts[:start]), 0
+        done: list[Applied] = []
+        while left:
+            part = left.popleft()
+            applied, aside = self._apply(definitions, part, None if left else _Last(records, done))
+            done.append(applied)
+            if aside:
+                rounds += 1
+                left.extend(
+                    self._cut_again(definitions, opened._replace(arrived=aside, refused=[], private=[]), rounds)
+                )
         return len(records), _told(done)
 
-    def _apply(self, definitions: Definitions, part: Part, last: "_Last | None" = None) -> Applied:
+    def _cut_again(self, definitions: Definitions, aside: Opened, rounds: int) -> list[Part]:
+        """Cut what was set aside, by what is known now; what has been so again and again goes alone."""
+        if rounds > _ROUNDS:
+            return [Part(aside, EVERYBODY)]
+        with self._state.connect() as connection:
+            return cut(connection, definitions, aside)
+
+    def _apply(self, definitions: Definitions, part: Part, last: "_Last | None" = None) -> _Outcome:
         """Apply a part, and again for as long as others come first."""
         for left in reversed(range(_TRIES)):
             try:
@@ -86,7 +111,8 @@ class SharedBatches:
                     part.opened = _without_applied(connection, part.opened)
         return self._try(definitions, part, last)
 
-    def _try(self, definitions: Definitions, part: Part, last: "_Last | None") -> Applied:
+    def _try(self, definitions: Definitions, part: Part, last: "_Last | None") -> _Outcome:
+        aside: list[Incoming] = []
         gc.disable()  # A batch makes a million objects and no cycles worth looking for meanwhile.
         try:
             with self._state.begin() as connection:
@@ -96,9 +122,13 @@ class SharedBatches:
                     locks.hold(connection, part.lanes)
                 if self._definitions.current().version != part.opened.version:
                     raise OvertakenError
+                others = locks.writes(connection) != self._writes
                 memory = self._memories.of(connection, definitions, part.lanes)
-                applied = self._fold(connection, memory, definitions, part)
-                if last is not None:
+                opened = part.opened
+                if others and part.lanes is not EVERYBODY:
+                    opened, aside = set_aside(connection, definitions, part, memory)
+                applied = self._fold(connection, memory, definitions, opened, part.lanes)
+                if last is not None and not aside:
                     applied.position = last.note(connection, applied)
         except BaseException:
             self._memories.forget(part.lanes)
@@ -108,16 +138,19 @@ class SharedBatches:
         if part.opened.regulation is not None:
             self._memories.forget()
         memory.trim()
+        self._writes += locks.LANES if part.lanes is EVERYBODY else len(part.lanes)
         if applied.private:
             self._definitions.write(lambda ledgers: count_refusals(ledgers, by_source_and_hour(applied.private)))
-        return applied
+        return applied, aside
 
-    def _fold(self, connection: Connection, memory: Memory, definitions: Definitions, part: Part) -> Applied:
-        opened, stored = part.opened, StoredBodies(connection)
+    def _fold(
+        self, connection: Connection, memory: Memory, definitions: Definitions, opened: Opened, held: set[int] | None
+    ) -> Applied:
+        stored = StoredBodies(connection)
         if opened.regulation is not None:
             watch = self._definitions
             return regulate(connection, memory, definitions, opened, stored, regulation=opened.regulation, watch=watch)
-        lanes = None if part.lanes is EVERYBODY else Lanes(memory.secret, part.lanes)
+        lanes = None if held is EVERYBODY else Lanes(memory.secret, held)
         return apply(connection, memory, definitions, opened, stored, lanes=lanes)
 
 

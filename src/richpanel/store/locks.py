@@ -41,6 +41,11 @@ def alone(connection: Connection) -> None:
     fetch(connection, "SELECT pg_advisory_xact_lock(?)", _EVERYBODY)
 
 
+def writes(connection: Connection) -> int:
+    """Tell how often lanes have been written, all together."""
+    return int(fetch(connection, "SELECT sum(version) FROM lanes")[0][0])
+
+
 def count_up(connection: Connection, lanes: Collection[int] | None) -> dict[int, int]:
     """Count a write of lanes that are held, or of all; give each one's new count, which tells others of it."""
     rows = fetch(
