@@ -83,13 +83,14 @@ def test_both_engines_are_cut_off(tmp_path: Path, seconds: float) -> None:
         engines.fleet() as fleet,
         loaded(fleet) as (source, _, _),
     ):
+        token = fleet.pages.token
         time.sleep(1)
         other.cut()
         since = time.monotonic()
         if seconds > 20:
             until(lambda: all(_refuses(url, source) for url in fleet.doors), BOUND_SECONDS, "both doors refuse")
             wait_reason(fleet["ingest-1"], "stream", BOUND_SECONDS)
-            wait_reason(fleet.pages, "state", BOUND_SECONDS)
+            until(lambda: customers(fleet, token).status == 503, BOUND_SECONDS, "pages say that it is away")
         time.sleep(max(0.0, since + seconds - time.monotonic()))
         other.mend()
         ready = all_ready(fleet)

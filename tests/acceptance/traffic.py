@@ -211,7 +211,7 @@ def sending_line(url: str, key: str) -> Line:
 
 
 def send(line: Line, messages: list[Message]) -> int | None:
-    """Send messages as one call; give the status, None where no answer came."""
+    """Send messages as one call; give the status, None where no answer came, or one that says that nobody knows."""
     single = len(messages) == 1
     body = json.dumps(messages[0] if single else {"batch": messages}).encode()
     headers = {"Content-Type": "application/json"}
@@ -219,7 +219,8 @@ def send(line: Line, messages: list[Message]) -> int | None:
         body, headers = gzip.compress(body, 1), {**headers, "Content-Encoding": "gzip"}
     path = f"/v1/{messages[0]['type']}" if single else "/v1/batch"
     try:
-        return line.ask("POST", path, body, **headers)[0]
+        status, answer = line.ask("POST", path, body, **headers)
+        return None if b'"log_unsure"' in answer else status
     except SENDER_ERRORS:
         return None
 

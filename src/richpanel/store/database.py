@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import QueuePool
 
 from richpanel.store.driver import file_at, sqlite3
@@ -109,6 +110,13 @@ def _follow_file(engine: Engine, path: str) -> None:
     def _compare(_connection: Any, record: Any, _proxy: Any) -> None:
         if (now := file_at(path)) is not None and record.info.get("file") not in (None, now):
             raise DisconnectionError("another file has taken this one's place")
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Tell whether an error says that PostgreSQL cannot be used just now, and nothing of what it was asked."""
+    if isinstance(error, DBAPIError) and type(error.orig).__module__.partition(".")[0] == "psycopg":
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return isinstance(error, NoConnection)
 
 
 @contextmanager

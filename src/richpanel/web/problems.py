@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 
 from richpanel.core.codes import Code
 from richpanel.log.contract import LogClosed, LogFull, LogUnsure
+from richpanel.store.database import is_unreachable
 from richpanel.telemetry import get_logger
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -76,7 +77,7 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
     if isinstance(error, LogUnsure):
         detail = "The log did not answer, so this may be kept or not; send it again, with the same id if it has one."
         return Problem("Service Unavailable", 503, detail), {"Retry-After": _RETRY_SECONDS}
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError) or is_unreachable(error):
         detail = "The log or the database cannot be reached; try again."
         return Problem("Service Unavailable", 503, detail), {"Retry-After": _RETRY_SECONDS}
     if isinstance(error, RecursionError):  # Only a body can be so deep, and decoding it stops here.
@@ -93,7 +94,7 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
 
 def log_unforeseen(request: Request[Any, Any, Any], error: Exception) -> None:
     """Write what we did not foresee to the log, with the way to it and without the query or the body."""
-    if not isinstance(error, _EXPECTED) and not _foreseen(error):
+    if not isinstance(error, _EXPECTED) and not _foreseen(error) and not is_unreachable(error):
         route = request.scope.get("path_template", "")
         get_logger(__name__).error("request_failed", method=request.method, route=route, exc_info=error)
 
