@@ -105,10 +105,11 @@ def compare_cluster(
     seconds: Annotated[float, Parameter(help="Length of accepting alone.")] = Plan().seconds,
     data: Data = RESULTS,
     json: Annotated[Path | None, Parameter(name="--json", help="Write the figures here, too.")] = None,
+    plot: Annotated[Path | None, Parameter(help="Draw what an event costs each role here, as SVG.")] = None,
 ) -> None:
     """Measure the whole path on PostgreSQL and JetStream beside the embedded one; both servers are started here."""
     plan = Plan(events, _counts(workers), _counts(ingest), seconds)
-    cluster(Bench(Options(), _console(), data), plan, json)
+    cluster(Bench(Options(), _console(), data), plan, json, plot)
 
 
 def measure(options: Options, data: Path, json: Path | None) -> list[report.Figure]:

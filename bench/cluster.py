@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from rich.table import Table
 
+from bench.cluster_plot import draw
 from bench.load import Load, Recipe
 from bench.nodes import ROLES, Cluster, Meter
 from bench.options import Bench
@@ -74,8 +75,8 @@ class Measured(msgspec.Struct):
         return {**msgspec.to_builtins(self), **derived}
 
 
-def cluster(bench: Bench, plan: Plan, json: Path | None) -> list[Measured]:
-    """Measure, print the table and write the figures."""
+def cluster(bench: Bench, plan: Plan, json: Path | None = None, plot: Path | None = None) -> list[Measured]:
+    """Measure, print the table, write the figures and draw them."""
     before = machine()
     with Load() as load:
         found = [_embedded(bench, load, plan.events)]
@@ -93,6 +94,9 @@ def cluster(bench: Bench, plan: Plan, json: Path | None) -> list[Measured]:
         }
         json.write_bytes(msgspec.json.format(msgspec.json.encode(told)) + b"\n")
         bench.console.print(f"written to {json}", highlight=False)
+    if plot is not None:
+        draw(plot, {each.name: each.cost for each in found}, {each.name: each.rate for each in found}, ROLES)
+        bench.console.print(f"drawn in {plot}", highlight=False)
     return found
 
 

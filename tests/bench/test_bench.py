@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -162,7 +163,9 @@ def test_the_engines_of_the_log_are_compared(tmp_path, capsys):
 def test_the_cluster_applies_every_event_once(tmp_path, capsys):
     plan = Plan(events=3_000, workers=(1, 2), ingest=(2,), seconds=0.5)
     bench = Bench(Options(), Console(width=150), tmp_path / "data")
-    found = {each.name: each for each in cluster(bench, plan, tmp_path / "found.json")}  # Raises Lost otherwise.
+    found = {
+        each.name: each for each in cluster(bench, plan, tmp_path / "found.json", tmp_path / "found.svg")
+    }  # Raises Lost otherwise.
     assert len(found) == 4
     for name in ("cluster, 1 process node", "cluster, 2 process nodes"):
         assert found[name].ratio == pytest.approx(found[name].rate / found["embedded"].rate)
@@ -170,6 +173,8 @@ def test_the_cluster_applies_every_event_once(tmp_path, capsys):
     assert found["accepting alone, 2 ingest nodes"].events % 100 == 0
     told = json.loads((tmp_path / "found.json").read_text())
     assert [each["name"] for each in told["found"]] == list(found)
+    titles = ElementTree.parse(tmp_path / "found.svg").getroot().iter("{http://www.w3.org/2000/svg}title")
+    assert {"ingest", "process", "PostgreSQL"} <= {(title.text or "").split(":")[0] for title in titles}
     assert "us an event" in capsys.readouterr().out
     assert not list((tmp_path / "data").iterdir())
 
