@@ -26,8 +26,9 @@ from richpanel.store import order_rows as orders
 from richpanel.store.identities import Key
 
 EVERYBODY: Final = None
-WORTH_A_PART: Final = 1_000
-"""Messages: a transaction has a cost of its own, some 10 ms, so smaller batches are cut into fewer parts."""
+WORTH_A_PART: Final = 20_000
+"""Messages. A transaction has a cost of its own, and what two workers find out of each other's people is applied twice:
+one part of 16,000 messages costs half of what 17 parts do (docs/decisions/0017), so only larger batches are cut."""
 _Tie = tuple[str, str]
 """What messages have in common that are applied together: an alias, or an order id."""
 _ALIAS, _ORDER = "alias", "order"
@@ -48,6 +49,11 @@ class Part:
     opened: Opened
     lanes: set[int] | None = field(default_factory=set)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody may apply anything beside it: all lanes are held, too."""
+        return self.lanes is EVERYBODY or len(self.lanes) == locks.LANES
+
 
 def cut(connection: Connection, definitions: Definitions, opened: Opened) -> list[Part]:
     """Cut a batch into parts: one for each group of lanes, one of what concerns several, one that has to be alone.
@@ -56,8 +62,10 @@ def cut(connection: Connection, definitions: Definitions, opened: Opened) -> lis
     """
     if opened.regulation is not None:
         return [Part(opened, EVERYBODY)]
-    finder = _Finder(connection, definitions, opened.arrived)
     width = _width(len(opened.arrived))
+    if width == locks.LANES:
+        return [Part(opened, _lanes_of(0, width))]
+    finder = _Finder(connection, definitions, opened.arrived)
     grouped: defaultdict[int, list[Incoming]] = defaultdict(list)
     several: list[Incoming] = []
     alone: list[Incoming] = []

@@ -116,18 +116,20 @@ class SharedBatches:
         gc.disable()  # A batch makes a million objects and no cycles worth looking for meanwhile.
         try:
             with self._state.begin() as connection:
-                if part.lanes is EVERYBODY:
+                if part.is_alone:
                     locks.alone(connection)
                 else:
-                    locks.hold(connection, part.lanes)
+                    locks.hold(connection, part.lanes or ())
                 if self._definitions.current().version != part.opened.version:
                     raise OvertakenError
                 others = locks.writes(connection) != self._writes
                 memory = self._memories.of(connection, definitions, part.lanes)
                 opened = part.opened
-                if others and part.lanes is not EVERYBODY:
+                if others and not part.is_alone:
                     opened, aside = set_aside(connection, definitions, part, memory)
-                applied = self._fold(connection, memory, definitions, opened, part.lanes)
+                applied = self._fold(
+                    connection, memory, definitions, opened, EVERYBODY if part.is_alone else part.lanes
+                )
                 if last is not None and not aside:
                     applied.position = last.note(connection, applied)
         except BaseException:
