@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _COLOURS: Final = ("#3b82c4", "#7bb6e0", "#d9803c", "#5a9a5f", "#a9cf9f", "#8d6fb5")
-_LEFT, _BAR, _GAP, _TOP, _WIDTH = 190, 26, 16, 54, 880
+_LEFT, _BAR, _GAP, _TOP, _WIDTH = 220, 26, 16, 54, 900
 _LEAST_US: Final = 0.5
 
 
