@@ -71,6 +71,7 @@ def session_options(settings: Sequence[tuple[str, object]]) -> dict[str, object]
     return {
         "options": " ".join(f"-c {name}={value}" for name, value in (*_LOST, *settings)),
         "application_name": "richpanel",
+        "client_encoding": "UTF8",  # Or a database without any (SQL_ASCII) would give bytes for texts.
         "connect_timeout": CONNECT_SECONDS,
         "keepalives_idle": 5,
         "keepalives_interval": 5,
