@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -49,8 +49,19 @@ def target(engines: Cluster, request: pytest.FixtureRequest) -> Target:
     return Target(engines, f"t{abs(hash(request.node.name)) % 10**9}")
 
 
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Ends the commands of a test that failed: one may have been made to stand still."""
+    yield
+    while Moving.started:
+        with Moving.started.pop().process as process:
+            process.kill()
+
+
 class Moving:
     """The command, whose events are read as they come."""
+
+    started: ClassVar[list["Moving"]] = []
 
     def __init__(self, server: Server, target: Target, *more: str) -> None:
         place = ("--database-url", target.database_url, "--log-url", target.log_url, "--data", str(server.data))
@@ -64,6 +75,7 @@ class Moving:
                 env=CLEAN,
                 start_new_session=True,
             )
+        Moving.started.append(self)
 
     def until(self, event: str, step: str | None = None) -> None:
         """Read events up to this one."""
