@@ -83,7 +83,7 @@ def _refuses(url: str, source: Source, told: Told) -> bool:
 
 
 @needs_root
-@pytest.mark.parametrize("seconds", [3.0, 25.0])
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(25.0, marks=pytest.mark.soak)])
 def test_both_engines_are_cut_off(tmp_path: Path, seconds: float) -> None:
     """For less than what their clients wait, and for longer."""
     with (

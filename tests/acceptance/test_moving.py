@@ -149,11 +149,11 @@ def test_every_call_before_meanwhile_and_afterwards_is_there_once(target: Target
 @pytest.mark.parametrize(
     ("event", "step", "number"),
     [
-        ("checked", None, signal.SIGKILL),
-        ("done", "copy identities", signal.SIGKILL),
+        pytest.param("checked", None, signal.SIGKILL, marks=pytest.mark.soak),
+        pytest.param("done", "copy identities", signal.SIGKILL, marks=pytest.mark.soak),
         ("done", "copy messages", signal.SIGINT),
-        ("copied", None, signal.SIGTERM),
-        ("verified", None, signal.SIGKILL),
+        pytest.param("copied", None, signal.SIGTERM, marks=pytest.mark.soak),
+        pytest.param("verified", None, signal.SIGKILL, marks=pytest.mark.soak),
         ("stopping", None, signal.SIGKILL),
     ],
 )
