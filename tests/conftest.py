@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.nats_server import NatsServer
-from tests.installation import on_cluster
+from tests.installation import mean, on_cluster
 from tests.postgres_server import PostgresServer
 
 
@@ -22,6 +22,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if needless:
         config.hook.pytest_deselected(items=needless)
         items[:] = [item for item in items if item not in needless]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that does not ask for a set-up is on the embedded one, also while its module's cluster is there."""
+    mean("installation" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,8 @@ class _Cluster:
 
 
 _cluster: _Cluster | None = None
+_meant = True
+"""Whether the test that runs is for both set-ups: a module's other tests may come while its cluster is there."""
 
 
 @contextmanager
@@ -57,7 +59,13 @@ def on_cluster(postgres: PostgresServer, nats: NatsServer) -> Iterator[None]:
         made.drop()
 
 
+def mean(both: bool) -> None:
+    """Say whether the test that begins is for both set-ups."""
+    global _meant  # as `_cluster` is
+    _meant = both
+
+
 def environment(data: Path | None = None) -> dict[str, str]:
     """This environment without settings of whoever runs the tests, and with those of the set-up."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
-    return clean if data is None or _cluster is None else {**clean, **_cluster.settings_of(data)}
+    return clean if data is None or _cluster is None or not _meant else {**clean, **_cluster.settings_of(data)}
