@@ -22,7 +22,7 @@ _OWNER: Final = "postgres"
 """The server refuses to run as root; Debian's package brings this user."""
 _SETTINGS: Final = {
     "unix_socket_directories": "",
-    "max_connections": "120",
+    "max_connections": "500",
     "shared_buffers": "64MB",
     "log_min_messages": "warning",
 }

@@ -66,10 +66,12 @@ def share(account: Account, stream: Sequence[Entry], plan: dict[str, int]) -> No
                     continue
                 left = left[count:]
 
-    with ThreadPoolExecutor(WORKERS) as threads:
-        for done in [threads.submit(work, number) for number in range(WORKERS)]:
-            done.result()
-    state.dispose()
+    try:
+        with ThreadPoolExecutor(WORKERS) as threads:
+            for done in [threads.submit(work, number) for number in range(WORKERS)]:
+                done.result()
+    finally:
+        state.dispose()
 
 
 def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> None:

@@ -166,7 +166,11 @@ class _Finder:
                 for key in keys:
                     grown = grown or not lanes <= tied[key]
                     tied[key] |= lanes
-        yield from found
+        for message, each in found:
+            if each is not None and not each:  # Nobody is known whom it concerns: its own lane is as good as any.
+                uid, alias = message.uid, message.anonymous
+                each.add(self._lane((UID, uid) if uid is not None else (ANONYMOUS, alias or "")))
+            yield message, each
 
     def _keys(self, message: Incoming, linked: Collection[str | None]) -> list[_Tie]:
         keys = [(_ALIAS, message.anonymous or "")] if message.anonymous in linked else []

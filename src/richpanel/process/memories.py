@@ -60,4 +60,4 @@ class Memories:
 def _are_neighbours(lanes: Collection[int]) -> bool:
     """Tell whether these are a group as a batch is cut into: there are few of those, and they come again."""
     width = len(lanes)
-    return locks.LANES % width == 0 and min(lanes) % width == 0 and max(lanes) - min(lanes) == width - 1
+    return width > 0 and locks.LANES % width == 0 and min(lanes) % width == 0 and max(lanes) - min(lanes) == width - 1
