@@ -81,7 +81,8 @@ def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> N
         try:
             stream = entries(account, records)
             share(account, stream, plan)
-            assert_law(account, arrivals(account, records))
+            # Of several workers one may leave a piece that no history agrees with; such a one is never believed.
+            assert_law(account, arrivals(account, records), but=frozenset({"pieces"}))
             assert account.read(progress.read).position == (stream[-1].end if stream else 0)
         finally:
             account.close()
