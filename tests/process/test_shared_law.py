@@ -88,7 +88,7 @@ def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> N
             account.close()
 
 
-@law(60)
+@law(40)
 @given(records=histories, plan=handed)
 def test_it_is_the_fold_of_the_set_of_messages_whoever_applies_them(
     template: Template, records: list[Arrived], plan: dict[str, int]
@@ -96,7 +96,7 @@ def test_it_is_the_fold_of_the_set_of_messages_whoever_applies_them(
     check(template, records, plan)
 
 
-@law(20)
+@law(12)
 @given(records=histories, plan=handed)
 def test_it_is_so_where_histories_are_in_pieces(
     template: Template, records: list[Arrived], plan: dict[str, int]
