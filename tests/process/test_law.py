@@ -61,16 +61,13 @@ def check(template: Template, records: list[Arrived], plan: list[tuple[int, bool
             account.close()
 
 
-def assert_law(account: Account, arrived: Sequence[Arrival], *, but: frozenset[str] = frozenset()) -> None:
-    """All that can be read is what the reference makes of the messages, and nothing else is left in the tables.
-
-    Tables in `but` may have something left.
-    """
+def assert_law(account: Account, arrived: Sequence[Arrival]) -> None:
+    """All that can be read is what the reference makes of the messages, and nothing else is left in the tables."""
     expected = reference.fold(arrived)
     assert differences(dump(account), expected) == {}
     assert_found(account, expected)
     assert_traced(account, arrived)
-    assert {table: rows for table, rows in leftovers(account).items() if table not in but} == {}
+    assert leftovers(account) == {}
 
 
 def law(examples: int) -> settings:

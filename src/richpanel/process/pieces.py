@@ -68,10 +68,16 @@ def _fold(growing: Growing, message: Incoming, order_id: str | None) -> None:
 
 
 def _store_grown(connection: Connection, memory: Memory, identity: int, growing: Growing) -> None:
-    """Store a piece, unless another writer has taken away a message that it holds since it began to grow."""
-    span = Span(identity, growing.low, growing.high + 1)
-    if not memory.shared or history.holds_all(connection, span, growing.numbers):
+    """Store a piece, unless another writer has taken away a message of it, or has put one into a piece, meanwhile."""
+    if not memory.shared or _is_still_whole(connection, identity, growing):
         _store(connection, identity, growing)
+
+
+def _is_still_whole(connection: Connection, identity: int, growing: Growing) -> bool:
+    span = Span(identity, growing.low, growing.high + 1)
+    stored = piece_rows.outlines(connection, *span)
+    free = all(outline.numbers.isdisjoint(growing.numbers) for outline in stored)
+    return free and history.holds_all(connection, span, growing.numbers)
 
 
 def _store(connection: Connection, identity: int, growing: Growing) -> Piece:
