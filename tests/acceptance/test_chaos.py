@@ -63,8 +63,11 @@ def test_kill_9_of_each_role_a_hundred_times(engines: Cluster) -> None:
 
 
 def holds_lanes(engines: Cluster) -> bool:
-    """Tell whether a worker is in the middle of a transaction."""
-    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted"
+    """Tell whether a worker is in the middle of a transaction: it holds some lanes, or keeps all others out."""
+    query = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' "
+        f"AND classid = {0x72706E6C}"
+    )
     with psycopg.connect(engines.postgres.url()) as connection:
         row = connection.execute(query).fetchone()
     return row is not None and row[0] > 0
