@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from richpanel.commands.moving_sides import MoveError, Sides
 from richpanel.config import FILE
@@ -33,7 +33,7 @@ def try_definitions(sides: Sides) -> None:
         _copied(old, new, lambda connection: connection.rollback())
 
 
-def _copied(old: Engine, new: Engine, end: Callable[..., None]) -> RowDigest:
+def _copied(old: Engine, new: Engine, end: Callable[[Connection], None]) -> RowDigest:
     """Copy the definitions and hold them against their digest, in one transaction that ends as is said."""
     with old.connect() as source, new.connect() as target:
         target.begin()
@@ -82,9 +82,9 @@ def _put_in_force(sides: Sides) -> RowDigest:
     """Let the next server find the cluster, and let it start there."""
     point_to(sides)
 
-    def end(connection: object) -> None:
-        half_copy.put_in_force(connection)  # type: ignore[arg-type]  # the one that was given
-        connection.commit()  # type: ignore[attr-defined]
+    def end(connection: Connection) -> None:
+        half_copy.put_in_force(connection)
+        connection.commit()
 
     with sides.definitions() as old, sides.opened("account") as new:
         return _copied(old, new, end)

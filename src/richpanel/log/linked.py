@@ -5,10 +5,11 @@ import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from richpanel.log.stream import Link, Stream
 
+_REST_SECONDS: Final = 60.0
 _Told = TypeVar("_Told")
 
 
@@ -50,8 +51,8 @@ class LinkedThread:
         """Do what a new client needs before anything is asked of it."""
 
     async def _attend(self) -> None:
-        """Do what is due for as long as the client lives; it is asked again whenever this returns."""
-        raise NotImplementedError
+        """Do what is due for as long as the client lives; it is asked again whenever this returns. Here: nothing is."""
+        await asyncio.sleep(_REST_SECONDS)
 
     async def _when_connected(self, asked: Coroutine[Any, Any, _Told]) -> _Told:
         try:

@@ -18,7 +18,6 @@ _GONE: Final = ("no message found", "stream store EOF", "message not found")
 """How servers say of a message that it was dropped, or erased by somebody who was killed then: the second number is for
 whatever goes wrong."""
 _AT_ONCE: Final = 64
-_REST_SECONDS: Final = 60.0
 
 
 class StreamEraser(LinkedThread):
@@ -57,7 +56,3 @@ class StreamEraser(LinkedThread):
                 return False
             raise
         return True
-
-    async def _attend(self) -> None:
-        """Nothing is due by itself."""
-        await asyncio.sleep(_REST_SECONDS)

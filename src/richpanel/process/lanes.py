@@ -27,8 +27,8 @@ from richpanel.store.identities import Key
 
 EVERYBODY: Final = None
 WORTH_A_PART: Final = 20_000
-"""Messages. A transaction has a cost of its own, and what two workers find out of each other's people is applied twice:
-one part of 16,000 messages costs half of what 17 parts do (docs/decisions/0017), so only larger batches are cut."""
+"""Messages. A transaction has a cost of its own, and in each it has to be looked for what others have written: on two
+cores one part of 16,000 messages costs half of what 17 parts do (docs/decisions/0017), so only larger ones are cut."""
 _Tie = tuple[str, str]
 """What messages have in common that are applied together: an alias, or an order id."""
 _ALIAS, _ORDER = "alias", "order"

@@ -31,13 +31,10 @@ from richpanel.store.ledger import count_refusals
 
 _TRIES: Final = 6
 """How often a part is applied again for others who came first; half as often with more lanes, then alone."""
-
-_DEADLOCK: Final = "40P01"
-"""PostgreSQL's name of it."""
-
-
 _ROUNDS: Final = 8
 """How often what is set aside is cut again."""
+_DEADLOCK: Final = "40P01"
+"""PostgreSQL's name of it."""
 _Outcome = tuple[Applied, list[Incoming]]
 """What a part was, and its messages that are set aside for others' sake (`lanes.set_aside`)."""
 

@@ -43,6 +43,24 @@ _log = get_logger(__name__)
 _TRIED_AGAIN: Final = (ScrubbingError, LogBusy, LogClosed, LogDamaged, LogFull, LogUnsure, ValueError, OSError)
 
 
+class Gathering:
+    """When to pay: regulations at once, bodies of refused messages once they have gathered for a while."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def is_due(self, owed: Debt) -> bool:
+        """Tell whether it is time."""
+        if owed.regulations:
+            return True
+        self._since = self._since or monotonic()
+        return monotonic() - self._since >= REFUSED_SECONDS
+
+    def paid(self) -> None:
+        """Begin anew."""
+        self._since = None
+
+
 class Erasing:
     """Pays what the state owes. `look` is called between two batches."""
 
@@ -55,7 +73,7 @@ class Erasing:
         self._awake = True
         self._next = 0.0
         self._next_lost = 0.0
-        self._refused_since: float | None = None
+        self._gathering = Gathering()
         self._working: threading.Thread | None = None
         self._paying: Debt | None = None
         self._copy: str | None = None
@@ -89,7 +107,7 @@ class Erasing:
         self._give_up_lost(state)
         owed = debt(state, self._watch)
         self._awake = owed is not None
-        if owed is not None and self._is_due(owed):
+        if owed is not None and self._gathering.is_due(owed):
             self._paying, self._copy, self._problem = owed, None, None
             self._working = threading.Thread(target=self._work, args=(owed,), name="erasing", daemon=True)
             self._working.start()
@@ -100,12 +118,6 @@ class Erasing:
             return
         self._next_lost = monotonic() + LOST_SECONDS / 4
         give_up_lost(state, self._watch, self._log, now_ms() - round(LOST_SECONDS * 1000))
-
-    def _is_due(self, owed: Debt) -> bool:
-        if owed.regulations:
-            return True
-        self._refused_since = self._refused_since or monotonic()
-        return monotonic() - self._refused_since >= REFUSED_SECONDS
 
     def _work(self, owed: Debt) -> None:
         try:
@@ -156,7 +168,8 @@ class Erasing:
             if others(path):
                 return
         conclude(state, self._watch, owed, now_ms())
-        self._paying, self._refused_since = None, None
+        self._paying = None
+        self._gathering.paid()
         _log.info("erased", regulations=list(owed.regulations), bodies=len(owed.spans))
 
     def _explain(self, owed: Debt, problem: str | None) -> None:

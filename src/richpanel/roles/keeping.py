@@ -2,6 +2,7 @@
 stream, which only holds what is on its way, what is applied is dropped."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from time import time
@@ -25,36 +26,51 @@ _FULL: Final = 0.5
 _log = telemetry.get_logger(__name__)
 
 
-class Keeping:
-    """Looks after the log from time to time, one segment after the other; only what is applied is touched."""
+class _Rounds(ABC):
+    """Something that is done from time to time, on the event loop on which it was begun."""
 
-    def __init__(self, settings: Settings, writer: LogWriter, glance: Glance) -> None:
-        """Begin; on the event loop of the writer."""
-        self._archive_after = settings.log_archive_after
-        self._keep_days = settings.log_retention
-        self._pause = min(_ROUND_SECONDS, max(1.0, self._archive_after))
-        self._writer = writer
-        self._glance = glance
+    def __init__(self) -> None:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """End it; a segment that is being archived stays raw."""
+        """End it, also in the middle of a round: each can be made again."""
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
 
     async def _run(self) -> None:
         while True:
+            pause = self._pause
             try:
-                await self._round()
+                pause = await self._round()
             except LogDamaged as error:
                 _log.error("log_not_archived", position=error.position, reason=error.reason)
                 continue  # With the next one.
             except (OSError, Unreadable) as error:
-                _log.warning("log_keeping_failed", error=str(error), retry_in_seconds=self._pause)
-            await asyncio.sleep(self._pause)
+                _log.warning("log_keeping_failed", error=str(error), retry_in_seconds=pause)
+            await asyncio.sleep(pause)
 
-    async def _round(self) -> None:
+    _pause: float
+    """Seconds to rest after a round that failed."""
+
+    @abstractmethod
+    async def _round(self) -> float:
+        """Do it; return how long to rest. Raises OSError, Unreadable, LogDamaged."""
+
+
+class Keeping(_Rounds):
+    """Looks after the log from time to time, one segment after the other; only what is applied is touched."""
+
+    def __init__(self, settings: Settings, writer: LogWriter, glance: Glance) -> None:
+        """Begin. Told to stop, it leaves a segment that is being archived raw."""
+        self._archive_after = settings.log_archive_after
+        self._keep_days = settings.log_retention
+        self._pause = min(_ROUND_SECONDS, max(1.0, self._archive_after))
+        self._writer = writer
+        self._glance = glance
+        super().__init__()
+
+    async def _round(self) -> float:
         applied, _ = await asyncio.to_thread(self._glance.progress)
         while (base := await self._writer.archive(applied, time() - self._archive_after)) is not None:
             _log.info("log_archived", position=base)
@@ -62,38 +78,26 @@ class Keeping:
             dropped = await self._writer.retain(applied, time() - self._keep_days * _DAY)
             if dropped:
                 _log.warning("log_dropped", segments=len(dropped), last=dropped[-1], kept_days=self._keep_days)
+        return self._pause
 
 
-class KeepingStream:
+class KeepingStream(_Rounds):
     """Drops what is applied from a stream, where this process leads."""
 
     def __init__(self, stream: Stream, writer: JetStreamWriter, glance: Glance, is_leader: Callable[[], bool]) -> None:
-        """Begin; on the event loop of the writer. `is_leader` is asked on a thread."""
+        """Begin. `is_leader` is asked on a thread."""
+        self._pause = _STREAM_ROUND_SECONDS
         self._stream = stream
         self._writer = writer
         self._glance = glance
         self._is_leader = is_leader
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """End it."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-
-    async def _run(self) -> None:
-        while True:
-            pause = _STREAM_ROUND_SECONDS
-            try:
-                if await asyncio.to_thread(self._is_leader):
-                    pause = await self._round()
-            except (OSError, Unreadable) as error:
-                _log.warning("log_keeping_failed", error=str(error), retry_in_seconds=pause)
-            await asyncio.sleep(pause)
+        super().__init__()
 
     async def _round(self) -> float:
-        """Drop what may go; return how long to rest: a full stream is looked at often, for calls are refused."""
+        """Drop what may go; a full stream is looked at often, for calls are refused."""
+        if not await asyncio.to_thread(self._is_leader):
+            return self._pause
         applied, _ = await asyncio.to_thread(self._glance.progress)
         is_full = await self._writer.size() > _FULL * self._stream.max_bytes
         await self._writer.retain(applied, None if is_full else time() - TAIL_SECONDS)
-        return _FULL_ROUND_SECONDS if is_full else _STREAM_ROUND_SECONDS
+        return _FULL_ROUND_SECONDS if is_full else self._pause

@@ -17,7 +17,7 @@ from richpanel.log.stream_erasing import StreamEraser
 from richpanel.process.definitions import Watch
 from richpanel.process.scrubbing import Debt, conclude, debt, give_up_lost
 from richpanel.roles.clock import now_ms
-from richpanel.roles.erasing import LOOK_SECONDS, LOST_SECONDS, REFUSED_SECONDS, RETRY_SECONDS
+from richpanel.roles.erasing import LOOK_SECONDS, LOST_SECONDS, RETRY_SECONDS, Gathering
 from richpanel.store import ledger
 from richpanel.store.database import reading
 from richpanel.store.leadership import Leadership
@@ -34,13 +34,13 @@ class SharedErasing:
     def __init__(
         self, state: Engine, watch: Watch, log: LogReader, eraser: StreamEraser, leadership: Leadership
     ) -> None:
-        """Begin; `watch` is used by this thread alone."""
+        """Begin; all but `state` and what `watch` reads by ends with it, and is used by its thread alone."""
         self._state = state
         self._watch = watch
         self._log = log
         self._eraser = eraser
         self._leadership = leadership
-        self._refused_since: float | None = None
+        self._gathering = Gathering()
         self._next_lost = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="erasing", daemon=True)
@@ -50,6 +50,7 @@ class SharedErasing:
         """End it; what is owed stays owed. The next one to lead goes on."""
         self._stop.set()
         self._thread.join()
+        self._log.close()
         self._eraser.stop()
         self._leadership.close()
 
@@ -62,7 +63,7 @@ class SharedErasing:
                 if self._leadership.is_leader():
                     self._give_up_lost()
                     owed = debt(self._state, self._watch)
-                    if owed is not None and self._is_due(owed):
+                    if owed is not None and self._gathering.is_due(owed):
                         self._pay(owed)
             except Exception as error:  # noqa: BLE001  # whatever it is, the job says so and is tried again
                 pause = RETRY_SECONDS
@@ -74,12 +75,6 @@ class SharedErasing:
             self._next_lost = monotonic() + LOST_SECONDS / 4
             give_up_lost(self._state, self._watch, self._log, now_ms() - round(LOST_SECONDS * 1000))
 
-    def _is_due(self, owed: Debt) -> bool:
-        if owed.regulations:
-            return True
-        self._refused_since = self._refused_since or monotonic()
-        return monotonic() - self._refused_since >= REFUSED_SECONDS
-
     def _pay(self, owed: Debt) -> None:
         with reading(self._state) as connection:
             applied = processed(connection).position
@@ -88,7 +83,7 @@ class SharedErasing:
         records = self._eraser.erase([place for place, _ in owed.spans], applied)
         wal = Wal(vacuum(self._state), now_ms()) if owed.erases else UNSET
         conclude(self._state, self._watch, owed, now_ms(), wal)
-        self._refused_since = None
+        self._gathering.paid()
         _log.info("erased", regulations=list(owed.regulations), bodies=len(owed.spans), records=records)
 
     def _explain(self, owed: Debt | None, problem: str) -> None:

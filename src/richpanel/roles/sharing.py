@@ -38,8 +38,9 @@ def run(settings: Settings, parent: Parent) -> None:
     consumer = StreamConsumer(stream)
     worker = SharedWorker(consumer, state, Watch(account, ledger), report.on_batch, on_stall=report.on_stall)
     parent.say(ready=True)
+    scrubbed = open_engine(directory.state_url)
     erasing = SharedErasing(
-        open_engine(directory.state_url),
+        scrubbed,
         Watch(account, ledger),
         open_reader(directory.log, settings.log_url),
         StreamEraser(stream),
@@ -48,5 +49,5 @@ def run(settings: Settings, parent: Parent) -> None:
     worker.run(stop)
     erasing.close()
     consumer.close()
-    for engine in (account, ledger, state):
+    for engine in (account, ledger, state, scrubbed):
         engine.dispose()

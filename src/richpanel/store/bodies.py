@@ -76,7 +76,7 @@ class StoredBodies:
         self._connection = connection
         self._loaded: dict[int, bytes] = {}
 
-    def __call__(self, place: int, size: int) -> bytes:  # noqa: ARG002
+    def __call__(self, place: int, size: int) -> bytes:  # noqa: ARG002  # a row is a whole body
         """Read a body. Raises BodyGone."""
         found = self._loaded.get(place)
         return self._load(place) if found is None else found

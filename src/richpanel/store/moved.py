@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from richpanel.store.state_files import take_place
+
 MARK: Final = "moved.json"
 
 
@@ -66,12 +68,6 @@ def put(path: Path, content: bytes) -> None:
             owner = path.parent.stat()
             os.fchown(file, owner.st_uid, owner.st_gid)
         os.write(file, content)
-        os.fsync(file)
     finally:
         os.close(file)
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    take_place(draft, path)

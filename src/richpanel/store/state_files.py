@@ -73,7 +73,7 @@ def switch(directory: Path, name: str) -> str:
     link = directory / _LINK
     link.unlink(missing_ok=True)
     link.symlink_to(name)  # Relative, so that the directory can be moved.
-    _put(link, directory / STATE)
+    take_place(link, directory / STATE)
     return old
 
 
@@ -81,7 +81,7 @@ def hand_over(directory: Path, name: str, refused: str | None = None) -> None:
     """Name the file that is to follow; with `refused` tell the command that it will not."""
     draft = directory / f"{_NEXT}.new"
     draft.write_bytes(msgspec.json.encode(HandOver(name, refused)) + b"\n")
-    _put(draft, directory / _NEXT)
+    take_place(draft, directory / _NEXT)
 
 
 def handed_over(directory: Path) -> HandOver | None:
@@ -122,7 +122,7 @@ def clean(directory: Path) -> None:
         (directory / leftover).unlink(missing_ok=True)
 
 
-def _put(draft: Path, path: Path) -> None:
+def take_place(draft: Path, path: Path) -> None:
     """Let a file take another's place at once and for good."""
     if not draft.is_symlink():
         with draft.open("rb") as file:
