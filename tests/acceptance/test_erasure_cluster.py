@@ -12,7 +12,18 @@ import pytest
 
 from tests.acceptance.cluster import Cluster, cluster
 from tests.acceptance.grep import found, found_in_tables
-from tests.acceptance.test_erasure import DEVICE, SHARED, UID, WORDS, call, regulation, send, tell, wait_finished
+from tests.acceptance.test_erasure import (
+    DEVICE,
+    UID,
+    WORDS,
+    assert_forgotten,
+    call,
+    regulation,
+    send,
+    send_late,
+    tell,
+    wait_finished,
+)
 from tests.server import Server, Source, request
 
 Told = tuple[Cluster, Server, Source]
@@ -62,21 +73,11 @@ def test_nothing_is_left_in_any_table_or_in_the_stream_and_nothing_comes_back(to
     with psycopg.connect(engines.postgres.url()) as connection:
         behind = "SELECT %s::pg_lsn > '0/0' AND %s::pg_lsn <= pg_current_wal_lsn()"
         assert connection.execute(behind, (job["receipt"]["wal"]["lsn"],) * 2).fetchone() == (True,)
-    assert server.api("GET", f"/customers/{UID}").status == 404
-    assert server.get("/customers", q="Byronia")["data"] == []
     assert server.api("GET", "/messages/ada-mid-i1").status == 404
-    assert server.timeline("bo") == bo
-    assert len(server.get("/customers", q="Name1")["data"]) == 50
+    assert_forgotten(server, bo)
 
-    late = [
-        call("page", "ada-mid-late-1", 31.5, anonymousId=SHARED, name="Engine Room of Ada"),
-        call("identify", "ada-mid-late-2", 40, userId=UID, anonymousId=DEVICE, traits={"firstName": "Byronia"}),
-        call("page", "ada-mid-late-3", 5, anonymousId=DEVICE, name="Engine Room of Ada"),
-    ]
-    send(server, source, late)
-    server.wait_processed()
-    assert server.api("GET", f"/customers/{UID}").status == 404
-    assert server.timeline("bo") == bo
+    send_late(server, source)
+    assert_forgotten(server, bo)
     wait_nothing_left(engines)
     assert verified(server) == []
 
