@@ -62,8 +62,8 @@ def test_kill_9_of_each_role_a_hundred_times(engines: Cluster) -> None:
     killed(engines, 100)
 
 
-def holds_lanes(engines: Cluster) -> bool:
-    """Tell whether a worker is in the middle of a transaction: it holds some lanes, or keeps all others out."""
+def has_its_turn(engines: Cluster) -> bool:
+    """Tell whether a worker is in the middle of a transaction: it has its turn."""
     query = (
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' "
         f"AND classid = {0x72706E6C}"
@@ -75,14 +75,14 @@ def holds_lanes(engines: Cluster) -> bool:
 
 @contextmanager
 def frozen_in_a_transaction(engines: Cluster, worker: int) -> Iterator[None]:
-    """Stop a worker while it holds lanes that another one needs."""
+    """Stop a worker while it has its turn, which others wait for."""
     deadline = time.monotonic() + 30
     while True:
-        assert time.monotonic() < deadline, "it never holds any"
-        if holds_lanes(engines):
+        assert time.monotonic() < deadline, "it never has one"
+        if has_its_turn(engines):
             os.kill(worker, signal.SIGSTOP)
             time.sleep(0.2)  # What it had sent is done by then.
-            if holds_lanes(engines):
+            if has_its_turn(engines):
                 break
             os.kill(worker, signal.SIGCONT)
             time.sleep(0.05)
@@ -93,7 +93,7 @@ def frozen_in_a_transaction(engines: Cluster, worker: int) -> Iterator[None]:
 
 
 def test_a_worker_that_hangs_does_not_double_what_others_have_applied_meanwhile(engines: Cluster) -> None:
-    """It has records in hand and none of the lanes: the others are given its records, and it finds them applied."""
+    """It has records in hand and not its turn: the others are given its records, and it finds them applied."""
     with engines.fleet() as fleet, loaded(fleet):
         worker = roles(fleet["process-1"].pid)["process"]
         for _ in range(2):

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
+from richpanel.process import known
 from richpanel.process import memory as remembered
 from tests.process.account import ARRIVAL, Account, Arrived, copy_of, on_sqlite
 from tests.process.calls import activity, identify, page, track
@@ -121,7 +122,8 @@ def test_running_goes_on_where_the_database_was_busy(account: Account) -> None:
 
 
 def test_what_is_forgotten_is_read_again(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    for limit in ("MAX_IDENTITIES", "MAX_PROFILES", "MAX_NAMES"):
+    monkeypatch.setattr(known, "MAX_IDENTITIES", 1)
+    for limit in ("MAX_PROFILES", "MAX_NAMES"):
         monkeypatch.setattr(remembered, limit, 1)
     account.write([*FIRST, *SECOND])
     assert account.process(max_bytes=1) == 7

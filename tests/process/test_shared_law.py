@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.stream import start_of
-from richpanel.process import lanes
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import OvertakenError, SharedBatches
 from richpanel.store import progress
@@ -29,7 +28,6 @@ handed = st.fixed_dictionaries(
         "at_once": st.integers(1, 6),
         "again": st.integers(0, 3),
         "seed": st.integers(0, 1 << 16),
-        "worth": st.sampled_from((0, 0, 1, 1_000)),  # Messages that are worth a part: from a part for each lane to one.
     },
 )
 
@@ -75,8 +73,7 @@ def share(account: Account, stream: Sequence[Entry], plan: dict[str, int]) -> No
 
 
 def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> None:
-    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lanes, "WORTH_A_PART", plan["worth"])
+    with TemporaryDirectory() as folder:
         account = copy_of(template, Path(folder) / "data")
         try:
             stream = entries(account, records)

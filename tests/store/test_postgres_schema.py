@@ -15,8 +15,6 @@ from richpanel.store.postgres_schema import PARTITIONS
 from tests.postgres_server import PostgresServer
 
 TABLES = {**schema.metadata.tables, **schema.postgres_metadata.tables}
-SHARED = {"lanes"}
-"""What nobody reads as rows (`store.locks`)."""
 PARTITIONED = {
     *("identities", "addresses", "messages", "message_ids", "history", "profiles", "sessions", "changes", "bodies"),
     "search",
@@ -58,7 +56,7 @@ NUMBERS = {
 def test_there_is_every_table_and_nothing_besides(engine: Engine) -> None:
     found = set(inspect(engine).get_table_names())
     partitions = {f"{name}_{number}" for name in PARTITIONED for number in range(PARTITIONS)}
-    assert found - partitions - SHARED - {"alembic_version"} == set(TABLES)
+    assert found - partitions - {"alembic_version"} == set(TABLES)
     assert partitions <= found
 
 

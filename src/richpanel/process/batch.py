@@ -9,23 +9,22 @@ from sqlalchemy import Connection
 from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.process import manual, pieces
 from richpanel.process.channels import Addresses, Resolver, owner_of
-from richpanel.process.deciding import KEPT, OUTCOMES, decide_all
+from richpanel.process.deciding import KEPT, OUTCOMES
 from richpanel.process.definitions import Definitions
 from richpanel.process.erasure import Plan, take_out
 from richpanel.process.folding import Folding
 from richpanel.process.incoming import Incoming, Opened, Private, Refused
-from richpanel.process.lanes import Lanes, TooNarrowError
+from richpanel.process.intake import Taken, take_in, write_rows
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
-from richpanel.process.people import Moved, find_owners, link_aliases, number_ids
+from richpanel.process.people import Moved, find_owners, link_aliases
 from richpanel.process.refold import Reader, refold, refold_orders
-from richpanel.process.removal import Removed, remove
+from richpanel.process.removal import Removed, nothing_removed, remove
 from richpanel.process.repeats import Settled, settle
 from richpanel.process.suppressing import keep_out
-from richpanel.store import addresses, channels, erasing, history, identities, parts
+from richpanel.store import addresses, channels, erasing, history, identities
 from richpanel.store import message_rows as messages
-from richpanel.store.bodies import Kept, Slice, bodies_of, keep
-from richpanel.store.schema import part_of
+from richpanel.store.bodies import Slice
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,29 +53,36 @@ def apply(
     *,
     without: Collection[int] = (),
     erased: Plan | None = None,
-    lanes: Lanes | None = None,
 ) -> Applied:
     """Apply records to the state. The caller commits; after a failure `memory` must be thrown away.
 
     `without` names stored messages that are taken away before, so that the state is as if they had never come; `erased`
-    tells of persons who are (`process.erasure`). `log` reads the bodies that stand there. Where others apply something
-    meanwhile, `lanes` are those held; raises TooNarrowError where more are needed.
+    tells of persons who are (`process.erasure`). `log` reads the bodies that stand there.
     """
-    bodies = bodies_of(connection, log)
-    memory.tombstones = definitions.tombstones
+    reader = Reader(connection, definitions, log)
+    memory.identities.tombstones = definitions.tombstones
     opened = keep_out(connection, memory, opened)
-    refused = opened.refused
-    reader = Reader(connection, definitions, bodies)
-    removed = Removed(set(), set(), set(), set())
+    removed = nothing_removed()
     remove(reader, memory, without, removed)
     if erased is not None:
         take_out(reader, memory, erased, removed)
-    settled = settle(connection, memory, opened.arrived, bodies)
-    if lanes is not None and settled.replaced:
-        raise TooNarrowError(None)
+    settled = settle(connection, memory, opened.arrived, reader.bodies)
     remove(reader, memory, settled.replaced, removed, keep_bodies=True)
-    number_ids(connection, memory, settled.messages)
-    connectors = decide_all(connection, memory, definitions, settled.messages)
+    return fold(reader, memory, definitions, take_in(connection, memory, definitions, opened, settled), removed)
+
+
+def fold(
+    reader: Reader,
+    memory: Memory,
+    definitions: Definitions,
+    taken: Taken,
+    removed: Removed,
+) -> Applied:
+    """Give what is taken in to whom it concerns. The caller commits; after a failure `memory` must be thrown away.
+
+    Where the rows of `taken` are not written yet they are.
+    """
+    connection, opened, settled = reader.connection, taken.opened, taken.settled
     kept = [message for message in settled.messages if message.outcome == KEPT]
     people = [message for message in kept if message.kind < CHANNEL_TYPE]
     if len(people) != len(kept):
@@ -85,99 +91,54 @@ def apply(
         removed.aliases.update(aliases)
         kept = [message for message in kept if message.kind <= CHANNEL_TYPE]
 
-    carried = _addresses(people, definitions).write(connection, memory)
+    carried = addresses_in(people, definitions).write(connection, memory)
     moved = link_aliases(connection, memory, people, reader.stamp, removed.profiles)
     resolver = Resolver(connection, memory, definitions.account)
     activity = resolver.number([message for message in kept if message.kind == CHANNEL_TYPE])
-    memory.write_identities(connection)
+    memory.identities.write(connection)
     find_owners(memory, people)
     for message in kept:
         if message.kind == CHANNEL_TYPE:
             message.owner = owner_of(connection, message.identity, message.t)
 
-    _keep_bodies(connection, opened, settled)
-    _write_messages(connection, memory, settled, kept)
+    if not taken.is_written:
+        write_rows(connection, memory, taken)
+    history.add(connection, [(message.identity, message.t, message.n, message.kind) for message in kept])
     channels.add(connection, activity)
     removed.addresses.update(carried)
     _follow_channels(connection, resolver, kept, removed, moved)
 
     folding = Folding(connection, memory, definitions.account)
     orders = Orders(connection, definitions.account)
-    since = settled.since
     groups = _by_owner(kept)
     _join(folding, orders, groups, moved)
-    before = refold(reader, folding, moved.refolds, orders, since=since)
-    refold_orders(reader, memory, orders, removed.orders, since=since)
+    before = refold(reader, folding, moved.refolds, orders, apart=settled.numbers)
+    refold_orders(reader, memory, orders, removed.orders, apart=settled.numbers)
     for owner, group in groups.items():
         folding.fold(owner, group)
     folding.keep_figures(before)
-    events = _order_events(people, connectors)
+    events = _order_events(people, taken.connectors)
     orders.add(folding, events)
     pieces.grow(folding, groups, {message.n: key[1] for key, message, _ in events})
     orders.take_of(folding.new_customers)
     orders.write(folding)
-    if lanes is not None:
-        lanes.check(connection, folding.open.keys() | folding.gone | moved.aliases | orders.profiles, settled.messages)
     folding.write(_uids(connection, folding))
 
-    _write_traces(connection, folding, settled, refused)
+    _write_traces(connection, folding, settled, opened.refused)
     erasing.add(connection, [(each.place, each.size) for each in opened.private])
     memory.advance(connection, opened.end, opened.received_at)
-    counts = len(settled.messages), len(settled.repeats), len(refused)
+    counts = len(settled.messages), len(settled.repeats), len(opened.refused)
     return Applied(
         opened.end, *counts, opened.received_at, opened.private, bool(opened.private) or opened.regulation is not None
     )
 
 
-def _keep_bodies(connection: Connection, opened: Opened, settled: Settled) -> None:
-    """Give what arrived its permanent place. A stored message that is a repeat now has its own."""
-    repeats = {each.place for each in settled.repeats}
-    arrived = [*settled.messages, *(message for message in opened.arrived if message.place in repeats)]
-    rows = [Kept(each.place, each.lead, each.body, each.head) for each in arrived]
-    rows += [Kept(each.place, each.lead, each.body, each.head) for each in opened.refused]
-    keep(connection, rows, [each.place for each in opened.private])
-
-
-def _addresses(people: list[Incoming], definitions: Definitions) -> Addresses:
+def addresses_in(people: list[Incoming], definitions: Definitions) -> Addresses:
     """Note the addresses that messages carry."""
     found = Addresses(definitions.account)
     for message in people:
         found.note(message)
     return found
-
-
-def _write_messages(connection: Connection, memory: Memory, settled: Settled, kept: list[Incoming]) -> None:
-    events = memory.name(connection, {message.event for message in settled.messages if message.event})
-    messages.add(
-        connection,
-        [
-            (
-                m.n,
-                m.place,
-                m.size,
-                m.lead,
-                m.item,
-                m.source.number,
-                m.kind,
-                m.t,
-                m.received,
-                m.identity,
-                m.alias or None,
-                events[m.event] if m.event else None,
-                m.outcome,
-                m.decision or None,
-            )
-            for m in settled.messages
-        ],
-    )
-    memory.message_ids.add(connection, [(message.hash, message.n) for message in settled.messages])
-    history.add(connection, [(message.identity, message.t, message.n, message.kind) for message in kept])
-    spans: dict[int, tuple[int, int]] = {}
-    for message in settled.messages:
-        part = part_of(connection, message.n)
-        low, high = spans.get(part, (message.t, message.t))
-        spans[part] = (min(low, message.t), max(high, message.t))
-    parts.widen(connection, spans)
 
 
 def _follow_channels(

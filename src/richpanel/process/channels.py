@@ -52,7 +52,9 @@ class Addresses:
         if not self.rows:
             return set()
         for kind in (EMAIL, PHONE):
-            memory.know(connection, kind, {key[1] for key, _, _ in self.rows if key is not None and key[0] == kind})
+            memory.identities.know(
+                connection, kind, {key[1] for key, _, _ in self.rows if key is not None and key[0] == kind}
+            )
         rows = []
         for key, message, kind in self.rows:
             number = 0 if key is None else memory.identities[key[0]][key[1]].number
@@ -84,12 +86,12 @@ class Resolver:
             row = ActivityRow(message.n, uid, email, phone, anonymous, 0)
             message.identity = row.identity = self.resolve(row, message.t)
             rows.append(row)
-        self._memory.write_identities(self._connection)
+        self._memory.identities.write(self._connection)
         return rows
 
     def _number(self, key: Key) -> int:
         kind, value = key
-        return self._memory.know(self._connection, kind, {value})[value].number
+        return self._memory.identities.know(self._connection, kind, {value})[value].number
 
     def resolve(self, row: ActivityRow, t: int) -> int:
         """Give the identity in whose history a channel message stands."""

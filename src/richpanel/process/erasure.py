@@ -311,7 +311,7 @@ def _take_links(reader: Reader, memory: Memory, plan: Plan, removed: Removed) ->
         runs = _cut(before, plan.numbers, parted)
         if runs != before:
             identities.relink(connection, number, runs)
-            memory.relink(value, runs)
+            memory.identities.relink(value, runs)
             removed.profiles.update(changing_hands(connection, number, moves(before, runs, MAX_UIDS)))
 
 

@@ -16,7 +16,7 @@ def follow(reader: Reader, memory: Memory, arrived: list[Incoming]) -> tuple[set
     """Keep new records; give the profiles to fold afresh, and the aliases that are another's now."""
     if not arrived:
         return set(), set()
-    memory.write_identities(reader.connection)
+    memory.identities.write(reader.connection)
     rows = []
     for message in arrived:
         alias, uid = (0, 0) if message.kind == UNDO else (message.alias, message.identity)
@@ -39,7 +39,7 @@ def relink(reader: Reader, memory: Memory, aliases: Iterable[int], known: set[in
         if runs == before:
             continue
         identities.relink(reader.connection, alias, runs)
-        memory.relink(value, runs)
+        memory.identities.relink(value, runs)
         moved.add(alias)
         profiles |= changing_hands(reader.connection, alias, moves(before, runs, MAX_UIDS))
     return profiles, moved

@@ -21,7 +21,8 @@ from richpanel.core.identity import (
 from richpanel.core.manual import LINK
 from richpanel.core.stamps import Stamp
 from richpanel.process.incoming import Incoming
-from richpanel.process.memory import Known, Memory
+from richpanel.process.known import Known
+from richpanel.process.memory import Memory
 from richpanel.store import history, identities, manual_rows
 from richpanel.store.bulk import fetch
 
@@ -43,8 +44,8 @@ class Moved(NamedTuple):
 
 def number_ids(connection: Connection, memory: Memory, messages: Sequence[Incoming]) -> None:
     """Give each message the numbers of its identity and of the alias beside it."""
-    uids = memory.know(connection, UID, {message.uid for message in messages if message.uid is not None})
-    aliases = memory.know(
+    uids = memory.identities.know(connection, UID, {message.uid for message in messages if message.uid is not None})
+    aliases = memory.identities.know(
         connection, ANONYMOUS, {message.anonymous for message in messages if message.anonymous is not None}
     )
     for message in messages:
@@ -92,7 +93,7 @@ def link_aliases(
                 moved.aliases.add(alias.number)
                 stored.append((alias.number, runs))
             alias.runs = runs
-    memory.write_identities(connection)
+    memory.identities.write(connection)
     identities.set_runs(connection, stored)
     return moved
 

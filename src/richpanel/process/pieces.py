@@ -102,13 +102,13 @@ class Whole(NamedTuple):
     read: list[StoredRow]
 
 
-def within(connection: Connection, span: Span, *, since: int) -> Whole:
-    """Find how to have a span's messages before number `since`.
+def within(connection: Connection, span: Span, *, apart: range) -> Whole:
+    """Find how to have a span's messages, but those with numbers `apart`.
 
     A piece that holds others, too, is given up: what it held is read, and makes new pieces on either side. So is one
     that does not agree with the history: it is never believed against it.
     """
-    rows = [row for row in history.numbers(connection, span) if row[1] < since]
+    rows = [row for row in history.numbers(connection, span) if row[1] not in apart]
     found = piece_rows.outlines(connection, span.identity, span.from_t, span.to_t)
     whole: list[Outline] = []
     if found:

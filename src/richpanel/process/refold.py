@@ -83,8 +83,8 @@ class Reader:
         return found
 
 
-def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, *, since: int) -> dict[int, Profile]:
-    """Fold these profiles afresh from what is stored before message `since`; give what they were.
+def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, *, apart: range) -> dict[int, Profile]:
+    """Fold these profiles afresh from what is stored but what has numbers `apart`; give what they were.
 
     The orders that their events are of follow. This batch's own messages come next, so that traces tell what they do.
     """
@@ -100,15 +100,15 @@ def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, 
     for profile in profiles:
         if profile in folding.memory.profiles:
             before[profile] = folding.memory.profiles[profile]
-        for order_id, stamp in _afresh(reader, folding, profile, since):
+        for order_id, stamp in _afresh(reader, folding, profile, apart):
             for key in by_order.get(order_id, ()):
                 owners[(key, stamp)] = profile
     taken.reassign(known, owners, profiles)
     return before
 
 
-def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[OrderKey], *, since: int) -> None:
-    """Fold orders that lost an event afresh from what is stored before message `since`: the state has no old values.
+def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[OrderKey], *, apart: range) -> None:
+    """Fold orders that lost an event afresh from what is stored, but what has numbers `apart`.
 
     The profiles that their events belong to must be up to date. Of events that an order with too many of them does not
     list any more (`core.order.MAX_LISTED`) none comes back; those whose bodies are no longer kept stay as they are.
@@ -119,7 +119,7 @@ def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[Order
         found = memory.message_ids.find(reader.connection, list(hashes))
         gone = [entries[hashes[known]] for known, numbers in found.items() if any(map(reader.is_gone, numbers))]
         fresh = OrderState(order.key[1], sorted(gone, key=lambda entry: entry.stamp))
-        for message in reader.open(number for numbers in found.values() for number in numbers if number < since):
+        for message in reader.open(number for numbers in found.values() for number in numbers if number not in apart):
             event = of_message(message)
             if event is not None and message.stamp in entries:
                 profile = entries[message.stamp].profile
@@ -128,10 +128,10 @@ def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[Order
     orders.forget_events(reader.connection, [order.number for order in taken.take(lost)])
 
 
-def _afresh(reader: Reader, folding: Folding, profile: int, since: int) -> Iterator[OrderEvent]:
+def _afresh(reader: Reader, folding: Folding, profile: int, apart: range) -> Iterator[OrderEvent]:
     """Fold one profile afresh, and give the events of orders among its messages."""
     spans = history.of_profile(folding.connection, profile, MAX_UIDS)
-    found = [pieces.within(folding.connection, span, since=since) for span in spans]
+    found = [pieces.within(folding.connection, span, apart=apart) for span in spans]
     left = [row for whole in found for row in whole.read]
     was = None
     if left and reader.is_gone(min(number for _, number, _ in left)):

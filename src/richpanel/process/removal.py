@@ -36,6 +36,11 @@ class Removed(NamedTuple):
     aliases: set[int]
 
 
+def nothing_removed() -> Removed:
+    """Give what follows from taking nothing away."""
+    return Removed(set(), set(), set(), set())
+
+
 def remove(
     reader: Reader, memory: Memory, numbers: Collection[int], removed: Removed, *, keep_bodies: bool = False
 ) -> None:
@@ -121,5 +126,5 @@ def _unlink(reader: Reader, memory: Memory, alias: int, links: Iterable[tuple[St
     if runs == before:
         return set()
     identities.relink(connection, alias, runs)
-    memory.relink(value, runs)
+    memory.identities.relink(value, runs)
     return changing_hands(connection, alias, moves(before, runs, MAX_UIDS))

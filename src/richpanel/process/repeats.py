@@ -15,7 +15,6 @@ from richpanel.process.incoming import Incoming
 from richpanel.process.memory import Memory
 from richpanel.store import message_rows as stored
 from richpanel.store.bodies import Bodies
-from richpanel.store.history import FOREVER
 from richpanel.store.message_rows import StoredMessage
 
 _NOT_CONTENT: Final = ("sentAt", "receivedAt", "_metadata")
@@ -46,9 +45,9 @@ class Settled(NamedTuple):
     replaced: list[int]
 
     @property
-    def since(self) -> int:
-        """The number of the first of the messages; all that are stored already have lower ones."""
-        return self.messages[0].n if self.messages else FOREVER
+    def numbers(self) -> range:
+        """The numbers of the messages."""
+        return range(self.messages[0].n, self.messages[-1].n + 1) if self.messages else range(0)
 
 
 def digest(body: bytes) -> bytes:

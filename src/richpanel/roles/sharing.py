@@ -20,7 +20,7 @@ from richpanel.store.leadership import Leadership
 _NICE: Final = 10
 """As alone (`roles.process`): calls and pages go first where there are fewer cores than work."""
 _PATIENCE_SECONDS: Final = 60.0
-"""How long a worker waits for lanes that others hold before it says so, and tries again."""
+"""How long a worker waits for its turn before it says so, and tries again."""
 
 
 def run(settings: Settings, parent: Parent) -> None:

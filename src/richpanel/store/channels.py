@@ -39,26 +39,6 @@ def any_at_all(connection: Connection) -> bool:
     return bool(fetch(connection, "SELECT 1 FROM channel_activity LIMIT 1"))
 
 
-def writers_among(connection: Connection, identities: Iterable[int]) -> set[int]:
-    """Tell which of these identities some channel message names, or names by an address of theirs."""
-    asked = listed(set(identities))
-    rows = [
-        *fetch(connection, f"SELECT DISTINCT uid FROM channel_activity WHERE uid IN {LISTED}", asked),
-        *fetch(connection, f"SELECT DISTINCT anonymous FROM channel_activity WHERE anonymous IN {LISTED}", asked),
-        *(
-            row
-            for column in ("email", "phone")
-            for row in fetch(
-                connection,
-                f"SELECT DISTINCT a.uid FROM addresses a JOIN channel_activity c ON c.{column} = a.address "
-                f"WHERE a.uid IN {LISTED}",
-                asked,
-            )
-        ),
-    ]
-    return {row[0] for row in rows}
-
-
 def naming(connection: Connection, addresses: Iterable[int], aliases: Iterable[int]) -> list[tuple[ActivityRow, int]]:
     """Load the channel messages that name one of these, with their event time."""
     found: dict[int, tuple[ActivityRow, int]] = {}

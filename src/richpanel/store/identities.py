@@ -34,12 +34,24 @@ def last_number(connection: Connection) -> int:
     return int(fetch(connection, "SELECT coalesce(max(id), 0) FROM identities")[0][0])
 
 
-def add(connection: Connection, secret: bytes, rows: Sequence[tuple[int, Key, Runs]]) -> None:
-    """Add identities under the numbers given, with their runs, and note which uids have a run of each."""
+def runs_of(connection: Connection, numbers: Sequence[int]) -> dict[int, Runs]:
+    """Give the runs of those of these identities that have any."""
+    if not numbers:
+        return {}
+    statement = f"SELECT id, runs FROM identities WHERE runs IS NOT NULL AND id IN {LISTED}"
+    return {number: unpack(runs) for number, runs in fetch(connection, statement, listed(numbers))}
+
+
+def add(connection: Connection, secret: bytes, rows: Sequence[tuple[int, Key, Runs]], *, ignore: bool = False) -> None:
+    """Add identities under the numbers given, with their runs, and note which uids have a run of each.
+
+    `ignore` leaves those alone that are there, under another number.
+    """
     insert(
         connection,
         schema.identities,
         [(number, hash_key(secret, key), key[0], key[1], pack(runs)) for number, key, runs in rows],
+        ignore=ignore,
     )
     _own(connection, [(number, runs) for number, _, runs in rows if runs])
 

@@ -239,7 +239,7 @@ def clear(new: Connection, keep: Sequence[str] = ()) -> None:
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition",
     )
-    tables = [name for (name,) in named if name not in ("alembic_version", "lanes", *keep)]
+    tables = [name for (name,) in named if name not in ("alembic_version", *keep)]
     listed = ", ".join(f'"{name}"' for name in tables)
     new.exec_driver_sql(f"TRUNCATE {listed} RESTART IDENTITY")
     sequences = fetch(

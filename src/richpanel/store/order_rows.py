@@ -61,17 +61,6 @@ def of_profiles(connection: Connection, profiles: Iterable[int]) -> dict[OrderKe
     return {order.key: order for order in _read(rows)}
 
 
-def taking_part(connection: Connection, order_ids: Iterable[str]) -> list[tuple[str, int]]:
-    """Give who has part in the orders with these ids, of whichever connector: (order id, profile)."""
-    rows = fetch(
-        connection,
-        'SELECT o.order_id, p.profile FROM orders o JOIN order_profiles p ON p."order" = o.id '
-        f"WHERE o.order_id IN {LISTED}",
-        listed(order_ids),
-    )
-    return [(order_id, profile) for order_id, profile in rows]
-
-
 def of_owner(
     connection: Connection, owner: int, *, limit: int, before: tuple[int, str, int] | None = None
 ) -> list[StoredOrder]:

@@ -9,8 +9,6 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from richpanel.store.locks import LANES
-
 PARTITIONS: Final = 8
 """Of each partitioned table. More would cost each statement more, and these hold a hundred million messages each."""
 
@@ -143,7 +141,7 @@ _INDEXES: Final = (
 )
 
 _SHARING: Final = (
-    *(f"CREATE SEQUENCE {name}" for name in ("message_numbers", "identity_numbers", "order_numbers")),
+    *(f"CREATE SEQUENCE {name}" for name in ("message_numbers", "identity_numbers", "order_numbers", "turn_numbers")),
     # So many numbers at once, one after the other: a sequence alone gives one at a time. The lock is not the
     # transaction's: others need not wait for its end. Who asks later gets greater numbers.
     """
@@ -159,10 +157,8 @@ _SHARING: Final = (
     END
     $$
     """,
-    "CREATE TABLE lanes (lane smallint PRIMARY KEY, version bigint NOT NULL) WITH (fillfactor = 10)",
-    f"INSERT INTO lanes SELECT lane, 0 FROM generate_series(0, {LANES - 1}) AS lane",
 )
-"""What those need who write the state beside each other (`store.locks`, `store.numbering`)."""
+"""What those need who write the state beside each other (`store.turns`, `store.numbering`)."""
 
 _PACKED: Final = {"profiles": "state", "sessions": "data", "pieces": "state", "orders": "state"}
 """What is packed already: compressing it again costs time and gains nothing."""
