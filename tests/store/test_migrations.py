@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, inspect
 
+from richpanel import __version__
 from richpanel.store import definitions, schema
 from richpanel.store.database import Branch, open_engine, sqlite_url
 from richpanel.store.migrating import RevisionError, migrate
+from richpanel.store.revisions import newest
 from richpanel.store.urls import schema_url
 from tests.postgres_server import PostgresServer
 
@@ -70,11 +72,27 @@ def test_the_definitions_are_the_same_on_a_cluster(cluster: str) -> None:
     assert set(texts) == {'TEXT COLLATE "C"'}
     migrate(made, "account")
     with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'account_9999'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'account_9999', since = 'account_9998'")
     with pytest.raises(RevisionError, match="the schema account is not of this version or an older one"):
         migrate(made, "account")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET since = '{newest('account')}'")
+    migrate(made, "account")
     engine.dispose()
     from_code.dispose()
+
+
+def test_a_schema_says_which_versions_go_on_with_it(cluster: str) -> None:
+    """A revision that does not say otherwise is for its own version and newer ones; each is noted as it is done."""
+    url = schema_url(cluster, "account")
+    engine = open_engine(url)
+    for to in ("account_0001", "account_0002", "account_0002", "head"):
+        migrate(url, "account", to=to)
+        reached = newest("account") if to == "head" else to
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT version_num, since, version FROM alembic_version").all()
+        assert [tuple(row) for row in rows] == [(reached, reached, __version__)]
+    engine.dispose()
 
 
 def test_a_schema_that_an_administrator_made_is_taken(cluster: str) -> None:

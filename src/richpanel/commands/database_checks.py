@@ -14,7 +14,7 @@ from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.database import Branch, open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.nodes import check_key
-from richpanel.store.revisions import newest
+from richpanel.store.revisions import ASK_STORED, Stored, goes_on, is_newer, newest
 from richpanel.store.secrets import SecretKeyError, open_secrets
 
 _BRANCHES: Final[tuple[Branch, ...]] = ("account", "state")
@@ -70,12 +70,23 @@ def _revision(connection: Connection, directory: DataDirectory, branch: Branch) 
     called, wanted = _called(directory, branch), newest(branch)
     if not directory.is_embedded and not fetch(connection, "SELECT to_regclass('alembic_version')")[0][0]:
         return Check("migrations", "problem", f"{called} is not there: run `richpanel migrate`, or start the server")
-    stored = str(fetch(connection, "SELECT version_num FROM alembic_version")[0][0])
-    if stored == wanted:
-        return Check("migrations", "ok", f"{called} is at {stored}")
-    if stored > wanted:
-        return Check("migrations", "problem", f"{called} is at {stored}, newer than this version: install a newer one")
-    return Check("migrations", "problem", f"{called} is at {stored}: run `richpanel migrate`, or start the server")
+    stored = _stored(connection, directory)
+    if stored.revision == wanted:
+        return Check("migrations", "ok", f"{called} is at {stored.revision}")
+    if is_newer(stored, branch):
+        newer = f"{called} is at {stored.revision}, newer than this version"
+        if goes_on(stored, branch):
+            return Check("migrations", "note", f"{newer}, which goes on with it: install {stored.version} here, too")
+        return Check("migrations", "problem", f"{newer}: install {stored.version or 'a newer one'}")
+    return Check(
+        "migrations", "problem", f"{called} is at {stored.revision}: run `richpanel migrate`, or start the server"
+    )
+
+
+def _stored(connection: Connection, directory: DataDirectory) -> Stored:
+    if directory.is_embedded:
+        return Stored(str(fetch(connection, "SELECT version_num FROM alembic_version")[0][0]), None, None)
+    return Stored(*fetch(connection, ASK_STORED)[0])
 
 
 def server(engine: Engine, called: str) -> Iterator[Check]:
@@ -127,7 +138,7 @@ def _connections(connection: Connection) -> Check:
     most = int(_setting(connection, "max_connections"))
     ((used, ours),) = fetch(
         connection,
-        "SELECT count(*), count(*) FILTER (WHERE application_name = 'richpanel') FROM pg_stat_activity "
+        "SELECT count(*), count(*) FILTER (WHERE application_name LIKE 'richpanel%') FROM pg_stat_activity "
         "WHERE backend_type = 'client backend'",
     )
     state: State = "note" if used > _MANY * most else "ok"

@@ -11,6 +11,8 @@ import psycopg
 from psycopg.abc import Buffer, PQGen
 from psycopg.types.string import StrBinaryDumper, StrDumperUnknown, TextLoader
 
+from richpanel.store.application import APPLICATION
+
 DriverError: Final = psycopg.Error
 NotThere: Final = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 CONNECT_SECONDS: Final = 5
@@ -70,7 +72,7 @@ def session_options(settings: Sequence[tuple[str, object]]) -> dict[str, object]
     """Give what every connection is opened with, its session's settings among it."""
     return {
         "options": " ".join(f"-c {name}={value}" for name, value in (*_LOST, *settings)),
-        "application_name": "richpanel",
+        "application_name": APPLICATION,
         "client_encoding": "UTF8",  # Or a database without any (SQL_ASCII) would give bytes for texts.
         "connect_timeout": CONNECT_SECONDS,
         "keepalives_idle": 5,

@@ -8,12 +8,29 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from richpanel.store.secret_key import fingerprint, read_key
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _SECONDS: Final = 5.0
+STORED: Final = "version_num, to_jsonb(alembic_version) ->> 'since', to_jsonb(alembic_version) ->> 'version'"
+"""What makes a `Stored` of PostgreSQL's `alembic_version`; the last two are null where there is no such column yet."""
+ASK_STORED: Final = f"SELECT {STORED} FROM alembic_version"
+
+
+class RevisionError(Exception):
+    """A database is at a revision that this version does not know."""
+
+
+class Stored(NamedTuple):
+    """What a schema of PostgreSQL's says of its tables."""
+
+    revision: str
+    since: str | None
+    """The oldest revision whose versions go on with them."""
+    version: str | None
+    """The version that brought them to it."""
 
 
 def revisions(branch: str) -> list[str]:
@@ -24,6 +41,18 @@ def revisions(branch: str) -> list[str]:
 def newest(branch: str) -> str:
     """Name the revision at which this version wants the databases of a branch."""
     return revisions(branch)[-1]
+
+
+def is_newer(stored: Stored, branch: str) -> bool:
+    """Whether a schema's tables are of a version that is newer than this one."""
+    return stored.revision > newest(branch)
+
+
+def goes_on(stored: Stored, branch: str) -> bool:
+    """Whether this version may work with a schema's tables: they are its own, or newer ones that say so."""
+    if not is_newer(stored, branch):
+        return stored.revision == newest(branch)
+    return stored.since is not None and stored.since <= newest(branch)
 
 
 def is_ready(directory: Path, database_url: str | None, *, secret_key: str | None, needs_login: bool) -> bool:
@@ -67,11 +96,11 @@ def holds_account(database_url: str) -> bool:
 
 
 def _ask(directory: Path, database_url: str | None, branch: str, columns: str) -> Sequence[Any] | None:
-    """Give columns from a database that is at the newest revision; None where it is not."""
-    question = _question(columns)
+    """Give columns from a database with whose tables this version works; None where it does not."""
     if database_url is None:
-        return _at_newest(_ask_file(directory / f"{branch}.db", question), branch)
-    return _at_newest(_ask_schema(database_url, branch, question), branch)
+        return _at_newest(_ask_file(directory / f"{branch}.db", _question(columns)), branch)
+    rows = _ask_schema(database_url, branch, f"SELECT {STORED}, {columns} FROM alembic_version")
+    return rows[0][3:] if len(rows) == 1 and goes_on(Stored(*rows[0][:3]), branch) else None
 
 
 def _question(columns: str) -> str:
