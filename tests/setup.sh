@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the suite needs beside .venv: Debian's browser, web server, mail server, database, stream server, load generator and false
+# What the suite needs beside .venv: Debian's browser, web server, mail server, database, its pooler, stream server, load generator and false
 # clock, Node, and the packages of package.json.
 # `make test` runs it. Root on Debian: whatever is missing is installed. Anyone else: it says what is missing, and fails.
 set -eu
@@ -16,6 +16,7 @@ need chromium chromium
 need nginx nginx
 need nats-server nats-server
 [ -n "$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null)" ] || has initdb || missing="$missing postgresql"
+need pgbouncer pgbouncer
 need wrk wrk
 need faketime faketime
 need openssl openssl

@@ -14,6 +14,7 @@ from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.database import Branch, open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.nodes import check_key
+from richpanel.store.postgres import is_pooled
 from richpanel.store.revisions import ASK_STORED, Stored, goes_on, is_newer, newest
 from richpanel.store.secrets import SecretKeyError, open_secrets
 
@@ -93,6 +94,7 @@ def server(engine: Engine, called: str) -> Iterator[Check]:
     """Look at the server: what it is, what it promises, how full it is, and its clock."""
     with engine.connect() as connection:
         yield _version(connection, called)
+        yield _sessions(connection)
         yield _encoding(connection)
         yield _durability(connection)
         yield _connections(connection)
@@ -111,6 +113,13 @@ def _version(connection: Connection, called: str) -> Check:
     if fetch(connection, "SELECT pg_is_in_recovery()")[0][0]:
         return Check("PostgreSQL", "problem", f"{called} is a standby, which takes no writes: name the primary")
     return Check("PostgreSQL", "ok", f"{version} at {called}")
+
+
+def _sessions(connection: Connection) -> Check:
+    """Say whether a pooler is in between; where it shares sessions, there would be no connection."""
+    if is_pooled(connection):
+        return Check("sessions", "ok", "a pooler is in between, and leaves each session to whoever has got it")
+    return Check("sessions", "ok", "nothing is between this program and the server")
 
 
 def _encoding(connection: Connection) -> Check:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from richpanel.store.postgres_driver import adapt, reason, session_options
+from richpanel.store.postgres_driver import adapt, arguments, reason, set_up
 from richpanel.store.postgres_driver import escape as escape
 from richpanel.store.postgres_driver import unescape as unescape
 from richpanel.store.urls import SCHEMA
@@ -38,6 +38,8 @@ def open_postgres(url: str, *, read_only: bool, busy_seconds: float) -> Engine:
     """
     given = make_url(url)
     schema = str(given.query[SCHEMA])
+    settings = _settings(schema, read_only=read_only, busy_seconds=busy_seconds)
+    plain = _without_schema(given).set(drivername="postgresql").render_as_string(hide_password=False)
     engine = create_engine(
         _without_schema(given),
         poolclass=QueuePool,
@@ -46,9 +48,15 @@ def open_postgres(url: str, *, read_only: bool, busy_seconds: float) -> Engine:
         max_overflow=12,
         pool_pre_ping=True,  # A server that was started again is not noticed by those who did not ask it meanwhile.
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
-        connect_args=session_options(_settings(schema, read_only=read_only, busy_seconds=busy_seconds)),
+        connect_args=arguments(),
         hide_parameters=True,
     )
+
+    @event.listens_for(engine, "connect", insert=True)  # Before SQLAlchemy asks for anything.
+    def _set_up(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        set_up(connection, plain, settings)
+        connection.autocommit = False
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
@@ -68,6 +76,12 @@ def open_postgres(url: str, *, read_only: bool, busy_seconds: float) -> Engine:
             raise _told(fault, disconnected=context.is_disconnect) from None
 
     return engine
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Tell whether a pooler is between us and the server: it has its own number for the session."""
+    driver: Any = connection.connection.driver_connection
+    return bool(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar() != driver.info.backend_pid)
 
 
 def _without_schema(url: URL) -> URL:

@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Sequence
+from contextlib import closing
+from functools import cache
 from math import ceil
 from typing import Any, Final
 
@@ -26,6 +28,17 @@ _LOST: Final = (
 )
 """The same the other way round: what a machine held that is gone, or behind a cut cable, others get within seconds. Two
 hours is what the system would wait."""
+
+_LOOKS: Final = 10
+_SHARED: Final = (
+    "a pooler (PgBouncer or the like) stands between us and PostgreSQL, and gives each transaction another session: "
+    "locks, settings and prepared statements get lost. Have it pool sessions (`pool_mode = session`), or name "
+    "PostgreSQL itself in RICHPANEL_DATABASE_URL"
+)
+_FEW: Final = (
+    "a pooler (PgBouncer or the like) stands between us and PostgreSQL, and does not give it a second session "
+    "(`default_pool_size`, `pool_mode = session`)"
+)
 
 
 def escape(text: str) -> str:
@@ -68,10 +81,9 @@ def adapt(connection: Any) -> None:
     connection.adapters.register_loader("text", _Loader)
 
 
-def session_options(settings: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Give what every connection is opened with, its session's settings among it."""
+def arguments() -> dict[str, Any]:
+    """Give what every connection is opened with; its session's settings follow (`set_up`)."""
     return {
-        "options": " ".join(f"-c {name}={value}" for name, value in (*_LOST, *settings)),
         "application_name": APPLICATION,
         "client_encoding": "UTF8",  # Or a database without any (SQL_ASCII) would give bytes for texts.
         "connect_timeout": CONNECT_SECONDS,
@@ -79,6 +91,26 @@ def session_options(settings: Sequence[tuple[str, object]]) -> dict[str, object]
         "keepalives_interval": 5,
         "tcp_user_timeout": SILENT_MS,
     }
+
+
+def set_up(connection: "psycopg.Connection[Any]", url: str, settings: Sequence[tuple[str, object]]) -> None:
+    """Set up the session of a new connection to `url`, which is outside of every transaction; one round trip.
+
+    By a statement: what a connection is opened with does not get through a pooler. Raises SharedSessionsError where
+    that one's sessions are not ours alone: they are left as they are then, for others use them.
+    """
+    given = [(name, str(value)) for name, value in (*_LOST, *settings)]
+    rows = ", ".join(["(%s, %s)"] * len(given))
+    values = [each for row in given for each in row]
+    query: Any = f"SELECT set_config(name, value, false) FROM (VALUES {rows}) AS given (name, value)"
+    direct = connection.execute(f"{query} WHERE pg_backend_pid() = %s", [*values, connection.info.backend_pid])
+    if not direct.fetchall():  # Somebody in between answers in PostgreSQL's place.
+        _refuse_shared_sessions(url)
+        connection.execute(query, values)
+
+
+class SharedSessionsError(psycopg.OperationalError):
+    """A pooler is between us and PostgreSQL that does not leave a session to whoever has got it."""
 
 
 class Bounded(psycopg.Connection[tuple[Any, ...]]):
@@ -98,6 +130,36 @@ class Bounded(psycopg.Connection[tuple[Any, ...]]):
             raise psycopg.OperationalError(f"no answer within {self.seconds:g} s") from None
 
 
+@cache
+def _refuse_shared_sessions(url: str) -> None:
+    """See that a session is ours until we end it, behind a pooler. Raises SharedSessionsError, psycopg.Error.
+
+    While somebody else is in a transaction, its session is another one than ours, and ours is the same as before. A
+    pooler that has many to give may seem to keep to that by chance, so it is asked several times.
+    """
+    with (
+        closing(Bounded.connect(url, autocommit=True, **arguments())) as ours,
+        closing(Bounded.connect(url, autocommit=True, **arguments())) as another,
+    ):
+        try:
+            mine = _process_of(ours)
+            for _ in range(_LOOKS):
+                another.execute("BEGIN")
+                others = _process_of(another)
+                if others == mine or _process_of(ours) != mine:
+                    raise SharedSessionsError(_SHARED)
+                another.execute("ROLLBACK")
+        except SharedSessionsError:
+            raise
+        except psycopg.OperationalError as error:
+            # A server's answer is that transactions are not for us (`pool_mode = statement`).
+            raise SharedSessionsError(_SHARED if error.sqlstate else f"{_FEW}: {reason(error)}") from None
+
+
+def _process_of(connection: Bounded) -> int:
+    return int(connection.execute("SELECT pg_backend_pid()").fetchall()[0][0])
+
+
 def connect(url: str, schema: str, *, seconds: float, read_only: bool = True) -> Bounded:
     """Connect to a schema of the database at `postgresql://...`; every statement is a transaction of its own.
 
@@ -110,10 +172,15 @@ def connect(url: str, schema: str, *, seconds: float, read_only: bool = True) ->
         ("client_min_messages", "warning"),
         ("default_transaction_read_only", "on" if read_only else "off"),
     ]
-    given = session_options(settings) | {"connect_timeout": max(2, ceil(seconds)), "tcp_user_timeout": patience}
-    connection = Bounded.connect(url, autocommit=True, **given)  # type: ignore[arg-type]  # all are texts or numbers
-    connection.seconds = seconds
-    adapt(connection)
+    given = arguments() | {"connect_timeout": max(2, ceil(seconds)), "tcp_user_timeout": patience}
+    connection = Bounded.connect(url, autocommit=True, **given)
+    try:
+        connection.seconds = seconds
+        set_up(connection, url, settings)
+        adapt(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -84,15 +84,17 @@ def is_newest(path: Path, branch: str) -> bool:
 
 def holds_account(database_url: str) -> bool:
     """Whether there is an account in a database of PostgreSQL's. Raises ConnectionError where it does not answer."""
-    from richpanel.store.postgres_driver import DriverError, NotThere, connect, reason  # Loaded where it is used.
+    from richpanel.store import postgres_driver as driver  # Loaded where it is used.
 
     try:
-        with closing(connect(database_url, "account", seconds=_SECONDS)) as connection:
+        with closing(driver.connect(database_url, "account", seconds=_SECONDS)) as connection:
             return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM account)").fetchall()[0][0])
-    except NotThere:
+    except driver.NotThere:
         return False
-    except DriverError as error:
-        raise ConnectionError(f"the database does not answer: {reason(error)}") from None
+    except driver.SharedSessionsError as error:
+        raise ConnectionError(driver.reason(error)) from None
+    except driver.DriverError as error:
+        raise ConnectionError(f"the database does not answer: {driver.reason(error)}") from None
 
 
 def _ask(directory: Path, database_url: str | None, branch: str, columns: str) -> Sequence[Any] | None:
