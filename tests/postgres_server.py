@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -102,7 +103,8 @@ class PostgresServer:
         """End it as a power switch would, every process of it."""
         if self._process is not None:
             for child in self._children():
-                os.kill(child, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # It has just ended.
+                    os.kill(child, signal.SIGKILL)
         self._signal(signal.SIGKILL)
         (self._files / "data" / "postmaster.pid").unlink(missing_ok=True)
 
