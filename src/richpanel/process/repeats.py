@@ -116,7 +116,11 @@ def _counts_instead(message: Incoming, known: StoredMessage, bodies: Bodies) -> 
     if message.received < known.received:
         return True
     meta = stored.meta(bodies, known.place, known.lead)
-    return _content(message.body, message.t, message.meta) < _content(body, known.t, meta)
+    # Of what is the same in all, the earlier place: several workers find them in any order.
+    return (*_content(message.body, message.t, message.meta), message.place) < (
+        *_content(body, known.t, meta),
+        known.place,
+    )
 
 
 def _body(bodies: Bodies, place: int, size: int, beside: Incoming) -> bytes:
