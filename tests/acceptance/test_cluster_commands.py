@@ -163,7 +163,6 @@ def test_a_log_that_is_not_there_is_one_line(node: Node, tmp_path: Path) -> None
     [
         ("backup -", "pg_dump"),
         ("restore none.tar", "pg_restore"),
-        ("rebuild", "restore PostgreSQL to a point in"),
     ],
 )
 def test_what_is_for_one_machine_says_what_to_do_instead(node: Node, verb: str, instead: str) -> None:

@@ -183,9 +183,14 @@ class Database:
     back_to: list[str] | None = None
 
     @property
+    def url(self) -> str:
+        """Where it is."""
+        return self.server.url(self.name)
+
+    @property
     def state_url(self) -> str:
         """Where the state is."""
-        return schema_url(self.server.url(self.name), "state")
+        return schema_url(self.url, "state")
 
     def copy(self) -> "Database":
         """Make a database that is as this one is now; nobody may be connected to it."""

@@ -6,17 +6,21 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from sqlalchemy import Engine
 
 from richpanel.core.identity import Run
 from richpanel.core.identity import pack as pack_runs
 from richpanel.core.profile import pack, unpack
 from richpanel.process.definitions import Watch
 from richpanel.process.rebuilding import Known, Rebuild, RebuildError, compare_states, position_of
+from richpanel.process.remaking import Remake, nowhere
+from richpanel.store import successor
 from richpanel.store.comparison import Example, Tally
 from richpanel.store.connectors import list_connectors
 from richpanel.store.database import open_engine, reading
 from richpanel.store.destinations import CATALOG_ID, DestinationChanges, add_destination, list_destinations
 from richpanel.store.migrating import migrate
+from richpanel.store.postgres import schema_url
 from richpanel.store.secrets import open_secrets
 from tests.process.account import Account, Arrived, Template, copy_of, on_sqlite
 from tests.process.calls import activity, identify, page, track
@@ -36,9 +40,6 @@ STORY = [
 ]
 NEW = "state-00000000.db"
 
-pytestmark = on_sqlite
-"""A new state is a file beside the old one."""
-
 
 @contextmanager
 def rebuilding(account: Account, name: str = NEW) -> Iterator[tuple[Rebuild, str]]:
@@ -53,9 +54,47 @@ def rebuilding(account: Account, name: str = NEW) -> Iterator[tuple[Rebuild, str
 
 def rebuilt(account: Account, name: str = NEW) -> dict[str, Tally]:
     """Makes the state anew and compares."""
+    if account.database is not None:
+        with remaking(account) as made:
+            made.advance(lambda _: None)
+            return made.compared()
     with rebuilding(account, name) as (made, url):
         assert made.advance(position_of(account.state_engine), lambda _: True)
         return compared(account, url)
+
+
+class Remade(Remake):
+    """A new state in a schema beside the account's."""
+
+    def __init__(self, account: Account, old: Engine, new: Engine) -> None:
+        super().__init__(old, new, Watch(account.account_engine))
+        self.account = account
+
+    def compared(self) -> dict[str, Tally]:
+        """Takes up all that there is, and compares, kind by kind."""
+        known = Known(self.account.settings.hash_key, self.account.sources, nowhere)
+        with reading(self._old) as old:
+            self.follow(old, lambda _: None)
+            with self._new.begin() as new:
+                successor.hand_down_counts(old, new)
+            with reading(self._new) as new:
+                tallies = compare_states(old, new, known, lambda *_: None)
+        return {tally.kind: tally for tally in tallies}
+
+
+@contextmanager
+def remaking(account: Account) -> Iterator[Remade]:
+    """A new state beside the account's, on PostgreSQL."""
+    assert account.database is not None
+    url = account.database.url
+    successor.make(url)
+    old, new = (open_engine(schema_url(url, name), read_only=name == "state") for name in ("state", "state_successor"))
+    try:
+        yield Remade(account, old, new)
+    finally:
+        old.dispose()
+        new.dispose()
+        successor.drop(url)
 
 
 def compared(account: Account, url: str) -> dict[str, Tally]:
@@ -155,6 +194,7 @@ def test_a_decision_of_many_destinations_is_kept_whole(account: Account) -> None
 # -------------------------------------------------------------------------------------------------------- the progress
 
 
+@on_sqlite
 def test_it_is_never_ahead_of_the_state_in_force(account: Account) -> None:
     account.write(STORY)
     account.step(max_bytes=1)
@@ -168,6 +208,7 @@ def test_it_is_never_ahead_of_the_state_in_force(account: Account) -> None:
         assert different(compared(account, url)) == {}
 
 
+@on_sqlite
 def test_one_that_was_stopped_goes_on_where_it_was(account: Account) -> None:
     account.write(STORY)
     account.process(max_bytes=1)
@@ -186,6 +227,7 @@ def test_one_that_was_stopped_goes_on_where_it_was(account: Account) -> None:
         assert different(compared(account, url)) == {}
 
 
+@on_sqlite
 def test_a_log_that_is_shorter_than_the_state_is_told(account: Account) -> None:
     account.write(STORY)
     account.process()
@@ -205,16 +247,13 @@ def older_plan(account: Account) -> None:
     )
     profile = unpack(state)
     profile.traits["plan"] = ('"silver"', profile.traits["plan"][1])
-    with account.state_engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE profiles SET state = ? WHERE id = ?", (pack(profile), number))
+    account.change("UPDATE profiles SET state = ? WHERE id = ?", pack(profile), number)
 
 
 def other_link(account: Account) -> None:
     """Gives the device to somebody else."""
     ((uid,),) = account.rows("SELECT id FROM identities WHERE value = 'u2'")
-    with account.state_engine.begin() as connection:
-        runs = pack_runs((Run((1, "x", "y"), uid),))
-        connection.exec_driver_sql("UPDATE identities SET runs = ? WHERE value = 'a1'", (runs,))
+    account.change("UPDATE identities SET runs = ? WHERE value = 'a1'", pack_runs((Run((1, "x", "y"), uid),)))
 
 
 U1 = "(SELECT id FROM identities WHERE value = 'u1')"
@@ -227,19 +266,23 @@ U2 = "(SELECT id FROM identities WHERE value = 'u2')"
     [
         (older_plan, {"profiles": [("different", "u1", "traits.plan")]}),
         (f"UPDATE profiles SET ltv = 1 WHERE id = {U1}", {"profiles": [("different", "u1", "ltv")]}),
-        (f"UPDATE profiles SET state = x'00' WHERE id = {U1}", {"profiles": [("different", "u1", "unreadable")]}),
+        ((f"UPDATE profiles SET state = ? WHERE id = {U1}", b"\0"), {"profiles": [("different", "u1", "unreadable")]}),
         (
             f"DELETE FROM search WHERE rowid = {U2}",
             {"profiles": [("different", "u2", "searched name, email, phone, uid")]},
         ),
         (f"DELETE FROM profiles WHERE id = {U2}", {"profiles": [("onlyNew", "u2", "")]}),
         (
-            "INSERT INTO profiles SELECT i.id, 0, 1, 1, NULL, 0, x'00' FROM identities i WHERE i.value = 'a1'",
+            (
+                "INSERT INTO profiles (id, customer, last_seen, created_at, ltv, state) "
+                "SELECT i.id, 0, 1, 1, 0, ? FROM identities i WHERE i.value = 'a1'",
+                b"\0",
+            ),
             {"profiles": [("onlyOld", "anonymousId a1", "")]},
         ),
         ("DELETE FROM orders", {"orders": [("onlyNew", "u1: o1", "")]}),
         (f"UPDATE orders SET owner = {U2}", {"orders": [("different", "u2: o1", "owner")]}),
-        ("UPDATE orders SET state = x'c1'", {"orders": [("different", "u1: o1", "events")]}),
+        (("UPDATE orders SET state = ?", b"\xc1"), {"orders": [("different", "u1: o1", "events")]}),
         (
             f'UPDATE sessions SET "end" = 5 {FIRST}',
             {"sessions": [("different", "u1: generated, from 1760000000000", "end")]},
@@ -282,11 +325,10 @@ U2 = "(SELECT id FROM identities WHERE value = 'u2')"
 def test_what_is_wrong_is_found_and_named(account: Account, damage: Any, expected: dict[str, Any]) -> None:
     account.write(STORY)
     account.process()
-    if isinstance(damage, str):
-        with account.state_engine.begin() as connection:
-            assert connection.exec_driver_sql(damage).rowcount == 1
-    else:
+    if callable(damage):
         damage(account)
+    else:
+        assert account.change(*([damage] if isinstance(damage, str) else damage)) == 1
     found = different(rebuilt(account))
     assert found == {kind: [Example(*each) for each in examples] for kind, examples in expected.items()}
 

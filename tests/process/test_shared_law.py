@@ -15,11 +15,12 @@ from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.stream import start_of
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import OvertakenError, SharedBatches
-from richpanel.store import progress
+from richpanel.store import progress, stored_records
 from richpanel.store.database import open_engine
 from tests.process.account import Account, Arrived, Template, copy_of, on_postgres
 from tests.process.histories import histories
 from tests.process.test_law import arrivals, assert_law, law, small_pieces
+from tests.process.test_rebuilding import Remade, different, remaking
 
 WORKERS = 3
 pytestmark = on_postgres
@@ -72,6 +73,25 @@ def share(account: Account, stream: Sequence[Entry], plan: dict[str, int]) -> No
         state.dispose()
 
 
+def remake(account: Account, stream: Sequence[Entry], plan: dict[str, int]) -> None:
+    """Make the state anew while workers write it, and when they are done; both are compared."""
+    ended = threading.Event()
+
+    def follow(made: Remade) -> None:
+        while not ended.is_set():
+            made.advance(lambda _: None)
+            assert different(made.compared()) == {}
+
+    with remaking(account) as made, ThreadPoolExecutor(1) as threads:
+        following = threads.submit(follow, made)
+        try:
+            share(account, stream, plan)
+        finally:
+            ended.set()
+        following.result()
+        assert different(made.compared()) == {}
+
+
 def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> None:
     with TemporaryDirectory() as folder:
         account = copy_of(template, Path(folder) / "data")
@@ -100,3 +120,17 @@ def test_it_is_so_where_histories_are_in_pieces(
     with pytest.MonkeyPatch.context() as patch:
         small_pieces(patch)
         check(template, records, plan)
+
+
+@law(25)
+@given(records=histories, plan=handed)
+def test_a_state_made_anew_while_they_write_equals_theirs(
+    template: Template, records: list[Arrived], plan: dict[str, int]
+) -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_records, "_ROWS", 1 + plan["seed"] % 7)
+        account = copy_of(template, Path(folder) / "data")
+        try:
+            remake(account, entries(account, records), plan)
+        finally:
+            account.close()

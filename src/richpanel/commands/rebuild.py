@@ -6,31 +6,21 @@ else this command (docs/decisions/0010).
 
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError
 
 from richpanel import telemetry
-from richpanel.commands.invocation import (
-    AsJson,
-    Data,
-    console,
-    fail,
-    only_embedded,
-    print_json,
-    print_table,
-    ready,
-    settings_of,
-)
+from richpanel.commands.invocation import AsJson, Data, fail, ready
+from richpanel.commands.rebuild_cluster import remake
+from richpanel.commands.rebuild_shown import Bar, Choice, Outcome, show_tallies
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.segments import SegmentReader
 from richpanel.process.definitions import Watch
@@ -43,18 +33,11 @@ from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.migrating import migrate
 
-_INSTEAD: Final = (
-    "this version cannot make the state anew: the stream holds records only until they are processed. To go back in "
-    "time, restore PostgreSQL to a point in it."
-)
-DIFFERENT: Final = 3
-"""The exit code where the new state is not what the old one is, switched or not."""
 _NICE: Final = 10
 _NEAR_BYTES: Final = 4 << 20
 """How near to the state in force the new one is brought before anything is made to wait for it."""
 _ROUNDS: Final = 20
 _LOOK_SECONDS: Final = 0.2
-_DIFFERENCES: Final = {"different": "different", "onlyOld": "only in the old", "onlyNew": "only in the new"}
 
 
 def rebuild(
@@ -65,11 +48,18 @@ def rebuild(
     data: Data = None,
 ) -> None:
     """Make the state anew, compare, and switch."""
-    only_embedded("rebuild", settings_of(data), _INSTEAD)
+    choice = Choice(dry_run=dry_run, yes=yes, json=json)
     directory = ready(data)
     telemetry.configure_logging("rebuild", style="auto", level="error")
     os.nice(_NICE)
     signal.signal(signal.SIGTERM, _interrupt)
+    if directory.database_url is not None:
+        remake(directory, directory.database_url, choice)
+    else:
+        _rebuild(directory, choice)
+
+
+def _rebuild(directory: DataDirectory, choice: Choice) -> None:
     started = time.monotonic()
     with state_files.try_lock(directory.path / state_files.REBUILDING) as alone:
         if not alone:
@@ -77,51 +67,17 @@ def rebuild(
         _clean(directory.path)
         try:
             with _opened(directory) as sides:
-                tallies = _run(sides, Choice(dry_run=dry_run, yes=yes, json=json))
+                tallies = _run(sides, choice)
         except (RebuildError, LogGone, LogDamaged, OSError) as error:
             fail(f"{error}; the state in force is what it was")
         except DatabaseError as error:
             fail(f"the database cannot be used: {error.orig}; the state in force is what it was")
     switched = state_files.in_force(directory.path) == sides.path.name
-    equal = all(tally.is_equal for tally in tallies)
-    if json:
-        shown = {"position": sides.position, "equal": equal, "switched": switched}
-        print_json({**shown, "seconds": round(time.monotonic() - started, 3), "comparison": tallies})
-    else:
-        console().print(_said(equal=equal, switched=switched, dry_run=dry_run))
-    if not equal:
-        sys.exit(DIFFERENT)
+    Outcome(sides.position, switched, time.monotonic() - started, tallies).tell(choice)
 
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _said(*, equal: bool, switched: bool, dry_run: bool) -> str:
-    compared = "The new state equals the old one" if equal else "The new state differs from the old one"
-    if switched:
-        return f"{compared}; the new one is in force."
-    why = "--dry-run" if dry_run else "--yes switches nevertheless"
-    return f"{compared}; the old one stays in force ({why})."
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the command line says."""
-
-    dry_run: bool
-    yes: bool
-    json: bool
-
-    def switches(self, tallies: list[Tally]) -> bool:
-        """Tell whether to switch; ask where that is open and somebody is there to answer."""
-        if self.dry_run:
-            return False
-        if self.yes or all(tally.is_equal for tally in tallies):
-            return True
-        if self.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return False
-        return console().input("Switch to the new state nevertheless? [y/N] ").strip().lower() in ("y", "yes")
 
 
 @dataclass
@@ -180,14 +136,14 @@ def _run(sides: Sides, choice: Choice) -> list[Tally]:
     migrate(sides.url, "state")
     definitions = Watch(sides.account, sides.ledger)
     settings = definitions.current().account
-    with _Bar() as bar:
+    with Bar() as bar:
         new = open_engine(sides.url, cache_mib=CACHE_MIB)
         with closing(Rebuild(sides.log, new, sides.old, definitions)) as made:
             _follow(made, sides.old, bar)
             tallies = _compare(sides, made, definitions, bar)
             bar.stop()
             if not choice.json:
-                _print(tallies)
+                show_tallies(tallies)
             if not choice.switches(tallies):
                 return tallies
             _follow(made, sides.old, bar)
@@ -198,7 +154,7 @@ def _run(sides: Sides, choice: Choice) -> list[Tally]:
     return tallies
 
 
-def _follow(made: Rebuild, old: Engine, bar: "_Bar") -> None:
+def _follow(made: Rebuild, old: Engine, bar: Bar) -> None:
     """Fold up to where the state in force is, and again what that has gained meanwhile, until little is left."""
     for _ in range(_ROUNDS):
         until = position_of(old)
@@ -207,7 +163,7 @@ def _follow(made: Rebuild, old: Engine, bar: "_Bar") -> None:
         made.advance(until, bar.folded(until))
 
 
-def _compare(sides: Sides, made: Rebuild, definitions: Watch, bar: "_Bar") -> list[Tally]:
+def _compare(sides: Sides, made: Rebuild, definitions: Watch, bar: Bar) -> list[Tally]:
     """Compare the new state with a snapshot of the old one, both at the snapshot's position."""
     read_only = open_engine(sides.url, read_only=True)
     try:
@@ -241,66 +197,3 @@ def _switch(sides: Sides, definitions: Watch) -> None:
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         fail("the new state is handed over already: the server, or its next start, switches to it", 130)
-
-
-class _Bar:
-    """A progress bar on a terminal; elsewhere nothing."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[counts]}"),
-            TimeRemainingColumn(),
-        )
-        out = console(stderr=True)
-        self._bar = Progress(*columns, console=out, disable=not out.is_terminal, transient=True)
-        self._task = self._bar.add_task("rebuild", total=None, counts="")
-
-    def __enter__(self) -> "_Bar":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def stop(self) -> None:
-        """Make room for what is printed."""
-        self._bar.stop()
-
-    def say(self, what: str) -> None:
-        """Show what is being done where nobody knows how long it takes."""
-        self._bar.start()
-        self._bar.reset(self._task, description=what, total=None, counts="")
-
-    def folded(self, until: int) -> Callable[[int], bool]:
-        """Give what shows how far the log is folded."""
-        self._bar.start()
-        self._bar.reset(self._task, description="fold", total=until, counts="")
-
-        def show(position: int) -> bool:
-            counts = f"{position / 1e6:,.1f} of {until / 1e6:,.1f} MB of the log"
-            self._bar.update(self._task, completed=position, counts=counts)
-            return True
-
-        return show
-
-    def compared(self, kind: str, done: int, total: int) -> None:
-        """Show how far the comparison is."""
-        counts = f"{done:,} of {total:,} {kind}"
-        self._bar.update(self._task, description="compare", completed=done, total=total, counts=counts)
-
-
-def _print(tallies: list[Tally]) -> None:
-    rows = [
-        [tally.kind, *(f"{count:,}" for count in (tally.equal, tally.different, tally.only_old, tally.only_new))]
-        for tally in tallies
-    ]
-    print_table(["", "equal", *_DIFFERENCES.values()], rows, empty="")
-    examples = [
-        [tally.kind, _DIFFERENCES[example.difference], example.who, example.detail]
-        for tally in tallies
-        for example in tally.examples
-    ]
-    if examples:
-        print_table(["", "how", "which", "in what"], examples, empty="")

@@ -18,7 +18,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.scrubbing import Debt, conclude, debt, give_up_lost
 from richpanel.roles.clock import now_ms
 from richpanel.roles.erasing import LOOK_SECONDS, LOST_SECONDS, RETRY_SECONDS, Gathering
-from richpanel.store import ledger
+from richpanel.store import ledger, successor
 from richpanel.store.database import reading
 from richpanel.store.leadership import Leadership
 from richpanel.store.status import processed
@@ -80,11 +80,19 @@ class SharedErasing:
             applied = processed(connection).position
         if any(place >= applied for place, _ in owed.spans):
             return  # Others are still at work on what came in between: their records are needed.
+        if owed.erases:
+            self._drop_others()
         records = self._eraser.erase([place for place, _ in owed.spans], applied)
         wal = Wal(vacuum(self._state), now_ms()) if owed.erases else UNSET
         conclude(self._state, self._watch, owed, now_ms(), wal)
         self._gathering.paid()
         _log.info("erased", regulations=list(owed.regulations), bodies=len(owed.spans), records=records)
+
+    def _drop_others(self) -> None:
+        """Leave no state beside the one in force: one that is being made anew has what is to go, and begins again."""
+        with self._state.begin() as connection:
+            if successor.any_beside(connection):
+                successor.drop_all(connection)
 
     def _explain(self, owed: Debt | None, problem: str) -> None:
         if owed is not None:

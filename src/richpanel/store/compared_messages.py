@@ -1,17 +1,18 @@
 """Messages and histories of two states, side by side in the order of the log (`store.comparison`).
 
 A message is known by its place in the log, which both states point at. Both number messages in log order, so two
-streams are enough: what waits for its counterpart is what differs, and what a batch had in another order.
+streams are enough: what waits for its counterpart is what differs, and what a batch had in another order. Where several
+write a state, on PostgreSQL, both are read in the order of places instead.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult
 
 from richpanel.store import message_rows
 from richpanel.store.bodies import Slice, bodies_of
-from richpanel.store.bulk import fetch
+from richpanel.store.bulk import fetch, on_postgres
 from richpanel.store.comparison import CHUNK, NOBODY, Show, Tally, counted, keys_of, person
 from richpanel.store.identities import Key
 from richpanel.store.schema import part_size
@@ -19,17 +20,20 @@ from richpanel.store.schema import part_size
 WINDOW_BYTES: Final = 64 << 20
 """How far apart in the log counterparts may come: more than a batch spans."""
 _EVERYTHING: Final = 1 << 62
+_STREAMED: Final = {"stream_results": True, "max_row_buffer": CHUNK}
 _FIELDS: Final = (
     *("source", "type", "t", "receivedAt", "size", "lead", "item", "outcome"),
     *("event", "decisions", "identity", "anonymousId"),
 )
-_SELECT: Final = (
+_MESSAGES: Final = (
     "SELECT m.n, m.place, h.type, m.source, m.type, m.t, m.received, m.size, m.lead, m.item, m.outcome, "
     "e.value, d.value, i.kind, i.value, a.value FROM messages m LEFT JOIN names e ON e.id = m.event "
     "LEFT JOIN names d ON d.id = m.decisions LEFT JOIN identities i ON i.id = m.identity "
     "LEFT JOIN identities a ON a.id = m.alias LEFT JOIN history h "
-    "ON h.part = m.n / ? AND h.identity = m.identity AND h.t = m.t AND h.n = m.n WHERE m.n > ? ORDER BY m.n LIMIT ?"
+    "ON h.part = m.n / ? AND h.identity = m.identity AND h.t = m.t AND h.n = m.n "
 )
+_BY_NUMBER: Final = f"{_MESSAGES} WHERE m.n > ? ORDER BY m.n LIMIT ?"
+_BY_PLACE: Final = f"{_MESSAGES} ORDER BY m.place".replace("h.part = m.n / ?", "h.part = 0")
 
 
 class Row:
@@ -52,9 +56,12 @@ class _Side:
         self.reached = 0
         self.histories = 0
         self._after = 0
+        self._rows: CursorResult[Any] | None = None
+        if on_postgres(connection):
+            self._rows = connection.exec_driver_sql(_BY_PLACE, execution_options=_STREAMED)
 
     def read(self) -> list[Row]:
-        rows = [Row(row) for row in fetch(self.connection, _SELECT, part_size(self.connection), self._after, CHUNK)]
+        rows = [Row(row) for row in self._next()]
         if rows:
             self._after = rows[-1].n
             self.reached = max(self.reached, rows[-1].place)
@@ -62,6 +69,11 @@ class _Side:
             self.reached = _EVERYTHING
         self.histories += sum(row.listed is not None for row in rows)
         return rows
+
+    def _next(self) -> Sequence[Any]:
+        if self._rows is not None:
+            return self._rows.fetchmany(CHUNK)
+        return fetch(self.connection, _BY_NUMBER, part_size(self.connection), self._after, CHUNK)
 
 
 class _Comparison:
