@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --pytho
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check fmt bench bench-cluster soak lock
+.PHONY: help venv run test check fmt golden bench bench-cluster soak lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ check: $(VENV)/.dev ## the quick half of it: formatting, lint, types, imports, h
 fmt: $(VENV)/.dev ## put the code into the house's format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+golden: $(VENV)/.dev ## write the payloads in tests/core/golden/wire anew; what changed is what Richpanel would be sent
+	$(BIN)/python -m tests.core.wire_golden
 
 bench: $(VENV)/.tests ## measure the targets, each with its reference in the same run
 	$(BIN)/python -m bench $(ARGS)
