@@ -147,6 +147,7 @@ def test_event_time_is_never_after_arrival_nor_before_1970(received: int, timest
         ({"sentAt": 300_000}, {"timestamp": "1970-01-01T00:00:10Z"}, NOW - 290_000),
         ({"door": "import", "sentAt": NOW - 2}, {"timestamp": NOW - 5, "sentAt": NOW - 1}, NOW - 5),
         ({"door": "segment"}, {"originalTimestamp": NOW - 7}, NOW - 7),
+        ({"door": "richpanel", "sentAt": NOW - 3}, {"timestamp": NOW - 7, "sentAt": NOW - 3}, NOW - 7),
         ({"door": "segment"}, {"timestamp": NOW - 5, "originalTimestamp": NOW - 7}, NOW - 5),
         ({"door": "tracking"}, {"originalTimestamp": NOW - 7}, NOW),
     ],

@@ -111,6 +111,7 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     "path",
     [
         *("/v1/track", "/v1/b", "/v1/pixel/page", "/v1/projects/KEY/settings", "/segment", "/segment/KEY"),
+        *("/v2/t", "/v3/t", "/v2/bt", "/v2", "/v4/t"),
         *("/analytics.js/v1/KEY/analytics.min.js", "/analytics-next/bundles/x.js", "/", "/api/v1/status", "/login"),
         *("/segments", "/ready", "/health", "/static/app.css", "/v1"),
     ],

@@ -56,7 +56,7 @@ def test_every_limit_is_as_it_is(limit: str) -> None:
 
 async def test_every_path_is_there(tmp_path: Path) -> None:
     paths = PATH.findall(PAGE.partition("## Paths")[2].partition("## Credentials")[0])
-    assert len(paths) == 21
+    assert len(paths) == 24
     assert {path.removeprefix("/v1/") for _, path in paths} >= {*TYPES, *"itpsga"}
     async with running(tmp_path) as door:
         key = door.add().write_keys[0]

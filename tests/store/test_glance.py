@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from richpanel.store import definitions, ledger, progress, schema
 from richpanel.store.bulk import insert
@@ -51,10 +51,13 @@ def glance(directory: DataDirectory, box: SecretBox) -> Iterator[Glance]:
 def expected(connection: Connection) -> list[tuple[object, ...]]:
     """The sources as `store.sources` and `store.connectors` give them."""
     api_keys = {row.source_number: (row.api_key,) for row in list_connectors(connection)}
+    table = definitions.connectors
+    secrets = {row.source: (row.api_secret,) for row in connection.execute(select(table)) if row.deleted_at is None}
     return [
         (
             *(row.id, row.name, row.type, row.enabled),
             *(row.write_keys or api_keys.get(row.number, ()), row.rate_limit, row.identity_secret),
+            secrets.get(row.number, ()),
         )
         for row in list_sources(connection)
     ]

@@ -24,6 +24,7 @@ class Code(StrEnum):
     # The request as a whole is refused; nothing of it is kept.
     INVALID_WRITE_KEY = "invalid_write_key", 401, "No source has this write key."
     INVALID_API_KEY = "invalid_api_key", 401, "No connector has this API key."
+    INVALID_SIGNATURE = "invalid_signature", 401, "The signature was not made with the connector's API Secret."
     SOURCE_DISABLED = "source_disabled", 403, "This source is disabled."
     NOT_FOUND = "not_found", 404, "There is nothing at this path."
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "This path does not take this method."
@@ -42,6 +43,7 @@ class Code(StrEnum):
     INVALID_UTF8 = "invalid_utf8", 400, "The body is not valid UTF-8."
     INVALID_JSON = "invalid_json", 400, "The body is not valid JSON."
     INVALID_BATCH = "invalid_batch", 400, "A batch must be an object with a `batch` array."
+    INVALID_PAYLOAD = "invalid_payload", 400, "`h` must be an event, `hs` an envelope of `events`, as base64 of JSON."
     TOO_DEEP = "too_deep", 400, "The JSON is nested too deeply."
 
     # One item is bad: a 400 for a single call, a discard within a batch.

@@ -38,8 +38,9 @@ class Meta(msgspec.Struct, omit_defaults=True):
     """What all messages of a record share.
 
     `at` is `receivedAt` (ms UTC). `door` names the way in: `tracking`, `import` (their `sentAt` differs, `semantics.md`
-    1), `segment` (the partner endpoint), `channel` (channel activity). `type` is a single call's, named by its path.
-    `ids` holds, by index, the message ids given at the door. `ip` is the client's, for web and mobile sources.
+    1), `segment` (the partner endpoint), `richpanel` (Richpanel's tracking API), `channel` (channel activity). `type`
+    is a single call's, named by its path. `ids` holds, by index, the message ids given at the door. `ip` is the
+    client's, for web and mobile sources.
     """
 
     at: int

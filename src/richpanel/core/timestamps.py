@@ -8,7 +8,7 @@ from richpanel.core.message import Message
 from richpanel.core.record import Meta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_SENT_AT = frozenset({"segment", "import"})
+_NO_SENT_AT = frozenset({"segment", "import", "richpanel"})
 _SECONDS_BELOW = 100_000_000_000  # A smaller number counts seconds, a larger one milliseconds.
 
 
@@ -41,7 +41,7 @@ def event_time(received_at: int, timestamp: object, sent_at: object = None) -> E
     """Correct the client's clock: `receivedAt - (sentAt - timestamp)`; without `sentAt`, `timestamp` as given.
 
     `received_at` is ms UTC. An absent or unusable timestamp counts as `received_at`, and so does one after it; each is
-    noted. Callers pass no `sent_at` for `/segment` and imports (`semantics.md` 1).
+    noted. Callers pass no `sent_at` for `/segment`, imports and Richpanel's wire (`semantics.md` 1).
     """
     return _corrected(received_at, parse(timestamp), None if sent_at is None else parse(sent_at))
 

@@ -26,7 +26,7 @@ from richpanel.source.address import Proxies
 from richpanel.source.keys import KeySnapshot, Source, SourceType
 from richpanel.source.mailroom import Mailroom
 from richpanel.source.privacy import KeptOut
-from richpanel.store.glance import Glance, Unreadable, open_glance
+from richpanel.store.glance import Glance, Unreadable, open_glance, secret_opener
 from richpanel.web.health import PATHS, Health
 
 _KEYS_SECONDS: Final = 0.5
@@ -52,6 +52,7 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
         if settings.role != "ingest":
             relay = await opened.enter_async_context(Relay(sockets["web_path"], proxies, settings.body_timeout))
         keys = KeySnapshot()
+        keys.open_secret = secret_opener(settings.data, settings.secret_key)
         load = _Sources(glance, keys).load
         keys.replace(load())
         refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
@@ -142,6 +143,7 @@ class _Sources:
                     write_keys=row.keys,
                     rate_limit=row.rate_limit,
                     identity_secret=row.identity_secret,
+                    sealed_secrets=row.secrets,
                 )
                 for row in self._glance.sources()
             ]

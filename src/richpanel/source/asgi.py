@@ -1,4 +1,4 @@
-"""The door: the paths of Segment's Tracking API and of the partner endpoint, as a bare ASGI application.
+"""The door: Segment's Tracking API, the partner endpoint and Richpanel's tracking API, as a bare ASGI application.
 
 One request, from top to bottom: find the path, read the body (`body`), judge it (`accept`), append the record to the
 log, and answer only when that is durable. No framework, because its share of a request would be larger than ours.
@@ -18,8 +18,9 @@ import msgspec
 from richpanel import telemetry
 from richpanel.core.codes import Code
 from richpanel.core.message import TYPES
+from richpanel.core.signing import is_signed
 from richpanel.log.contract import LogClosed, LogFull, LogUnsure, LogWriter
-from richpanel.source import answers, browser, partner
+from richpanel.source import answers, browser, partner, wire
 from richpanel.source.accept import Intake, Outcome, Request, Route
 from richpanel.source.address import Proxies
 from richpanel.source.answers import SUCCESS, Answer, Receive, Scope, Send
@@ -28,13 +29,14 @@ from richpanel.source.credentials import basic_user
 from richpanel.source.keys import KeySnapshot, Source
 from richpanel.source.turn import Turn
 
-_PREFIXES: Final = ("/v1/", "/segment/", "/analytics.js/", "/analytics-next/")
+_PREFIXES: Final = ("/v1/", "/v2/", "/v3/", "/segment/", "/analytics.js/", "/analytics-next/")
 
 _LETTERS: Final = {"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias"}
 _POST: Final = b"POST, OPTIONS"
 _GET: Final = b"GET, HEAD, OPTIONS"
 _ANY: Final = b"GET, HEAD, POST, OPTIONS"
 _SEGMENT: Final = Route("segment")
+_RICHPANEL: Final = Route("richpanel", batch=True)
 
 Handle = Callable[[Scope, Receive], Awaitable[Answer]]
 
@@ -118,6 +120,8 @@ class Door:
         places["/v1/import"] = _Place(_POST, partial(self._tracking, Route("import", batch=True)))
         places["/v1/m"] = _Place(_POST, self._metrics)
         places["/segment"] = _Place(_POST, self._partner)
+        for path in ("/v2/t", "/v3/t", "/v2/bt"):
+            places[path] = _Place(_POST, self._wire)
         return places | {f"{path}/": place for path, place in places.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,6 +179,24 @@ class Door:
             elif partner.unsupported(body):
                 body = Refused(Code.UNSUPPORTED_CALL, body, len(body))
         return await self._keep(self._intake.take(body, request))
+
+    async def _wire(self, scope: Scope, receive: Receive) -> Answer:
+        """Take what Richpanel's plugins and tracker post; a signature is optional there, but a wrong one is not."""
+        body = await self._read(receive, dict(scope["headers"]))
+        posted = body.code if isinstance(body, Refused) else wire.opened(body)
+        if isinstance(posted, Code):
+            return self._refused(posted)
+        source = self._keys.api_keys.get(posted.api_key)
+        if source is None:
+            return self._refused(Code.INVALID_API_KEY)
+        if posted.signature is not None and not is_signed(posted.text, posted.signature, self._keys.secrets(source)):
+            return self._refused(Code.INVALID_SIGNATURE)
+        batch = posted.batch
+        readable = Refused(batch, posted.text.encode(), len(posted.text)) if isinstance(batch, Code) else batch
+        outcome = self._intake.take(readable, Request(_RICHPANEL, self._now(), None, source, True))
+        if posted.single and outcome.discards and not outcome.types:
+            outcome = outcome._replace(code=outcome.code or outcome.discards[0].code)
+        return await self._keep(outcome)
 
     async def _read(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes | Refused:
         body = await self._bodies.read(receive)

@@ -18,8 +18,8 @@ class Source(msgspec.Struct, frozen=True):
     """A source as the door sees it.
 
     `write_keys` open the Tracking API; those of a source of type `segment` are its connector's API Keys, and open
-    `/segment` instead. `rate_limit` is calls a second, None for no limit. `identity_secret` is there only where the
-    source requires identity verification.
+    `/segment` and Richpanel's tracking API instead; `sealed_secrets` are its API Secrets as stored. `rate_limit` is
+    calls a second, None for no limit. `identity_secret` is there only where the source requires identity verification.
     """
 
     id: str
@@ -29,13 +29,15 @@ class Source(msgspec.Struct, frozen=True):
     write_keys: tuple[str, ...]
     rate_limit: float | None = None
     identity_secret: str | None = None
+    sealed_secrets: tuple[str, ...] = ()
 
 
 class KeySnapshot:
     """Which key opens which source, as of the last refresh. Looking one up is one look into a dict.
 
     `channel` is the source that channel activity belongs to, the e-mail listener's too. `kept_out` says whose calls are
-    refused, and `refusals` how many were; both are looked after by who refreshes this.
+    refused, and `refusals` how many were; both are looked after by who refreshes this. `open_secret` reads a secret as
+    it is stored, None where it cannot.
     """
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
@@ -45,6 +47,8 @@ class KeySnapshot:
         self.channel: Source | None = None
         self.kept_out = KeptOut()
         self.refusals = Refusals()
+        self.open_secret: Callable[[str], str | None] = lambda _sealed: None
+        self._opened: dict[str, str] = {}
         self._sources: list[Source] = []
         self._failing = False
         self.replace(sources)
@@ -58,6 +62,14 @@ class KeySnapshot:
         self.write_keys = {key: source for source in sources if source.type != "segment" for key in source.write_keys}
         self.api_keys = {key: source for source in sources if source.type == "segment" for key in source.write_keys}
         self.channel = next((source for source in sources if source.type == "channel"), None)
+        self._opened = {}
+
+    def secrets(self, source: Source) -> list[str]:
+        """Give the API Secrets of a connector's source that can be read; each is read once."""
+        for sealed in source.sealed_secrets:
+            if sealed not in self._opened and (secret := self.open_secret(sealed)) is not None:
+                self._opened[sealed] = secret
+        return [self._opened[sealed] for sealed in source.sealed_secrets if sealed in self._opened]
 
     async def refresh(self, load: Callable[[], Iterable[Source]], every: float = 0.5) -> None:
         """Ask `load`, in a thread, every so many seconds until cancelled; while it fails, the old keys stay."""

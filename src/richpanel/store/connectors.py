@@ -69,8 +69,8 @@ def find_connector(conn: Connection, api_key: str) -> ConnectorRow | None:
 def add_connector(conn: Connection, box: SecretBox, name: str, *, now: int) -> tuple[ConnectorRow, str]:
     """Add a connector; gives it and its API Secret, which the API shows only now.
 
-    It comes with a source of its own, through which what real Segment posts with its API Key arrives, and with a
-    destination at the built-in account that holds this API Key, so that those messages are kept for it.
+    It comes with a source of its own, through which arrives what real Segment, or Richpanel's plugins, post with its
+    API Key, and with a destination at the built-in account that holds this API Key, so that those messages are kept.
     """
     source = add_source(conn, name, "segment", now=now, connect=False)
     secret = random_text(48)

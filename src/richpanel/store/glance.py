@@ -6,7 +6,7 @@ The front is to be small, and ready at once when it starts again amid traffic: S
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -18,7 +18,10 @@ _CACHE_KIB: Final = 512
 
 
 class SourceKeys(NamedTuple):
-    """A source that is not deleted, and what opens it: write keys, or its connector's API Key (`store.sources`)."""
+    """A source that is not deleted, and what opens it: write keys, or its connector's API Key (`store.sources`).
+
+    `secrets` are its connector's API Secrets, sealed (`store.secrets`).
+    """
 
     id: str
     name: str
@@ -27,6 +30,7 @@ class SourceKeys(NamedTuple):
     keys: tuple[str, ...]
     rate_limit: int | None
     identity_secret: str | None
+    secrets: tuple[str, ...]
 
 
 class Database(Protocol):
@@ -54,6 +58,23 @@ def open_glance(directory: Path, database_url: str | None) -> "Glance":
     return Glance(Schema(database_url, "account"), Schema(database_url, "state"))
 
 
+def secret_opener(directory: Path, key: str | None) -> Callable[[str], str | None]:
+    """Give what reads a sealed secret, None where it cannot: the key is another, or there is none.
+
+    Few fronts are ever asked: what opens them, 6 MB, is loaded at the first one.
+    """
+
+    def read(sealed: str) -> str | None:
+        from richpanel.store.secrets import SecretKeyError, open_secrets  # Loaded where it is used.
+
+        try:
+            return open_secrets(directory, key).open(sealed)
+        except (SecretKeyError, OSError):
+            return None
+
+    return read
+
+
 class Glance:
     """Reads both databases; any thread may ask. Every method raises Unreadable."""
 
@@ -74,16 +95,21 @@ class Glance:
     def sources(self) -> list[SourceKeys]:
         """List the sources by number."""
         keys: defaultdict[int, list[str]] = defaultdict(list)
+        secrets: defaultdict[int, list[str]] = defaultdict(list)
         sources, write_keys, api_keys = self._account.ask_all(
             "SELECT number, id, name, type, enabled, rate_limit, identity_verification, identity_secret FROM sources "
             "WHERE deleted_at IS NULL ORDER BY number",
             "SELECT source, key FROM write_keys WHERE revoked_at IS NULL ORDER BY created_at, key",
-            "SELECT source, api_key FROM connectors WHERE deleted_at IS NULL",
+            "SELECT source, api_key, api_secret FROM connectors WHERE deleted_at IS NULL",
         )
-        for source, key in (*write_keys, *api_keys):
+        for source, key, *secret in (*write_keys, *api_keys):
             keys[source].append(key)
+            secrets[source] += secret
         return [
-            SourceKeys(id, name, type, bool(enabled), tuple(keys[number]), rate, secret if verified else None)
+            SourceKeys(
+                *(id, name, type, bool(enabled), tuple(keys[number]), rate),
+                *(secret if verified else None, tuple(secrets[number])),
+            )
             for number, id, name, type, enabled, rate, verified, secret in sources
         ]
 
