@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from richpanel.core.codes import Code
+from richpanel.core.cut import Cut, Step
+from richpanel.core.filters import PASSED, Verdict
 from richpanel.core.inside import merged
 from richpanel.core.message import TYPES
 from richpanel.core.routing import Decision, decide, decision, integration_enabled, integration_options
@@ -205,3 +207,36 @@ def test_a_batchs_integrations_count_where_the_item_says_nothing(batch: Any, ite
     together = {**(batch or {}), **(item or {})} if batch is not None or item is not None else None
     expected = None if integration_enabled(together, None) else Code.FILTERED_BY_INTEGRATIONS_OBJECT
     assert decide("track", merged(raw(batch), raw(item)), raw(...), key_valid=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "integrations", "key_valid", "expected"),
+    [
+        ("screen", {}, True, Code.UNSUPPORTED_EVENT_TYPE),
+        ("page", {"All": False}, True, Code.FILTERED_BY_INTEGRATIONS_OBJECT),
+        ("page", {}, False, Verdict(Code.FILTERED_BY_RULES, None, "title")),
+    ],
+)
+def test_filters_are_asked_after_the_integrations_object_and_before_the_settings(
+    kind: str, integrations: dict[str, Any], key_valid: bool, expected: object
+) -> None:
+    asked = []
+
+    def judge() -> Verdict:
+        asked.append(1)
+        return Verdict(Code.FILTERED_BY_RULES, None, "title")
+
+    assert decide(kind, raw(integrations), raw(...), key_valid, judge) == expected
+    assert len(asked) == isinstance(expected, Verdict)
+
+
+def test_what_filters_take_stands_in_the_decision() -> None:
+    cut = Cut((Step(("traits",), ("email",)),))
+    ruling = decide("page", raw({}), raw(...), True, lambda: Verdict(None, cut, "Privacy"))
+    made = decision("dst_1", ruling)
+    assert made == Decision("dst_1", "kept", None, "Privacy", cut)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=Decision) == made
+    assert decide("page", raw({}), raw(...), False, lambda: Verdict(None, cut, "a")) is Code.INVALID_SETTINGS
+    assert decide("page", raw({}), raw(...), True, lambda: PASSED) is None
+    failed = decision("dst_1", Verdict(Code.FILTER_FAILED, None, "Broken", "why"))
+    assert (failed.outcome, failed.filter, failed.reason) == ("filtered", "Broken", "why")

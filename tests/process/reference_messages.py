@@ -7,12 +7,16 @@ from richpanel.core.ids import clean_id
 from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.timestamps import parse
 from richpanel.process.repeats import digest
+from tests.process.reference_filters import after
 
 Stamp = tuple[int, str, str]
 
 
 class Arrival(NamedTuple):
-    """One item as it arrived. `shop` stands for the connector under which its source's messages are kept."""
+    """One item as it arrived. `shop` stands for the connector under which its source's messages are kept.
+
+    `rules` are the filters of the destination there (`reference_filters`).
+    """
 
     received: int
     source: str
@@ -20,6 +24,7 @@ class Arrival(NamedTuple):
     shop: str
     item: dict[str, Any]
     raw: bytes
+    rules: tuple[str, ...] = ()
 
 
 class Message(NamedTuple):
@@ -30,6 +35,7 @@ class Message(NamedTuple):
     item: dict[str, Any]
     source_type: str
     shop: str
+    rules: tuple[str, ...] = ()
 
     @property
     def t(self) -> int:
@@ -62,7 +68,7 @@ class Message(NamedTuple):
 
 def counting(arrivals: Iterable[Arrival]) -> list[Message]:
     """Of several with one id of one source the least (receivedAt, digest); those that are kept; in the order."""
-    return [message for message in all_counting(arrivals) if is_kept(message)]
+    return [filtered(message) for message in all_counting(arrivals) if is_kept(message)]
 
 
 def all_counting(arrivals: Iterable[Arrival]) -> list[Message]:
@@ -81,12 +87,23 @@ def message_of(arrival: Arrival) -> Message:
     t = arrival.received if given is None else min(given, arrival.received)
     kind = "channel" if "from" in arrival.item else arrival.item["type"]
     stamp = (t, arrival.item["messageId"], arrival.source)
-    return Message(stamp, kind, arrival.item, arrival.source_type, arrival.shop)
+    return Message(stamp, kind, arrival.item, arrival.source_type, arrival.shop, arrival.rules)
 
 
 def is_kept(message: Message) -> bool:
-    """7: by type, then by the integrations object (the generator knows `Richpanel` and `All` alone)."""
+    """7: by type, by the integrations object (the generator knows `Richpanel` and `All` alone), by the filters."""
+    if message.kind in ("channel", *MANUAL_TYPES):
+        return True
     switches = message.item.get("integrations", {})
-    return message.kind in ("identify", "page", "track", "channel", *MANUAL_TYPES) and bool(
-        switches.get("Richpanel", switches.get("All", True))
+    return (
+        message.kind in ("identify", "page", "track")
+        and bool(switches.get("Richpanel", switches.get("All", True)))
+        and after(message.rules, message.item) is not None
     )
+
+
+def filtered(message: Message) -> Message:
+    """7: what filters take from a message is as if it had not come."""
+    if message.kind in ("channel", *MANUAL_TYPES):
+        return message
+    return message._replace(item=after(message.rules, message.item) or {})

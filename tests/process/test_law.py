@@ -2,40 +2,45 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.timestamps import iso
 from richpanel.process import pieces
 from richpanel.process.repeats import digest
 from richpanel.store import parts, schema
+from richpanel.store.destinations import DestinationChanges, list_destinations, update_destination
 from richpanel.store.messages import trace
+from richpanel.store.secrets import open_secrets
 from tests.process import reference
 from tests.process.account import Account, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.dump import dump, people
 from tests.process.histories import EMAILS, NAMES, histories, plans
 from tests.process.reference import Who
+from tests.process.reference_filters import RULES
 from tests.process.reference_messages import Arrival
 from tests.process.tables import leftovers
 
 SHOPS = {"Outlet": "second"}
 
 
-def arrivals(account: Account, records: Sequence[Arrived]) -> list[Arrival]:
-    """The records as the reference takes them."""
+def arrivals(account: Account, records: Sequence[Arrived], rules: Iterable[str] = ()) -> list[Arrival]:
+    """The records as the reference takes them; `rules` are the filters of the destinations that take them."""
     found = []
     for each in records:
         source = account.source(each.source)
         for item in each.items:
             assert isinstance(item, dict)
             raw = json.dumps(item).encode()
-            found.append(Arrival(each.at, source.id, source.type, SHOPS.get(each.source, "first"), item, raw))
+            shop = SHOPS.get(each.source, "first")
+            found.append(Arrival(each.at, source.id, source.type, shop, item, raw, tuple(rules)))
     return found
 
 
@@ -48,14 +53,27 @@ def process(account: Account, plan: Sequence[tuple[int, bool]]) -> None:
         turn += 1
 
 
-def check(template: Template, records: list[Arrived], plan: list[tuple[int, bool]]) -> None:
+def set_filters(account: Account, rules: Iterable[str]) -> None:
+    """Give every destination these filters, and no others."""
+    filters = DestinationChanges(filters=[RULES[name].filter for name in rules])
+    box = open_secrets(account.directory.path)
+    with account.account_engine.begin() as connection:
+        for row in list_destinations(connection):
+            update_destination(connection, box, row.id, filters)
+
+
+def check(
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], rules: Collection[str] = ()
+) -> None:
     """Apply the records as planned, and compare all that can be read with the reference."""
     with TemporaryDirectory() as folder:
         account = copy_of(template, Path(folder) / "data")
         try:
+            if rules:
+                set_filters(account, rules)
             account.write(records)
             process(account, plan)
-            arrived = arrivals(account, records)
+            arrived = arrivals(account, records, rules)
             assert_law(account, arrived)
         finally:
             account.close()
@@ -130,6 +148,30 @@ def test_it_is_so_where_histories_are_in_pieces(
     with pytest.MonkeyPatch.context() as patch:
         small_pieces(patch, 2 + len(records) % 2)
         check(template, records, plan)
+
+
+filters = st.lists(st.sampled_from(sorted(RULES)), min_size=1, max_size=4, unique=True)
+
+
+@on_sqlite
+@law(150)
+@given(records=histories, plan=plans, rules=filters)
+def test_it_is_so_where_filters_drop_messages_and_take_fields(
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], rules: list[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if len(records) % 2:
+            small_pieces(patch)
+        check(template, records, plan, rules)
+
+
+@on_postgres
+@law(25)
+@given(records=histories, plan=plans, rules=filters)
+def test_it_is_so_with_filters_on_postgresql(
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], rules: list[str]
+) -> None:
+    check(template, records, plan, rules)
 
 
 def small_pieces(patch: pytest.MonkeyPatch, size: int = 2) -> None:

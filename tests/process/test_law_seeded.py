@@ -5,15 +5,17 @@ from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from richpanel.core import identity, order, pipeline, session, traits
 from richpanel.core.session import Book
-from richpanel.process import batch, people, pieces, removal, repeats
+from richpanel.process import batch, deciding, people, pieces, removal, repeats
 from richpanel.process.channels import Resolver
 from richpanel.process.folding import Folding
 from richpanel.process.orders import Orders
 from richpanel.store import addresses, manual_rows, message_rows, piece_rows
+from richpanel.store.decisions import Cuts
 from richpanel.store.parts import MessageIds
 from richpanel.store.piece_rows import Piece
 from tests.process.account import Arrived, Template, on_sqlite
@@ -27,7 +29,7 @@ from tests.process.histories import (
     replaced_links,
     replacing,
 )
-from tests.process.test_law import check, law, small_pieces
+from tests.process.test_law import check, filters, law, small_pieces
 
 EXAMPLES = 600
 """How many histories may be needed at the most; the first few dozen are enough for most."""
@@ -89,12 +91,13 @@ def keeping_what_grows(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Bug(NamedTuple):
-    """Where a rule stands, its name, and what is done instead."""
+    """Where a rule stands, its name, and what is done instead; among which histories, and with which filters."""
 
     place: Any
     name: str
     instead: Callable[..., Any]
     among: Histories = histories
+    rules: SearchStrategy[list[str]] = st.just([])
 
 
 BUGS = {
@@ -130,6 +133,8 @@ BUGS = {
     "sessions do not join": Bug(Book, "_join", nothing),
     "the last page is the one that came last": Bug(session, "newest", lambda one, other: other or one),
     "pages and tracks change no email": Bug(pipeline, "_carry_email", giving([])),
+    "what filters take is folded": Bug(deciding, "cut_short", nothing, rules=filters),
+    "what filters took is folded once a message is read again": Bug(Cuts, "of", giving(None), replacing, filters),
 }
 
 
@@ -139,9 +144,9 @@ def test_the_law_fails_where(template: Template, name: str) -> None:
     bug = BUGS[name]
 
     @settings(law(EXAMPLES), derandomize=True, database=None, phases=[Phase.generate], report_multiple_bugs=False)
-    @given(records=bug.among, plan=plans)
-    def holds(records: list[Arrived], plan: list[tuple[int, bool]]) -> None:
-        check(template, records, plan)
+    @given(records=bug.among, plan=plans, rules=bug.rules)
+    def holds(records: list[Arrived], plan: list[tuple[int, bool]], rules: list[str]) -> None:
+        check(template, records, plan, rules)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bug.place, bug.name, bug.instead)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from richpanel.core.identity import Run
@@ -26,7 +27,7 @@ from tests.process.account import Account, Arrived, Template, copy_of, on_sqlite
 from tests.process.calls import activity, identify, page, track
 from tests.process.histories import histories, plans
 from tests.process.test_deciding import change
-from tests.process.test_law import law, process
+from tests.process.test_law import filters, law, process, set_filters
 from tests.process.test_repeats import traced
 
 STORY = [
@@ -113,14 +114,21 @@ def different(tallies: dict[str, Tally]) -> dict[str, list[Example]]:
 
 
 @law(100)
-@given(records=histories, plan=plans)
+@given(records=histories, plan=plans, rules=st.just([]) | filters)
 def test_a_state_made_anew_equals_the_one_that_grew(
-    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], tmp_path_factory: pytest.TempPathFactory
+    template: Template,
+    records: list[Arrived],
+    plan: list[tuple[int, bool]],
+    rules: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    """Whatever filters there were meanwhile: what they decided stays."""
     account = copy_of(template, tmp_path_factory.mktemp("law") / "data")
     try:
+        set_filters(account, rules)
         account.write(records)
         process(account, plan)
+        set_filters(account, [])
         assert different(rebuilt(account)) == {}
     finally:
         account.close()

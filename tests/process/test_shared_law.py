@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from richpanel.store import progress, stored_records
 from richpanel.store.database import open_engine
 from tests.process.account import Account, Arrived, Template, copy_of, on_postgres
 from tests.process.histories import histories
-from tests.process.test_law import arrivals, assert_law, law, small_pieces
+from tests.process.test_law import arrivals, assert_law, filters, law, set_filters, small_pieces
 from tests.process.test_rebuilding import Remade, different, remaking
 
 WORKERS = 3
@@ -92,24 +92,26 @@ def remake(account: Account, stream: Sequence[Entry], plan: dict[str, int]) -> N
         assert different(made.compared()) == {}
 
 
-def check(template: Template, records: list[Arrived], plan: dict[str, int]) -> None:
+def check(template: Template, records: list[Arrived], plan: dict[str, int], rules: Collection[str] = ()) -> None:
     with TemporaryDirectory() as folder:
         account = copy_of(template, Path(folder) / "data")
         try:
+            if rules:
+                set_filters(account, rules)
             stream = entries(account, records)
             share(account, stream, plan)
-            assert_law(account, arrivals(account, records))
+            assert_law(account, arrivals(account, records, rules))
             assert account.read(progress.read).position == (stream[-1].end if stream else 0)
         finally:
             account.close()
 
 
 @law(40)
-@given(records=histories, plan=handed)
+@given(records=histories, plan=handed, rules=st.just([]) | filters)
 def test_it_is_the_fold_of_the_set_of_messages_whoever_applies_them(
-    template: Template, records: list[Arrived], plan: dict[str, int]
+    template: Template, records: list[Arrived], plan: dict[str, int], rules: list[str]
 ) -> None:
-    check(template, records, plan)
+    check(template, records, plan, rules)
 
 
 @law(12)

@@ -84,6 +84,7 @@ class Code(StrEnum):
     )
     NOT_CONNECTED = "not_connected", 200, "No enabled destination is connected to this source."
     FILTERED_BY_RULES = "filtered_by_rules", 200, "A destination filter dropped the call."
+    FILTER_FAILED = "filter_failed", 200, "A destination filter could not be evaluated for the call, so it was dropped."
     INVALID_SETTINGS = "invalid_settings", 401, "The destination's API Key is not one of the account's connectors."
     UID_REQUIRED = "uid_required", 200, "An identify without a userId sets a visitor's traits only."
 

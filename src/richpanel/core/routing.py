@@ -5,12 +5,14 @@ opt-out, with the first version's `context.providers` and `context.all` still ho
 no switch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from richpanel.core.codes import Code
+from richpanel.core.cut import Cut
+from richpanel.core.filters import PASSED, Verdict
 from richpanel.core.message import DELIVERED_TYPES
 
 NAME: Final = "Richpanel"
@@ -22,6 +24,7 @@ _OUTCOMES: Final[dict[Code, Outcome]] = {
     Code.UNSUPPORTED_EVENT_TYPE: "unsupported",
     Code.FILTERED_BY_INTEGRATIONS_OBJECT: "filtered",
     Code.FILTERED_BY_RULES: "filtered",
+    Code.FILTER_FAILED: "filtered",
     Code.INVALID_SETTINGS: "failed",
 }
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -30,32 +33,60 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What a destination decided about a message, once, with the configuration in force (`semantics.md` 7)."""
+    """What a destination decided about a message, once, with the configuration in force (`semantics.md` 7).
+
+    Where its filters had a say: the title of the one that dropped the message, or the first that took fields; what was
+    taken; and why a filter could not be evaluated.
+    """
 
     destination: str
     outcome: Outcome
     code: Code | None = None
+    filter: str | None = None
+    cut: Cut | None = None
+    reason: str | None = None
 
 
-def decision(destination: str, code: Code | None) -> Decision:
-    """Name the outcome that a code of `decide` means."""
-    return Decision(destination, "kept" if code is None else _OUTCOMES[code], code)
+Ruling = Code | Verdict | None
+"""What `decide` says: None to keep the message as it is, a code that is against it, or what the filters say."""
 
 
-def decide(kind: str, integrations: msgspec.Raw, context: msgspec.Raw, key_valid: bool) -> Code | None:
+def outcome_of(code: Code | None) -> Outcome:
+    """Name the outcome that a code means."""
+    return "kept" if code is None else _OUTCOMES[code]
+
+
+def decision(destination: str, ruling: Ruling) -> Decision:
+    """Name the outcome that a ruling means."""
+    if isinstance(ruling, Verdict):
+        said = (ruling.filter or None, ruling.cut, ruling.reason or None)
+        return Decision(destination, outcome_of(ruling.code), ruling.code, *said)
+    return Decision(destination, outcome_of(ruling), ruling)
+
+
+def decide(
+    kind: str,
+    integrations: msgspec.Raw,
+    context: msgspec.Raw,
+    key_valid: bool,
+    judge: Callable[[], Verdict] | None = None,
+) -> Ruling:
     """Decide about a message: None to keep it, else the code of the first thing against it (`semantics.md` 7).
 
     `integrations` and `context` are the item's with the batch's merged in (`core.inside.merged`). `key_valid` says
-    whether the destination's API Key is one that its account knows; for an endpoint elsewhere it is true.
+    whether the destination's API Key is one that its account knows; for an endpoint elsewhere it is true. `judge` asks
+    the destination's filters, where it has some.
     """
     if kind not in DELIVERED_TYPES:
         return Code.UNSUPPORTED_EVENT_TYPE
     if not _let_through(integrations, context):
         return Code.FILTERED_BY_INTEGRATIONS_OBJECT
-    # The destination's filters stand here in the order: after the integrations object, before its settings.
+    said = PASSED if judge is None else judge()
+    if said.code is not None:
+        return said
     if not key_valid:
         return Code.INVALID_SETTINGS
-    return None
+    return None if said is PASSED else said
 
 
 def integration_enabled(

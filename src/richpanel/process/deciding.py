@@ -1,19 +1,20 @@
 """Deciding: what each destination of a message's source makes of it, once (`semantics.md` 7)."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
-from richpanel.core.codes import Code
+from richpanel.core.cut import Cut
+from richpanel.core.filters import Filters, Verdict
 from richpanel.core.inside import merged
 from richpanel.core.message import TYPES
-from richpanel.core.routing import Decision, decide, decision
+from richpanel.core.routing import Decision, Ruling, decide, decision
 from richpanel.process.definitions import Definitions, Route
 from richpanel.process.earlier import Earlier
-from richpanel.process.incoming import Incoming
+from richpanel.process.incoming import Incoming, cut_short, make_whole
 from richpanel.process.memory import Memory
 from richpanel.store.names import WHOLE
 
@@ -34,6 +35,7 @@ class Stored(Decision, frozen=True, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
 _decode = msgspec.json.Decoder(list[Stored]).decode
 
 
@@ -43,9 +45,9 @@ def decide_all(
     """Decide about each message; give, by message number, the connector under which the account keeps it.
 
     The decisions are written once per distinct set; a message's row refers to it. While a state is made anew, a message
-    that was decided about keeps its decision.
+    that was decided about keeps its decision. What filters take from a message at the account is taken here.
     """
-    made: dict[tuple[str, tuple[Code | None, ...]], _Made] = {}
+    made: dict[tuple[str, tuple[Ruling, ...]], _Made] = {}
     again = {} if memory.earlier is None else _again(definitions, memory.earlier.of(messages))
     chosen: list[tuple[Incoming, str]] = []
     connectors: dict[int, int] = {}
@@ -53,18 +55,21 @@ def decide_all(
         if message.kind >= CHANNEL_TYPE:
             message.outcome = KEPT
             continue
+        make_whole(message)
         found = again.get(message.n)
         if found is None:
             routes = definitions.routes.get(message.source.id, ())
-            codes = tuple([_code(message, route) for route in routes])
-            key = (message.source.id, codes)
+            rulings = tuple([_ruling(message, route) for route in routes])
+            key = (message.source.id, rulings)
             found = made.get(key)
             if found is None:
-                found = made[key] = _make(routes, codes)
+                found = made[key] = _make(routes, rulings)
         chosen.append((message, found.text))
         message.outcome = found.outcome
         if found.outcome == KEPT:
             connectors[message.n] = found.connector
+            if found.cut is not None:
+                cut_short(message, found.cut, definitions.account.blocked_ids)
     numbers = memory.name(connection, {text for _, text in chosen}, longest=WHOLE)
     for message, text in chosen:
         message.decision = numbers[text]
@@ -77,27 +82,28 @@ class _Made(NamedTuple):
     text: str
     outcome: int
     connector: int
+    cut: Cut | None = None
 
 
-def _make(routes: Sequence[Route], codes: tuple[Code | None, ...]) -> _Made:
+def _make(routes: Sequence[Route], rulings: tuple[Ruling, ...]) -> _Made:
     """Name the decisions."""
-    decisions = [_stored(route, code) for route, code in zip(routes, codes, strict=True)]
+    decisions = [_stored(route, ruling) for route, ruling in zip(routes, rulings, strict=True)]
     return _meant(_encode(decisions).decode(), decisions)
 
 
 def _meant(text: str, decisions: Sequence[Stored]) -> _Made:
-    """Tell what decisions mean at the account: it keeps what any of its destinations keeps."""
+    """Tell what decisions mean at the account: it keeps what any of its destinations keeps, as the first does."""
     for each in decisions:
         if each.connector is not None:
-            return _Made(text, KEPT, each.connector)
+            return _Made(text, KEPT, each.connector, each.cut)
     refused = next((each.outcome for each in decisions if each.outcome != "kept"), "filtered")
     return _Made(text, OUTCOMES.index(refused), 0)
 
 
-def _stored(route: Route, code: Code | None) -> Stored:
-    made = decision(route.destination, code)
-    connector = route.connector if code is None and route.endpoint == "account" else None
-    return Stored(made.destination, made.outcome, made.code, connector)
+def _stored(route: Route, ruling: Ruling) -> Stored:
+    made = decision(route.destination, ruling)
+    connector = route.connector if made.code is None and route.endpoint == "account" else None
+    return Stored(made.destination, made.outcome, made.code, made.filter, made.cut, made.reason, connector)
 
 
 def _again(definitions: Definitions, earlier: dict[int, Earlier]) -> dict[int, _Made]:
@@ -121,8 +127,30 @@ def _connector_now(definitions: Definitions, destinations: set[str]) -> int:
     return _FIRST_CONNECTOR
 
 
-def _code(message: Incoming, route: Route) -> Code | None:
+def _ruling(message: Incoming, route: Route) -> Ruling:
     integrations = merged(message.meta.integrations, message.message.integrations)
     context = merged(message.meta.context, message.message.context)
     key_valid = route.connector is not None or route.endpoint != "account"
-    return decide(TYPES[message.kind], integrations, context, key_valid)
+    judge = None if route.filters is None else _judge(message, route.filters, integrations, context)
+    return decide(TYPES[message.kind], integrations, context, key_valid, judge)
+
+
+def _judge(
+    message: Incoming, filters: Filters, integrations: msgspec.Raw, context: msgspec.Raw
+) -> Callable[[], Verdict]:
+    """Ask filters about a message, decoded only if it comes to that."""
+    return lambda: filters.judge(as_shown(message, integrations, context))
+
+
+def as_shown(message: Incoming, integrations: msgspec.Raw, context: msgspec.Raw) -> dict[str, Any]:
+    """Give a call as its trace shows it: its batch's fields merged in, no write key, the client's address."""
+    shown: dict[str, Any] = _decode_any(message.body)
+    shown.pop("writeKey", None)
+    shown.update(type=TYPES[message.kind], messageId=message.message_id)
+    for key, raw in (("context", context), ("integrations", integrations)):
+        if raw:
+            shown[key] = _decode_any(raw)
+    if message.meta.ip is not None:
+        around = shown.setdefault("context", {}) or {}
+        shown["context"] = {"ip": message.meta.ip, **around} if isinstance(around, dict) else around
+    return shown

@@ -6,23 +6,28 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import Connection, Engine
 
+from richpanel.core.filters import Filter, Filters
 from richpanel.process.tombstones import Tombstones
 from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.connectors import list_connectors
 from richpanel.store.definitions import definitions_version
-from richpanel.store.destinations import list_destinations
+from richpanel.store.destinations import DestinationRow, list_destinations
 from richpanel.store.sources import SourceRow, list_sources
 
 T = TypeVar("T")
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One enabled destination of a source. `connector` is the number of the account's connector with its API Key."""
+    """One enabled destination of a source. `connector` is the number of the account's connector with its API Key.
+
+    `filters` are the destination's, compiled; None where it has none that are enabled.
+    """
 
     destination: str
     endpoint: str
     connector: int | None
+    filters: Filters | None = None
 
 
 class Definitions(msgspec.Struct):
@@ -42,13 +47,19 @@ def read(connection: Connection) -> Definitions:
     routes: dict[str, list[Route]] = {}
     for row in list_destinations(connection):
         if row.enabled:
+            route = Route(row.id, row.endpoint, connectors.get(row.api_key), _compiled(row))
             for source in row.sources:
-                routes.setdefault(source, []).append(Route(row.id, row.endpoint, connectors.get(row.api_key)))
+                routes.setdefault(source, []).append(route)
     sources = {row.id: row for row in list_sources(connection, deleted=True)}
     account = read_account(connection)
     return Definitions(
         version, account, sources, routes, Tombstones(account.hash_key, *ledger.all_tombstones(connection))
     )
+
+
+def _compiled(row: DestinationRow) -> Filters | None:
+    """Compile a destination's filters, once for each version of the definitions."""
+    return Filters(msgspec.convert(row.filters, list[Filter])) or None
 
 
 class Watch:

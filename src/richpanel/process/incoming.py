@@ -8,6 +8,7 @@ import msgspec
 from richpanel.core import record
 from richpanel.core.channel import CHANNEL_TYPE, Activity, decode_activity
 from richpanel.core.codes import Code
+from richpanel.core.cut import Cut
 from richpanel.core.identity import ANONYMOUS, EMAIL, PHONE, UID
 from richpanel.core.ids import BLOCKED_IDS, clean_id, email_address, hash64, phone_address
 from richpanel.core.inside import Inside
@@ -29,7 +30,6 @@ from richpanel.store.sources import SourceRow
 TYPE_NUMBERS: Final = {name: number for number, name in enumerate(TYPES)}
 IDENTIFY: Final = TYPE_NUMBERS["identify"]
 _EVENTS: Final = (TYPE_NUMBERS["track"], TYPE_NUMBERS["page"])
-
 
 Spot = tuple[int, int, int]
 """Where an item stands: its place in the log, how far into its payload that is, and its index in the record."""
@@ -66,6 +66,7 @@ class Incoming:
         "stamp",
         "t",
         "uid",
+        "whole",
     )
 
     message: Message
@@ -91,6 +92,7 @@ class Incoming:
         self.activity = None
         self.manual = None
         self.inside = None
+        self.whole: tuple[Message, Inside | None] | None = None
         # ----
         self.n = 0
         self.hash = 0
@@ -233,6 +235,22 @@ def open_item(
     if found.kind in _EVENTS:
         found.inside = look_inside(message, meta.context, blocked)
     return found
+
+
+def cut_short(found: Incoming, cut: Cut, blocked: frozenset[str]) -> None:
+    """Take from a call what the destination's filters take: from here on it is as if it had come without it."""
+    found.whole = (found.message, found.inside)
+    found.message = msgspec.structs.replace(found.message)
+    cut.apply_to(found.message, found.meta.context)
+    if found.kind in _EVENTS:
+        found.inside = look_inside(found.message, msgspec.Raw(), blocked)
+
+
+def make_whole(found: Incoming) -> None:
+    """Give back what was taken from a call: it is decided about again, since a transaction failed."""
+    if found.whole is not None:
+        found.message, found.inside = found.whole
+        found.whole = None
 
 
 def _open_activity(found: Incoming) -> None:

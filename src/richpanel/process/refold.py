@@ -22,13 +22,14 @@ from richpanel.core.timestamps import parse
 from richpanel.process import pieces
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import Folding, Open
-from richpanel.process.incoming import Incoming, open_item
+from richpanel.process.incoming import Incoming, cut_short, open_item
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.store import history
 from richpanel.store import message_rows as messages
 from richpanel.store import order_rows as orders
 from richpanel.store.bodies import Bodies, Slice, bodies_of
+from richpanel.store.decisions import Cuts
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.order_rows import OrderKey
 from richpanel.store.piece_rows import OrderEvent
@@ -36,12 +37,13 @@ from richpanel.store.timeline import ENTRY_TYPES
 
 
 class Reader:
-    """Opens stored messages again, as they were when they arrived."""
+    """Opens stored messages again, as they were when they arrived and were decided about."""
 
     def __init__(self, connection: Connection, definitions: Definitions, log: Slice | Bodies) -> None:
         self.connection = connection
         self._blocked = definitions.account.blocked_ids
         self.bodies = bodies_of(connection, log)
+        self._cuts = Cuts(connection)
         self._record: int | None = None
         self._meta: Meta
         self._sources = {source.number: source for source in definitions.sources.values()}
@@ -51,6 +53,7 @@ class Reader:
         found = []
         rows = messages.load(self.connection, numbers).values()
         self.bodies.ahead(rows)
+        self._cuts.ahead(rows)
         for row in rows:
             with suppress(BodyGone):
                 found.append(self._open(row))
@@ -78,6 +81,9 @@ class Reader:
             self._record, self._meta = record, meta
         body = messages.body(self.bodies, row.place, row.size)
         found = open_item(self._meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
+        cut = self._cuts.of(row)
+        if cut is not None:
+            cut_short(found, cut, self._blocked)
         found.n = row.n
         found.identity = row.identity
         return found

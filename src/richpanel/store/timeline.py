@@ -20,6 +20,7 @@ from richpanel.store import history, message_rows, names
 from richpanel.store.account import AccountSettings
 from richpanel.store.bodies import Bodies, Slice, bodies_of
 from richpanel.store.bulk import fetch
+from richpanel.store.decisions import Cuts
 from richpanel.store.history import Span
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.paging import Page, read_cursor, write_cursor
@@ -78,7 +79,9 @@ def list_timeline(
     opened = message_rows.load(connection, numbers)
     bodies = bodies_of(connection, log)
     bodies.ahead(opened.values())
-    entries = [_entry(row, bodies, sources[row.source], account, connection) for row in opened.values()]
+    cuts = Cuts(connection)
+    cuts.ahead(opened.values())
+    entries = [_entry(row, bodies, sources[row.source], account, cuts) for row in opened.values()]
     customer = _became_customer(connection, profile)
     if customer is not None:
         entries.append(customer)
@@ -134,15 +137,16 @@ def _at(connection: Connection, spans: Iterable[Span], t: int) -> list[tuple[int
     return rows
 
 
-def _entry(
-    row: StoredMessage, bodies: Bodies, source: SourceRow, account: AccountSettings, connection: Connection
-) -> _Entry:
+def _entry(row: StoredMessage, bodies: Bodies, source: SourceRow, account: AccountSettings, cuts: Cuts) -> _Entry:
     body = message_rows.kept(bodies, row.place, row.size)
     if body is None:
-        return _entry_without_body(row, source, connection)
+        return _entry_without_body(row, source, cuts.connection)
     if row.type == CHANNEL_TYPE:
         return _channel_entry(row, body, source)
     message = decode_message(body)
+    cut = cuts.of(row)
+    if cut is not None:
+        cut.apply_to(message, msgspec.Raw())
     given = message.messageId
     if given is None or given == "":
         given = message_rows.message_id(bodies, row)

@@ -18,6 +18,7 @@ from richpanel.core.timestamps import iso, parse
 from richpanel.store import identities, message_rows, names
 from richpanel.store.bodies import Bodies, Place
 from richpanel.store.bulk import LISTED, fetch, listed
+from richpanel.store.decisions import Cuts
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.sources import SourceRow
 
@@ -89,7 +90,8 @@ def read_traces(
     for row in stored.values():
         if message_rows.has_id(bodies, row, message_id):
             trace = _trace(connection, bodies, sources[row.source], row, message_id)
-            trace.notes = _notes(bodies, row, blocked) if row.outcome == 0 and trace.body_kept else []
+            if row.outcome == 0 and trace.body_kept:
+                trace.notes = _notes(bodies, row, Cuts(connection), blocked)
             found.append(trace)
     return found + _discards(connection, bodies, sources, hashes, message_id)
 
@@ -127,7 +129,7 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
     )
 
 
-def _notes(bodies: Bodies, row: StoredMessage, blocked: Collection[str]) -> list[Note]:
+def _notes(bodies: Bodies, row: StoredMessage, cuts: Cuts, blocked: Collection[str]) -> list[Note]:
     """Tell what of a kept message was not taken as given."""
     if row.type > CHANNEL_TYPE:
         return []
@@ -137,6 +139,10 @@ def _notes(bodies: Bodies, row: StoredMessage, blocked: Collection[str]) -> list
     meta.sentAt = parse(meta.sentAt)
     message = decode_message(body)
     message.type = TYPES[row.type]
+    cut = cuts.of(row)
+    if cut is not None:
+        cut.apply_to(message, meta.context)
+        meta.context = msgspec.Raw()
     return notes.of_call(message, meta, blocked)
 
 
