@@ -210,4 +210,7 @@ def test_what_says_what_a_message_is_stays() -> None:
 
 def test_an_action_is_written_as_it_was_given() -> None:
     assert msgspec.to_builtins(Action("SAMPLE", 0.5)) == {"type": "SAMPLE", "percent": 0.5}
-    assert msgspec.to_builtins(named("a", "all", DROP)) == {"title": "a", "if": "all", "actions": [DROP]}
+    assert msgspec.to_builtins(named("a", "all", DROP)) == {
+        **{"title": "a", "if": "all", "actions": [DROP]},
+        **{"enabled": True, "description": ""},
+    }

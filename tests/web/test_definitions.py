@@ -142,7 +142,7 @@ def test_a_destination_lives_and_keeps_its_secret(site: Site) -> None:
         ({"sources": ["src_unknown"]}, "sources"),
         ({"endpoint": "ftp://x"}, "endpoint"),
         ({"endpoint": "https:// x"}, "endpoint"),
-        ({"filters": [{"if": "x", "actions": []}]}, "filters"),
+        ({"filters": [{"title": "x", "if": "x =", "actions": [{"type": "DROP"}]}]}, "filters[0].if"),
         ({"catalogId": "other"}, "catalogId"),
     ],
 )

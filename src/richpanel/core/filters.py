@@ -7,13 +7,14 @@ DROP_PROPERTIES and ALLOW_PROPERTIES. Of all that a message matches, samples com
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from richpanel.core.codes import Code
 from richpanel.core.cut import Cut, Step
 from richpanel.core.fql import Condition, FqlError, compile_fql, path_keys
+from richpanel.core.fql_nodes import Place
 
 MAX_FILTERS: Final = 10
 MAX_TITLE: Final = 64
@@ -31,6 +32,11 @@ ActionType = Literal["DROP", "SAMPLE", "DROP_PROPERTIES", "ALLOW_PROPERTIES"]
 _ORDER: Final[tuple[ActionType, ...]] = ("SAMPLE", "DROP", "DROP_PROPERTIES", "ALLOW_PROPERTIES")
 
 
+def _told(description: str | None = None, **schema: Any) -> msgspec.Meta:
+    """Tell a bound in the API's document; `check` says it in words."""
+    return msgspec.Meta(description=description, extra_json_schema=schema)
+
+
 class Action(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What to do with what a filter matches.
 
@@ -40,17 +46,19 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     """
 
     type: ActionType
-    percent: float | None = None
+    percent: Annotated[float, _told(minimum=0, maximum=1)] | None = None
     path: str | None = None
-    fields: dict[str, list[str]] | None = None
+    fields: dict[str, list[Annotated[str, _told(minLength=1, maxLength=MAX_KEY)]]] | None = None
 
 
-class Filter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A filter as it is saved (contract.md, "Bodies"): the condition `if` is in FQL."""
+class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A filter: the condition `if` is in Segment's filter language, FQL."""
 
-    title: str
-    condition: str = msgspec.field(name="if")
-    actions: list[Action]
+    title: Annotated[str, _told(minLength=1, maxLength=MAX_TITLE)]
+    condition: Annotated[str, _told(minLength=1, description="In FQL; `all` is every message.")] = msgspec.field(
+        name="if"
+    )
+    actions: Annotated[list[Action], _told(minItems=1)]
     enabled: bool = True
     description: str = ""
 
@@ -68,10 +76,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Fault(NamedTuple):
-    """What is wrong with filters: the field, as `filters[0].if`, and a sentence for who wrote it."""
+    """What is wrong with filters: the field, as `filters[0].if`, a sentence for who wrote it, and where within it."""
 
     field: str
     text: str
+    place: Place | None = None
 
 
 PASSED: Final = Verdict()
@@ -148,7 +157,7 @@ def check_one(filter_: Filter, at: str) -> list[Fault]:
     try:
         compile_fql(filter_.condition)
     except FqlError as error:
-        faults.append(Fault(f"{at}.if", str(error)))
+        faults.append(Fault(f"{at}.if", str(error), error.place))
     if not filter_.actions:
         faults.append(Fault(f"{at}.actions", "At least one action is required: what to do with what it matches."))
     types = [action.type for action in filter_.actions]
@@ -185,7 +194,7 @@ def _check_path(path: str, at: str) -> list[Fault]:
     try:
         path_keys(path)
     except FqlError as error:
-        return [Fault(at, f"{_quoted(path)}: {error}")]
+        return [Fault(at, f"{_quoted(path)}: {error}", error.place)]
     return []
 
 

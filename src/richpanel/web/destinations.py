@@ -1,6 +1,6 @@
 """REST: `/destinations`, where messages are delivered; secrets are never answered back (contract.md, "Bodies")."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Router, delete, get, patch, post
@@ -9,6 +9,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
+from richpanel.core.filters import Filter
 from richpanel.core.timestamps import iso
 from richpanel.store.destinations import (
     DestinationChanges,
@@ -21,6 +22,7 @@ from richpanel.store.destinations import (
     update_destination,
 )
 from richpanel.store.secrets import SecretBox
+from richpanel.web.filters import checked, try_filter
 from richpanel.web.paging import Identifier, Listed, bad_field
 from richpanel.web.paths import decode_id
 from richpanel.web.sources import Mode, Name
@@ -29,8 +31,6 @@ from richpanel.web.stores import Stores
 Endpoint = Annotated[str, Meta(pattern=r"^(account|https?://[!-~]+)(?![\s\S])", max_length=2_000)]
 """`account` or a URL in ASCII. The look-ahead is the end of the text in every dialect; `$` lets a newline through."""
 Secret = Annotated[str, Meta(max_length=1_000)]
-NoFilters = Annotated[list[dict[str, Any]], Meta(max_length=0)]
-"""Nothing evaluates destination filters yet: one is refused, for taking it and not applying it would be worse."""
 
 
 class ShownSettings(msgspec.Struct, rename="camel"):
@@ -57,7 +57,7 @@ class DestinationView(msgspec.Struct, rename="camel"):
     settings: ShownSettings
     endpoint: str
     enabled: bool
-    filters: list[dict[str, Any]]
+    filters: list[Filter]
     created_at: str
 
 
@@ -70,7 +70,7 @@ class NewDestination(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
     sources: list[str] = []
     endpoint: Endpoint = "account"
     enabled: bool = True
-    filters: NoFilters = []
+    filters: list[Filter] = []
     mode: Mode = "cloud"
 
 
@@ -82,7 +82,7 @@ class DestinationPatch(msgspec.Struct, rename="camel", forbid_unknown_fields=Tru
     sources: list[str] | UnsetType = UNSET
     endpoint: Endpoint | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
-    filters: NoFilters | UnsetType = UNSET
+    filters: list[Filter] | UnsetType = UNSET
     mode: Mode | UnsetType = UNSET
 
 
@@ -95,7 +95,7 @@ def _view(row: DestinationRow) -> DestinationView:
         settings=ShownSettings(row.api_key, row.has_secret),
         endpoint=row.endpoint,
         enabled=row.enabled,
-        filters=row.filters,
+        filters=msgspec.convert(row.filters, list[Filter]),
         created_at=iso(row.created_at),
     )
 
@@ -109,7 +109,7 @@ def _changes(data: NewDestination | DestinationPatch) -> DestinationChanges:
         api_secret=settings.api_secret,
         endpoint=data.endpoint,
         enabled=data.enabled,
-        filters=data.filters,
+        filters=data.filters if data.filters is UNSET else checked(data.filters),
     )
 
 
@@ -171,5 +171,5 @@ async def remove(stores: Given[Stores], destination_id: Identifier) -> None:
 
 
 destinations_api = Router(
-    "/destinations", route_handlers=[list_all, get_one, add, update, remove], tags=["Destinations"]
+    "/destinations", route_handlers=[list_all, get_one, add, update, remove, try_filter], tags=["Destinations"]
 )

@@ -18,7 +18,6 @@ REASONS: Final = {
         "Richpanel takes cloud-mode alone: calls go to this server and on from here. "
         "Device-mode is refused: there is no code of Richpanel's for a browser or an app to load."
     ),
-    "filters": "Destination filters are not evaluated yet, so none is taken.",
 }
 """Why a field of a body is refused, where its type alone would not tell."""
 _DETAILS: Final[dict[int, str]] = {
@@ -33,11 +32,13 @@ _EXPECTED: Final = (LogFull, LogClosed, LogUnsure, ConnectionError, RecursionErr
 
 
 class Fault(msgspec.Struct, omit_defaults=True):
-    """One thing wrong with a request: which parameter or which field of the body, and what."""
+    """One thing wrong with a request: which parameter or which field of the body, and what; where within a text."""
 
     detail: str
     parameter: str | None = None
     field: str | None = None
+    line: int | None = None
+    column: int | None = None
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -57,7 +58,8 @@ def _faults(error: HTTPException) -> list[Fault]:
         key, of_body = entry.get("key"), entry.get("source") == "body"
         message = REASONS.get(str(key)) if of_body else None
         field = key if of_body and key != "data" else None
-        faults.append(Fault(message or str(entry["message"]), parameter=None if of_body else key, field=field))
+        place = (entry.get("line"), entry.get("column"))
+        faults.append(Fault(message or str(entry["message"]), None if of_body else key, field, *place))
     return faults
 
 
