@@ -18,9 +18,12 @@ from richpanel.core.fql_nodes import Place
 
 MAX_FILTERS: Final = 10
 MAX_TITLE: Final = 64
-MAX_KEYS: Final = 500
-"""Names of fields that the actions of one filter may hold together, each of so many characters at the most."""
 MAX_KEY: Final = 256
+MAX_FIELDS: Final = 8_192
+"""Characters of a field's name, and of all paths and names that the actions of one filter may hold together.
+
+They stand in every distinct set of decisions that is stored.
+"""
 _UNCUT: Final = (
     *("type", "messageId", "userId", "anonymousId", "event", "name"),
     *("timestamp", "originalTimestamp", "sentAt", "receivedAt"),
@@ -163,12 +166,16 @@ def check_one(filter_: Filter, at: str) -> list[Fault]:
     types = [action.type for action in filter_.actions]
     if len(set(types)) < len(types):
         faults.append(Fault(f"{at}.actions", "Each type of action may stand in a filter once."))
-    elif sum(len(keys) for action in filter_.actions for keys in (action.fields or {}).values()) > MAX_KEYS:
-        faults.append(Fault(f"{at}.actions", f"The actions of a filter may name {MAX_KEYS} fields together."))
+    elif sum(map(_size, filter_.actions)) > MAX_FIELDS:
+        faults.append(Fault(f"{at}.actions", f"The fields of a filter may have {MAX_FIELDS:,} characters together."))
     else:
         for number, action in enumerate(filter_.actions):
             faults += _check_action(action, f"{at}.actions[{number}]")
     return faults
+
+
+def _size(action: Action) -> int:
+    return sum(len(path) + sum(map(len, keys)) for path, keys in (action.fields or {}).items())
 
 
 def _check_action(action: Action, at: str) -> list[Fault]:

@@ -6,6 +6,7 @@ filter that nobody can evaluate lets nothing through. Cost is bounded: expressio
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from richpanel.core.fql_functions import FUNCTIONS, Function
@@ -58,6 +59,7 @@ def path_keys(text: str) -> tuple[str, ...]:
     return node.keys
 
 
+@lru_cache(maxsize=64)
 def compile_fql(text: str) -> Condition:
     """Make an expression a function of a message, decoded. Raises FqlError for what can never be evaluated.
 

@@ -55,7 +55,8 @@ def decide_all(
         if message.kind >= CHANNEL_TYPE:
             message.outcome = KEPT
             continue
-        make_whole(message)
+        if message.whole is not None:
+            make_whole(message)
         found = again.get(message.n)
         if found is None:
             routes = definitions.routes.get(message.source.id, ())

@@ -249,8 +249,7 @@ def cut_short(found: Incoming, cut: Cut, blocked: frozenset[str]) -> None:
 def make_whole(found: Incoming) -> None:
     """Give back what was taken from a call: it is decided about again, since a transaction failed."""
     if found.whole is not None:
-        found.message, found.inside = found.whole
-        found.whole = None
+        (found.message, found.inside), found.whole = found.whole, None
 
 
 def _open_activity(found: Incoming) -> None:
