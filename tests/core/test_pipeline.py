@@ -152,6 +152,20 @@ def test_which_sources_make_visits(source: str, visit: bool) -> None:
     assert [session.visit for session in person.book.all()] == [visit]
 
 
+@pytest.mark.parametrize(
+    ("kind", "channel", "meant"),
+    [
+        ("segment", "server", "server"),
+        ("segment", "client", "segment"),
+        ("segment", None, "segment"),
+        ("segment", {}, "segment"),
+        ("web", "server", "web"),
+    ],
+)
+def test_a_connector_hears_whose_call_it_is(kind: str, channel: object, meant: str) -> None:
+    assert pipeline.source_type(kind, Message(channel=channel)) == meant
+
+
 def test_sessions_say_what_their_events_do() -> None:
     person = Person()
     person.event(5, session_key="s1", page="/a", referrer="/r", campaign="c", agent="Mozilla/5.0 (iPhone)")

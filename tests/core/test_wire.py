@@ -161,10 +161,10 @@ def test_a_page_and_a_track_make_no_customer_at_the_far_end() -> None:
 @pytest.mark.parametrize(
     ("call", "name", "category", "properties"),
     [
-        ({"name": "Home", "category": "Shop"}, "Home", "Shop", {"name": "Home", "category": "Shop"}),
+        ({"name": "Home", "category": "Shop"}, "Home", "Shop", {}),
         ({"properties": {"name": "Home"}}, "Home", None, {"name": "Home"}),
         ({"name": "Home", "properties": {"name": "Other"}}, "Home", None, {"name": "Other"}),
-        ({"name": "Home", "properties": {"name": None}}, "Home", None, {"name": "Home"}),
+        ({"name": "Home", "properties": {"name": None}}, "Home", None, {}),
         ({"properties": {"name": 5}}, None, None, {"name": 5}),
     ],
 )
@@ -287,6 +287,30 @@ def test_identify_as_each_client_sends_it(event: dict[str, Any]) -> None:
     (call,) = messages(event)
     assert (call["type"], call["traits"]) == ("identify", {"plan": "gold"})
     assert call["userId"] == "u"
+
+
+@pytest.mark.parametrize(
+    ("around", "channel"),
+    [
+        ({"did": "d"}, None),
+        ({"sid": "s"}, None),
+        ({"did": None, "sid": None}, "server"),
+        ({"did": None, "platform": "WordPress 6 / WooCommerce 8"}, "server"),
+        ({"did": "d", "platform": "server"}, "server"),
+        ({"platform": "web"}, None),
+        ({"platform": "mobile"}, None),
+    ],
+)
+def test_whose_events_are_a_servers(around: dict[str, Any], channel: str | None) -> None:
+    identify, track = messages({"event": "E", "userProperties": {"uid": "u", "plan": "gold"}, **around})
+    assert identify.get("channel") == track.get("channel") == channel
+
+
+@pytest.mark.parametrize("source_type", ["web", "mobile", "server", "segment", None])
+def test_the_type_of_the_source_is_told(source_type: str | None) -> None:
+    event = payload({**CALL, "event": "E"}, T, source_type=source_type)
+    assert event.get("platform") == (source_type if source_type != "segment" else None)
+    assert back(event)[0].get("channel") == ("server" if source_type == "server" else None)
 
 
 @pytest.mark.parametrize(

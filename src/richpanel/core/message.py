@@ -80,6 +80,7 @@ class Message(msgspec.Struct):
     timestamp: Any = None
     originalTimestamp: Any = None
     sentAt: Any = None
+    channel: Any = None
 
 
 class Batch(msgspec.Struct):

@@ -39,7 +39,11 @@ _READ: Final = {
 }
 _SUBSCRIPTIONS: Final = frozenset({"subscription", "subscription_status_update"})
 _KINDS: Final[dict[Any, Kind]] = {"identify": "identify", "page": "page", "track": "track"}
+_SERVER: Final = "server"
+_PLATFORMS: Final = ("web", "mobile", _SERVER)
+"""What `platform` is in our own events: the type of the source."""
 _IDENTIFY_ID: Final = ".identify"
+_SHARED: Final = frozenset({"userId", "anonymousId", "timestamp", "channel", "context"})
 _digested = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
@@ -59,7 +63,8 @@ def payload(
 
     `message` is the call as `money.decode_exact` reads it, with its `messageId` and with its batch's context merged in;
     `t` is its event time (ms UTC). `email` is the customer's, for an identify that names none (what Engage sends). With
-    the source's type the device is told as the account shows it. Without `exact` nothing is carried for the way back.
+    the source's type (web, mobile, server) that is told, and the device as the account shows it. Without `exact`
+    nothing is carried for the way back.
     Raises ValueError for a call of another type.
     """
     kind = _kind(message)
@@ -86,6 +91,7 @@ def payload(
         "did": clean_id(message.get("anonymousId"), blocked),
         "sid": session,
         "time": {"originalTimestamp": t},
+        "platform": source_type if source_type in _PLATFORMS else None,
         "userProperties": {key: value for key, value in user.items() if not is_empty(value)} or None,
         "properties": properties,
         "context": context_sent(_object(message.get("context")), source_type) or None,
@@ -150,8 +156,6 @@ def _carried(message: Fields, name: str, sent: Fields, given: Fields) -> dict[st
     else:
         back = _properties_read(name, event, sent)
         wanted = {key: value for key, value in given.items() if kind or not is_empty(value)}
-        if message["type"] == "page":  # Whether they stand there, too, is all the same.
-            wanted = {key: sent[key] for key in ("name", "category") if key in sent} | wanted
     changed = {key: value for key, value in wanted.items() if key not in back or back[key] != value}
     extra = sorted(back.keys() - wanted.keys())
     return carried | ({"set": changed} if changed else {}) | ({"unset": extra} if extra else {})
@@ -228,9 +232,18 @@ def _around(event: Fields, user: Fields) -> dict[str, Any]:
         "userId": user.get("uid"),
         "anonymousId": event.get("did"),
         "timestamp": given if at is None else iso(at),
+        "channel": _SERVER if _is_servers(event) else None,
         "context": context_read(_object(event.get("context"))) or None,
     }
     return {key: value for key, value in around.items() if value is not None}
+
+
+def _is_servers(event: Fields) -> bool:
+    """Tell whether a server sent this: the plugins' events from within a shop have no device, the browser's do."""
+    platform = event.get("platform")
+    if platform in _PLATFORMS:
+        return bool(platform == _SERVER)
+    return is_empty(event.get("did")) and is_empty(event.get("sid"))
 
 
 def _message_id(event: Fields, sent_at: int) -> Any:
@@ -248,7 +261,7 @@ def _message_id(event: Fields, sent_at: int) -> Any:
 
 def _introduction(call: Fields, traits: Fields) -> dict[str, Any]:
     """Make the identify call that an event holds beside what it tells."""
-    own = {key: value for key, value in call.items() if key in ("userId", "anonymousId", "timestamp", "context")}
+    own = {key: value for key, value in call.items() if key in _SHARED}
     given = str(call["messageId"]) + _IDENTIFY_ID
     if len(given) > MAX_MESSAGE_ID:
         given = f"rp-{sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}{_IDENTIFY_ID}"

@@ -222,7 +222,7 @@ def fold_one(opened: Open | Growing, message: Incoming) -> list[Change]:
             message.inside,
             message.stamp,
             has_uid=message.uid is not None,
-            source_type=message.source.type,
+            source_type=pipeline.source_type(message.source.type, message.message),
         )
     if message.kind == IDENTIFY:
         return pipeline.identify(opened.profile, message.message, message.stamp, has_uid=message.uid is not None)
