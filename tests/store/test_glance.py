@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Engine, select
 
 from richpanel.store import definitions, ledger, progress, schema
 from richpanel.store.bulk import insert
-from richpanel.store.connectors import delete_connector, list_connectors, rotate_connector
+from richpanel.store.connectors import add_connector, delete_connector, list_connectors, rotate_connector
 from richpanel.store.database import open_engine
 from richpanel.store.definitions import definitions_version
 from richpanel.store.directory import DataDirectory
-from richpanel.store.glance import Glance, Unreadable, open_glance
+from richpanel.store.glance import Glance, Unreadable, open_glance, secret_opener
 from richpanel.store.glance_postgres import Schema
 from richpanel.store.preparing import prepare
 from richpanel.store.secrets import SecretBox
@@ -61,6 +61,18 @@ def expected(connection: Connection) -> list[tuple[object, ...]]:
         )
         for row in list_sources(connection)
     ]
+
+
+def test_a_connectors_secret_can_be_read_with_the_key_alone(
+    account: Engine, directory: DataDirectory, box: SecretBox, glance: Glance
+) -> None:
+    with account.begin() as connection:
+        added, secret = add_connector(connection, box, "Shop", now=1)
+    (sealed,) = next(source.secrets for source in glance.sources() if source.id == added.source)
+    assert secret not in sealed
+    assert secret_opener(directory.path, None)(sealed) == secret
+    assert secret_opener(directory.path, "x" * 40)(sealed) is None
+    assert secret_opener(directory.path / "nowhere", None)(sealed) is None
 
 
 def test_sources_and_what_opens_them(account: Engine, box: SecretBox, glance: Glance) -> None:

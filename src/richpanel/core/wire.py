@@ -20,7 +20,7 @@ from richpanel.core.message import MAX_MESSAGE_ID
 from richpanel.core.signing import Mode, batch_body, single_body
 from richpanel.core.timestamps import iso, parse
 from richpanel.core.traits import SESSION_KEY
-from richpanel.core.wire_names import IDENTIFY, ORDER_NAMES, PRODUCT_EVENTS, Kind, event_of, wire_name
+from richpanel.core.wire_names import IDENTIFY, ORDER_NAMES, PAGE, PRODUCT_EVENTS, Kind, event_of, wire_name
 from richpanel.core.wire_orders import fulfillment_read, order_read, order_sent
 from richpanel.core.wire_people import context_read, context_sent, own_traits, traits_read, traits_sent
 from richpanel.core.wire_products import Fields, is_empty, product_read, product_sent, read_names, renamed
@@ -38,6 +38,8 @@ _READ: Final = {
     "applied_coupon": {"coupon_code": "coupon_id"},
 }
 _SUBSCRIPTIONS: Final = frozenset({"subscription", "subscription_status_update"})
+_MAPPED: Final = {IDENTIFY, PAGE, "fulfillment", *ORDER_NAMES, *PRODUCT_EVENTS, *_SUBSCRIPTIONS, *_READ}
+"""Names on the wire whose properties are not simply the call's."""
 _KINDS: Final[dict[Any, Kind]] = {"identify": "identify", "page": "page", "track": "track"}
 _SERVER: Final = "server"
 _PLATFORMS: Final = ("web", "mobile", _SERVER)
@@ -150,6 +152,8 @@ def _carried(message: Fields, name: str, sent: Fields, given: Fields) -> dict[st
     event = message.get("event") if message["type"] == "track" else None
     if event_of(name) != (message["type"], event):
         carried["event"] = event
+    if name not in _MAPPED and CARRIED not in given:
+        return carried
     kind = order_event(event) if event else None
     if message["type"] == "identify":
         back, wanted = traits_read(sent), given
