@@ -158,19 +158,6 @@ def test_a_log_that_is_not_there_is_one_line(node: Node, tmp_path: Path) -> None
     failed(node.run("status"), "stream")
 
 
-@pytest.mark.parametrize(
-    ("verb", "instead"),
-    [
-        ("backup -", "pg_dump"),
-        ("restore none.tar", "pg_restore"),
-    ],
-)
-def test_what_is_for_one_machine_says_what_to_do_instead(node: Node, verb: str, instead: str) -> None:
-    done = node.run(*verb.split())
-    failed(done, "On a cluster", instead)
-    assert done.stdout == ""
-
-
 def test_beside_a_server_they_work_as_on_one_machine(node: Node, tmp_path: Path) -> None:
     file = tmp_path / "calls.jsonl"
     file.write_text("".join(f"{line(number % 30)}\n" for number in range(300)))

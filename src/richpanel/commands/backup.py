@@ -24,15 +24,17 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from sqlalchemy.exc import DatabaseError
 
 from richpanel import __version__
+from richpanel.commands.backup_cluster import write_cluster
 from richpanel.commands.bundle import FORMAT, About, BundleWriter, Manifest
 from richpanel.commands.draft import STDOUT, Draft
-from richpanel.commands.invocation import AsJson, Data, console, existing, fail, only_embedded, print_json, settings_of
+from richpanel.commands.invocation import AsJson, Data, console, existing, fail, print_json
 from richpanel.commands.running import log_owner
 from richpanel.config import FILE as SETTINGS_FILE
 from richpanel.log.archive import Archive
 from richpanel.log.contract import LogDamaged, LogLocked
 from richpanel.log.files import archive_path, segment_bases, segment_path, undisturbed
 from richpanel.log.frames import RecordWalk
+from richpanel.log.ground import GroundError
 from richpanel.log.pace import Pace
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.store import copying
@@ -44,10 +46,6 @@ from richpanel.store.status import processed
 
 _NICE: Final = 19
 _PUT_RIGHT: Final = "start the server once, which puts right what the disk has lost"
-_INSTEAD: Final = (
-    "back up PostgreSQL by its own means (pg_dump, or base backups with the WAL archived), and keep the secret key "
-    "elsewhere: what the stream holds is processed within moments."
-)
 SECRET_FILES: Final = (KEY_FILE, SETTINGS_FILE, "demo.json")
 """Files of a data directory that hold, or may hold, what opens something."""
 
@@ -64,25 +62,28 @@ def backup(
     data: Data = None,
 ) -> None:
     """Write a backup."""
-    only_embedded("backup", settings_of(data), _INSTEAD)
     directory = existing(data)
     with suppress(OSError):
         os.nice(_NICE)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    running = log_owner(directory.path) is not None
+    running = not directory.is_embedded or log_owner(directory.path) is not None
     pace = Pace(max(rate, 1) * 1024 * 1024 if running else inf)
     began = monotonic()
     try:
-        if not running:
+        if directory.is_embedded and not running:
             _bring_in_order(directory.log)
         with Draft(file, overwrite=overwrite) as draft, _bar() as bar:
-            manifest = _write(directory, draft, _Meter(pace, bar), secrets=secrets)
+            meter = _Meter(pace, bar)
+            if directory.is_embedded:
+                manifest = _write(directory, draft, meter, secrets=secrets)
+            else:
+                manifest = write_cluster(directory, draft, of=meter.of, spend=meter.spend, secrets=secrets)
             draft.complete()
     except LogDamaged as error:
         fail(f"{error}; nothing was written. `richpanel doctor --deep` says what is damaged")
     except DatabaseError as error:
         fail(f"a database cannot be read: {error.orig}; nothing was written")
-    except OSError as error:
+    except (OSError, GroundError) as error:
         fail(f"{error}; nothing was written")
     _report(file, manifest, draft.size, monotonic() - began, json=json)
 
@@ -251,8 +252,10 @@ def _report(file: Path, manifest: Manifest, size: int, seconds: float, *, json: 
     if json and str(file) != STDOUT:
         print_json({"file": str(file), "bytes": size, "seconds": round(seconds, 3), **summary(manifest)})
         return
-    held = f"{manifest.customers:,} customers, {manifest.messages:,} messages, log positions"
-    text = f"{file}: {decimal(size)}, {held} {manifest.log_first:,} to {manifest.log_end:,}, {seconds:.1f} s."
+    held = f"{manifest.customers:,} customers, {manifest.messages:,} messages"
+    if manifest.cluster is None:
+        held += f", log positions {manifest.log_first:,} to {manifest.log_end:,}"
+    text = f"{file}: {decimal(size)}, {held}, {seconds:.1f} s."
     if not manifest.secret_key:
         text += " The secret key is not in it: keep secret.key, or RICHPANEL_SECRET_KEY, elsewhere."
     console(stderr=str(file) == STDOUT).print(text)

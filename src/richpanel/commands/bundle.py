@@ -14,6 +14,8 @@ from typing import BinaryIO, Final, Protocol, TypeVar, cast
 import msgspec
 from zstandard import FLUSH_FRAME, ZstdCompressor, ZstdDecompressor, ZstdError
 
+from richpanel.store.dumping import Dumped
+
 T = TypeVar("T")
 FORMAT: Final = 1
 ABOUT: Final = "about.json"
@@ -43,10 +45,23 @@ class Member(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+class ClusterHeld(msgspec.Struct, frozen=True, rename="camel"):
+    """What else a backup of a cluster says: which account it is, from which stream (its name, and since when there is
+    one) its records came, the tables, and the last number that each sequence gave.
+    """
+
+    account: str
+    stream: str
+    stream_made: str | None
+    tables: list[Dumped]
+    numbers: dict[str, int]
+
+
+class Manifest(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
     """What a backup holds: the log from `log_first` to `log_end`, and the state as of the position `processed`.
 
     `revisions` are those of the databases' tables, by database. `secret_key`: whether that file is among the members.
+    On a cluster the log is no part of it.
     """
 
     about: About
@@ -59,6 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     revisions: dict[str, str]
     secret_key: bool
     members: list[Member]
+    cluster: ClusterHeld | None = None
 
 
 class Source(Protocol):

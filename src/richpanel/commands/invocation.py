@@ -44,12 +44,6 @@ def directory_of(settings: Settings) -> DataDirectory:
     return DataDirectory(settings.data, settings.database_url, settings.log_url)
 
 
-def only_embedded(verb: str, settings: Settings, instead: str) -> None:
-    """End a command that is for one server with all in its data directory; say what to do on a cluster."""
-    if settings.database_url is not None:
-        fail(f"`richpanel {verb}` is for a server that keeps all in its data directory. On a cluster {instead}")
-
-
 def existing(data: Path | None) -> DataDirectory:
     """Give the data directory, where there must be one."""
     directory = directory_of(settings_of(data))

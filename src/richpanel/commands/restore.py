@@ -30,18 +30,20 @@ from richpanel.commands.invocation import (
     AsJson,
     Data,
     console,
+    directory_of,
     fail,
-    only_embedded,
     print_json,
     print_table,
     settings_of,
 )
+from richpanel.commands.restore_cluster import check_member_list, put_into_cluster, put_member
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.files import SEALED_MODE, rearranging, sync_directory
+from richpanel.log.ground import GroundError
 from richpanel.store.directory import DataDirectory
+from richpanel.store.migrating import RevisionError
 
 _ACCOUNT: Final = "account.db"
-_INSTEAD: Final = "restore PostgreSQL by its own means (pg_restore, or to a point in time): it holds everything."
 _STAGING: Final = ".restoring"
 _NOT_OURS: Final = frozenset(("lost+found", _STAGING))
 """What an empty directory may hold: a file system's own, and what a restore left that was killed."""
@@ -56,24 +58,34 @@ def restore(
         bool, Parameter(negative=(), help="Check the backup as restoring would, and put nothing.")
     ] = False,
     ledger: Annotated[
-        Path | None,
-        Parameter(help="The data directory that this one follows, or its account.db: what was erased since is again."),
+        str | None,
+        Parameter(
+            help="What this one follows, a data directory, its account.db or a database of PostgreSQL's: what was "
+            "erased there since is erased again."
+        ),
     ] = None,
     json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Put a backup into an empty data directory."""
     settings = settings_of(data)
-    only_embedded("restore", settings, _INSTEAD)
     target = settings.data
+    is_cluster = settings.database_url is not None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    place = _aside(file) if verify else _inside(target)
+    place = _aside(file) if verify or is_cluster else _inside(target)
+    putting = put_member if is_cluster else _put
     try:
         with _opened(file) as source, place as staging, _bar() as bar:
-            manifest = read_bundle(_Shown(source, bar), __version__, lambda member: _put(staging, member))
-            notes = examine(DataDirectory(staging), manifest, bar, ledger)
-            if not verify:
-                _put_in_place(staging, target)
+            manifest = read_bundle(_Shown(source, bar), __version__, lambda member: putting(staging, member))
+            if not is_cluster:
+                notes = examine(DataDirectory(staging), manifest, bar, None if ledger is None else Path(ledger))
+                if not verify:
+                    _put_in_place(staging, target)
+            elif verify:
+                check_member_list(staging, manifest)
+                notes = ["Its files are whole; what PostgreSQL makes of them is seen when it is restored."]
+            else:
+                notes = put_into_cluster(staging, manifest, settings, ledger, bar)
     except BundleError as error:
         fail(f"{file} {error}; nothing was restored")
     except UnsoundError as error:
@@ -81,10 +93,13 @@ def restore(
     except (LogDamaged, LogGone) as error:
         fail(f"{file} is damaged: {error}; nothing was restored")
     except DatabaseError as error:
+        if is_cluster:
+            fail(f"the database cannot be used: {error.orig}; nothing was restored")
         fail(f"{file} is damaged: a database in it cannot be read: {error.orig}; nothing was restored")
-    except OSError as error:
+    except (OSError, GroundError, RevisionError) as error:
         fail(f"{error}; nothing was restored")
-    _report(file, None if verify else target, manifest, notes, json=json)
+    where = directory_of(settings).databases if is_cluster else str(target.absolute())
+    _report(file, None if verify else where, manifest, notes, json=json)
 
 
 # ---------------------------------------------------------------------------------------------------- what is read
@@ -166,6 +181,8 @@ class _Synced(io.FileIO):
 
 def _put(staging: Path, member: Member) -> BinaryIO:
     """Open the place of a member, for this user alone. Raises BundleError where no data directory has such a file."""
+    if member.name.startswith("account/"):
+        raise BundleError("is of a cluster: name database_url and log_url to restore it")
     if member.name not in _FILES and not _SEGMENT.fullmatch(member.name):
         raise BundleError(f"is no backup: a data directory has no {member.name!r}")
     path = staging / member.name
@@ -202,11 +219,11 @@ def _give_to_owner(staging: Path, target: Path) -> None:
 # -------------------------------------------------------------------------------------------------- what is said
 
 
-def _report(file: Path, target: Path | None, manifest: Manifest, notes: Sequence[str], *, json: bool) -> None:
+def _report(file: Path, target: str | None, manifest: Manifest, notes: Sequence[str], *, json: bool) -> None:
     made = datetime.fromisoformat(manifest.about.created_at)
     age = max(0.0, (datetime.now(UTC) - made).total_seconds())
     if json:
-        where = {"file": str(file), "restored": None if target is None else str(target.absolute()), "verified": True}
+        where = {"file": str(file), "restored": target, "verified": True}
         print_json({**where, **summary(manifest), "ageSeconds": round(age), "notes": notes})
         return
     rows = [
@@ -215,10 +232,17 @@ def _report(file: Path, target: Path | None, manifest: Manifest, notes: Sequence
         ["messages", f"{manifest.messages:,}"],
         ["log", f"positions {manifest.log_first:,} to {manifest.log_end:,}, processed to {manifest.processed:,}"],
     ]
+    if manifest.cluster is not None:
+        rows[-1] = ["stream", f"{manifest.cluster.stream}, processed to position {manifest.processed:,}"]
     print_table(["", ""], rows, empty="")
     for note in notes:
         console().print(note)
-    done = f"{file} is sound." if target is None else f"Restored into {target}: `richpanel serve --data {target}`."
+    if target is None:
+        done = f"{file} is sound."
+    elif manifest.cluster is not None:
+        done = f"Restored into {target}: start the servers."
+    else:
+        done = f"Restored into {target}: `richpanel serve --data {target}`."
     console().print(done)
 
 

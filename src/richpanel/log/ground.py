@@ -7,12 +7,24 @@ import asyncio
 from time import monotonic
 from typing import Final, NamedTuple
 
-from richpanel.log.stream import STREAM_MISSING, Link, Stream, StreamRefused, make_stream, sequence_at, start_of
+from richpanel.log.stream import (
+    CONSUMER_MISSING,
+    STREAM_MISSING,
+    WORKERS,
+    Link,
+    Stream,
+    StreamRefused,
+    make_stream,
+    sequence_at,
+    start_of,
+)
 
 SECONDS: Final = 10.0
 _LEAP: Final = 1 << 20
 """Sequences that are left out: the other log grows on while it is carried, by far less than their 2 TB."""
 _OLDEST: Final = (2, 9)
+_LOOKS, _LOOK_SECONDS = 10, 0.15
+"""Workers ask for more at least once a second, and are seen while they wait."""
 
 
 class GroundError(ValueError):
@@ -101,3 +113,23 @@ async def _link(stream: Stream) -> Link:
         await link.close()
         raise ConnectionError(f"the servers of the stream do not answer: {link.problem}") from None
     return link
+
+
+async def hand_out_again(stream: Stream) -> None:
+    """Let the workers that come next be handed all that the stream holds, from its first record on.
+
+    They pass over what is applied. Raises GroundError, also where workers are there; ConnectionError.
+    """
+    link = await _link(stream)
+    try:
+        for _ in range(_LOOKS):
+            told = await link.api(f"CONSUMER.INFO.{stream.name}.{WORKERS}", {})
+            if told["num_waiting"] or told["num_ack_pending"]:
+                raise GroundError(f"a server still processes what is in the stream {stream.name}: stop it first")
+            await asyncio.sleep(_LOOK_SECONDS)
+        await link.api(f"CONSUMER.DELETE.{stream.name}.{WORKERS}", {})
+    except StreamRefused as refused:
+        if refused.code not in (CONSUMER_MISSING, STREAM_MISSING):
+            raise GroundError(f"the stream {stream.name} cannot be handed out again: {refused}") from None
+    finally:
+        await link.close()

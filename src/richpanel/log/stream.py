@@ -26,7 +26,7 @@ delivered), and 2^42 messages fit in the state's 64-bit integers."""
 STREAM_MISSING: Final = 10059
 """JetStream's number for "stream not found"."""
 _MESSAGE_MISSING: Final = 10037
-_CONSUMER_MISSING: Final = 10014
+CONSUMER_MISSING: Final = 10014
 _NOT_IN_CLUSTER: Final = 10074
 """... "replicas > 1 not supported in non-clustered mode"."""
 DUPLICATES_SECONDS: Final = 120
@@ -267,7 +267,7 @@ async def make_consumer(link: Link, stream: Stream, name: str, ack_seconds: floa
     try:
         found = (await link.api(f"CONSUMER.INFO.{stream.name}.{name}", {}))["config"]
     except StreamRefused as refused:
-        if refused.code != _CONSUMER_MISSING:
+        if refused.code != CONSUMER_MISSING:
             raise
         found = {}
     if (config := {**found, **wanted}) != found:

@@ -57,6 +57,6 @@ def refuse(connection: Connection) -> None:
     """Let nobody use half a copy. Raises HalfCopyError."""
     if find(connection) is not None:
         raise HalfCopyError(
-            "an account is being copied into it (`richpanel migrate-to`), and is not whole yet: wait until that "
-            "command is done, or run it again where it was stopped"
+            "an account is being copied into it (`richpanel migrate-to` or `richpanel restore`), and is not whole yet: "
+            "wait until that command is done, or run it again where it was stopped"
         )
