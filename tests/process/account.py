@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -19,14 +20,13 @@ from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
-from richpanel.store import schema
+from richpanel.store import definitions, schema
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.bulk import fetch, run
 from richpanel.store.connectors import add_connector
 from richpanel.store.database import open_engine
 from richpanel.store.destinations import DestinationChanges, list_destinations, update_destination
 from richpanel.store.directory import DataDirectory
-from richpanel.store.migrating import migrate
 from richpanel.store.postgres import schema_url
 from richpanel.store.preparing import prepare
 from richpanel.store.sources import SourceRow, add_source, list_sources
@@ -40,6 +40,8 @@ _TABLES = (
     "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'state'::regnamespace AND relkind IN ('r', 'p') "
     "AND NOT relispartition AND relname <> 'alembic_version'"
 )
+_ASIDE = "aside"
+"""The schema that has the definitions as they were."""
 T0 = 1_760_000_000_000
 """When everything begins, ms UTC: 2025-10-09T08:53:20Z."""
 MINUTE = 60_000
@@ -71,13 +73,12 @@ class Account:
     shop, and Outlet (web), which is connected to the connector of a second shop."""
 
     def __init__(self, path: Path, database: "Database | None" = None) -> None:
-        """The state is a file in the directory, or in a database of a PostgreSQL server."""
-        self.directory = DataDirectory(path)
+        """Definitions and state are files in the directory, or schemas of a database of a PostgreSQL server."""
+        self.directory = DataDirectory(path, None if database is None else database.url)
         self.database = database
-        state_url = self.directory.state_url if database is None else database.state_url
         self.reader = SegmentReader(self.directory.log)
         self.account_engine = open_engine(self.directory.account_url, cache_mib=1)
-        self.state_engine = open_engine(state_url, cache_mib=1, busy_seconds=0.2)
+        self.state_engine = open_engine(self.directory.state_url, cache_mib=1, busy_seconds=0.2)
         self.worker = self._worker()
         self.arrivals = 0
         with self.account_engine.connect() as connection:
@@ -160,6 +161,7 @@ class Account:
 
     def copy(self, path: Path) -> "Account":
         """An account that is as this one is now."""
+        self.account_engine.dispose()
         self.state_engine.dispose()
         return copy_of(Template(self.directory.path, self.database, is_empty=False), path)
 
@@ -174,7 +176,7 @@ class Account:
 
 @dataclass
 class Database:
-    """A database of a PostgreSQL server, made here for a state."""
+    """A database of a PostgreSQL server, made here for an account."""
 
     server: PostgresServer
     name: str
@@ -199,7 +201,7 @@ class Database:
         return Database(self.server, name)
 
     def fresh(self) -> "Database":
-        """Give an empty state like this one: one that was used and is emptied, for making one takes half a second."""
+        """Give one like this, with an empty state: one that was used and is cleared: making one takes longer."""
         if not self.spare:
             return replace(self.copy(), back_to=self.spare)
         found = Database(self.server, self.spare.pop(), back_to=self.spare)
@@ -207,6 +209,7 @@ class Database:
         with engine.begin() as connection:
             for (table,) in fetch(connection, _TABLES):
                 run(connection, f"DELETE FROM {table}")
+            connection.exec_driver_sql(_as_before())
         engine.dispose()
         return found
 
@@ -218,8 +221,26 @@ class Database:
             self.back_to.append(self.name)
 
 
+@cache
+def _as_before() -> str:
+    """Give the statements that bring the definitions back to what `make_template` has put aside."""
+    statements = ["SET LOCAL session_replication_role = replica"]  # Whatever refers to whatever.
+    for table in definitions.metadata.sorted_tables:
+        statements += [
+            f'DELETE FROM account."{table.name}"',
+            f'INSERT INTO account."{table.name}" TABLE {_ASIDE}."{table.name}"',
+        ]
+        statements += [
+            f"SELECT setval(pg_get_serial_sequence('account.{table.name}', '{column.name}'), "
+            f'coalesce(max({column.name}), 0) + 1, false) FROM account."{table.name}"'
+            for column in table.columns
+            if column.identity is not None
+        ]
+    return "; ".join(statements)
+
+
 class Template(NamedTuple):
-    """A data directory that accounts are copied from, and where its state is not in there, the state's database."""
+    """A data directory that accounts are copied from, and on PostgreSQL the database beside it."""
 
     path: Path
     database: Database | None = None
@@ -228,7 +249,11 @@ class Template(NamedTuple):
 
 def make_template(path: Path, server: PostgresServer | None = None) -> Template:
     """Make what accounts are copied from: migrations take longer than a test."""
-    directory = DataDirectory(path)
+    database = None
+    if server is not None:
+        database = Database(server, f"state_{uuid4().hex}")
+        server.create(database.name)
+    directory = DataDirectory(path, None if database is None else database.url)
     box = prepare(directory)
     engine: Engine = open_engine(directory.account_url)
     with engine.begin() as connection:
@@ -238,12 +263,11 @@ def make_template(path: Path, server: PostgresServer | None = None) -> Template:
         outlet = add_source(connection, "Outlet", "web", now=1, connect=False)
         second = list_destinations(connection)[1]
         update_destination(connection, box, second.id, DestinationChanges(sources=[outlet.id]))
+        if database is not None:
+            connection.exec_driver_sql(f"CREATE SCHEMA {_ASIDE}")
+            for table in definitions.metadata.sorted_tables:
+                connection.exec_driver_sql(f'CREATE TABLE {_ASIDE}."{table.name}" AS TABLE account."{table.name}"')
     engine.dispose()
-    database = None
-    if server is not None:
-        database = Database(server, f"state_{uuid4().hex}")
-        server.create(database.name)
-        migrate(database.state_url, "state")
     return Template(path, database)
 
 

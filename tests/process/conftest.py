@@ -10,7 +10,7 @@ from tests.process.account import Account, Template, copy_of, make_template
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A data directory as the first start makes it, with a few more sources, and a state on each engine."""
+    """A data directory as the first start makes it, with a few more sources, on each engine."""
     server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
     return make_template(tmp_path_factory.mktemp("template") / "data", server)
 
