@@ -89,6 +89,7 @@ def remaking(account: Account) -> Iterator[Remade]:
     assert account.database is not None
     url = account.database.url
     successor.make(url)
+    successor.furnish(url)
     old, new = (open_engine(schema_url(url, name), read_only=name == "state") for name in ("state", "state_successor"))
     try:
         yield Remade(account, old, new)

@@ -76,6 +76,7 @@ def _opened(directory: DataDirectory, database_url: str) -> Iterator[Sides]:
         word = ""
         try:
             word = successor.make(database_url)
+            successor.furnish(database_url)
             yield Sides(database_url, word, watch, old, new)
         except DatabaseError:
             if word and not _is_there(old, word):
@@ -168,7 +169,9 @@ def _put_in_force(sides: Sides, made: Remake, old: Engine) -> None:
     with old.begin() as connection:
         turns.alone(connection)
         if made.is_erasing() or not successor.is_there(connection, sides.word):
-            raise RebuildError("somebody was erased meanwhile, or another version was started: run it again")
+            raise RebuildError("somebody was erased meanwhile: run it again")
+        if not successor.is_of_one_version(connection):
+            raise RebuildError("another version was started meanwhile: run it again")
         made.follow(connection, lambda _: None)
         successor.stop_writers(connection)
         with sides.new.begin() as new:

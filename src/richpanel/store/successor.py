@@ -45,7 +45,7 @@ class StillReadError(Exception):
 
 
 def make(database_url: str) -> str:
-    """Make an empty successor, and drop what another one has left; give the word by which it is known.
+    """Make a successor without tables, and drop what another one has left; give the word by which it is known.
 
     Raises DatabaseError, PermissionError.
     """
@@ -63,8 +63,12 @@ def make(database_url: str) -> str:
             connection.exec_driver_sql(f"COMMENT ON SCHEMA {SUCCESSOR} IS '{word}'")
     finally:
         engine.dispose()
-    migrate(schema_url(database_url, SUCCESSOR), "state")
     return word
+
+
+def furnish(database_url: str) -> None:
+    """Give it its tables, empty."""
+    migrate(schema_url(database_url, SUCCESSOR), "state")
 
 
 def drop(database_url: str) -> None:
@@ -90,14 +94,15 @@ def any_beside(connection: Connection) -> bool:
 
 
 def is_there(connection: Connection, word: str) -> bool:
-    """Tell whether the successor is the one that was made under this word, at the revision of the state in force."""
-    found = fetch(
-        connection, "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ?", SUCCESSOR
-    )
-    if not found or found[0][0] != word:
-        return False
-    revisions = [fetch(connection, f"SELECT version_num FROM {name}.alembic_version") for name in (STATE, SUCCESSOR)]
-    return bool(revisions[0] == revisions[1])
+    """Tell whether the successor is the one that was made under this word."""
+    asked = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ?"
+    return [row[0] for row in fetch(connection, asked, SUCCESSOR)] == [word]
+
+
+def is_of_one_version(connection: Connection) -> bool:
+    """Tell whether the successor is at the revision of the state in force."""
+    ours, theirs = (fetch(connection, f"SELECT version_num FROM {name}.alembic_version") for name in (STATE, SUCCESSOR))
+    return bool(ours == theirs)
 
 
 def stop_writers(connection: Connection) -> None:
