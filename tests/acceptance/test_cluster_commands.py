@@ -209,7 +209,7 @@ def test_doctor_finds_what_is_wrong_with_a_database(node: Node, postgres: Postgr
         connection.execute(
             sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(tmp_path.name))
         )
-        connection.execute("UPDATE state.alembic_version SET version_num = 'state_9999'")
+        connection.execute("UPDATE state.alembic_version SET version_num = 'state_9999', since = 'state_9999'")
     done = node.run("doctor", "--json", SECRET_KEY=KEY)
     assert done.returncode == 1
     found = checks(done)
