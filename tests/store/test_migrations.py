@@ -8,15 +8,19 @@ import pytest
 from sqlalchemy import Engine, MetaData, create_engine, inspect
 
 from richpanel import __version__
-from richpanel.store import definitions, schema
+from richpanel.store import definitions, delivery_schema, schema
 from richpanel.store.database import Branch, open_engine, sqlite_url
 from richpanel.store.migrating import RevisionError, migrate
 from richpanel.store.revisions import newest
 from richpanel.store.urls import schema_url
 from tests.postgres_server import PostgresServer
 
-BRANCHES: list[tuple[Branch, MetaData]] = [("account", definitions.metadata), ("state", schema.metadata)]
-each_branch = pytest.mark.parametrize(("branch", "metadata"), BRANCHES, ids=["account", "state"])
+BRANCHES: list[tuple[Branch, MetaData]] = [
+    ("account", definitions.metadata),
+    ("state", schema.metadata),
+    ("delivery", delivery_schema.metadata),
+]
+each_branch = pytest.mark.parametrize(("branch", "metadata"), BRANCHES, ids=["account", "state", "delivery"])
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def ready(path: Path, *, key: str | None = None, needs_login: bool = True) -> bo
 
 def test_the_newest_revision_is_alembics_head() -> None:
     scripts = ScriptDirectory(MIGRATIONS, version_locations=[MIGRATIONS])
-    assert sorted(scripts.get_heads()) == sorted(map(newest, ("account", "state")))
+    assert sorted(scripts.get_heads()) == sorted(map(newest, ("account", "delivery", "state")))
 
 
 def test_a_prepared_directory_is_ready(data: Path) -> None:
@@ -66,6 +66,7 @@ def execute(branch: str, statement: str) -> Callable[[Path], None]:
         lambda path: (path / "account.db").unlink(),
         lambda path: (path / "state.db").unlink(),
         lambda path: (path / "state.db").write_bytes(b""),
+        lambda path: (path / "delivery.db").unlink(),
         execute("state", "UPDATE alembic_version SET version_num = 'state_0000'"),
         execute("account", "UPDATE alembic_version SET version_num = 'account_9999'"),
         execute("account", "DELETE FROM account"),
@@ -86,7 +87,7 @@ def test_what_is_not_needed_may_be_missing(data: Path) -> None:
     assert ready(data, key=key, needs_login=False)
 
 
-def test_a_cluster_is_ready_once_both_schemas_are(postgres: PostgresServer, tmp_path: Path) -> None:
+def test_a_cluster_is_ready_once_all_schemas_are(postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.create(tmp_path.name)
     directory = DataDirectory(tmp_path, url)
     key = "a key of 32 characters or more, as it must be"
@@ -103,11 +104,13 @@ def test_a_cluster_is_ready_once_both_schemas_are(postgres: PostgresServer, tmp_
     assert not exists()
     prepare_account(directory, key)
     assert exists()
-    assert not ready(), "the schema of the state is not there yet"
     engine = open_engine(directory.account_url)
     with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE SCHEMA state")
-        connection.exec_driver_sql(f"CREATE TABLE state.alembic_version AS SELECT '{newest('state')}' AS version_num")
+        for branch in ("state", "delivery"):
+            assert not ready(), f"the schema of the {branch} is not there yet"
+            connection.exec_driver_sql(f"CREATE SCHEMA {branch}")
+            made = f"SELECT '{newest(branch)}' AS version_num"
+            connection.exec_driver_sql(f"CREATE TABLE {branch}.alembic_version AS {made}")
     engine.dispose()
     assert ready()
     assert not ready(key + "x")

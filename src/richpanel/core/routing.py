@@ -26,6 +26,7 @@ _OUTCOMES: Final[dict[Code, Outcome]] = {
     Code.FILTERED_BY_RULES: "filtered",
     Code.FILTER_FAILED: "filtered",
     Code.INVALID_SETTINGS: "failed",
+    Code.UID_REQUIRED: "filtered",
 }
 _NOTHING: Final[Mapping[str, Any]] = {}
 _QUOTED_NAME: Final = b'"' + NAME.lower().encode() + b'"'

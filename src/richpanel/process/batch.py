@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
-from richpanel.process import manual, pieces
+from richpanel.process import manual, outgoing, pieces
 from richpanel.process.channels import Addresses, Resolver, owner_of
 from richpanel.process.deciding import KEPT, OUTCOMES
 from richpanel.process.definitions import Definitions
@@ -103,6 +103,8 @@ def fold(
 
     if not taken.is_written:
         write_rows(connection, memory, taken)
+    if definitions.outside:
+        outgoing.write(connection, settled.messages)
     history.add(connection, [(message.identity, message.t, message.n, message.kind) for message in kept])
     channels.add(connection, activity)
     removed.addresses.update(carried)

@@ -7,15 +7,18 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
+from richpanel.core.codes import Code
 from richpanel.core.cut import Cut
 from richpanel.core.filters import Filters, Verdict
 from richpanel.core.inside import merged
 from richpanel.core.message import TYPES
 from richpanel.core.routing import Decision, Ruling, decide, decision
+from richpanel.process import outgoing
 from richpanel.process.definitions import Definitions, Route
 from richpanel.process.earlier import Earlier
-from richpanel.process.incoming import Incoming, cut_short, make_whole
+from richpanel.process.incoming import IDENTIFY, Incoming, cut_short, make_whole
 from richpanel.process.memory import Memory
+from richpanel.store.destinations import ACCOUNT
 from richpanel.store.names import WHOLE
 
 KEPT: Final = 0
@@ -74,6 +77,8 @@ def decide_all(
     numbers = memory.name(connection, {text for _, text in chosen}, longest=WHOLE)
     for message, text in chosen:
         message.decision = numbers[text]
+    if definitions.outside:
+        outgoing.note(chosen, definitions.outside)
     return connectors
 
 
@@ -133,7 +138,11 @@ def _ruling(message: Incoming, route: Route) -> Ruling:
     context = merged(message.meta.context, message.message.context)
     key_valid = route.connector is not None or route.endpoint != "account"
     judge = None if route.filters is None else _judge(message, route.filters, integrations, context)
-    return decide(TYPES[message.kind], integrations, context, key_valid, judge)
+    ruling = decide(TYPES[message.kind], integrations, context, key_valid, judge)
+    if route.endpoint != ACCOUNT and message.kind == IDENTIFY and message.uid is None:
+        kept = ruling.code is None if isinstance(ruling, Verdict) else ruling is None
+        return Code.UID_REQUIRED if kept else ruling
+    return ruling
 
 
 def _judge(

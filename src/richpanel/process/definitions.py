@@ -12,7 +12,7 @@ from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.connectors import list_connectors
 from richpanel.store.definitions import definitions_version
-from richpanel.store.destinations import DestinationRow, list_destinations
+from richpanel.store.destinations import DestinationRow, list_destinations, outside
 from richpanel.store.sources import SourceRow, list_sources
 
 T = TypeVar("T")
@@ -31,13 +31,17 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Definitions(msgspec.Struct):
-    """The account's settings, its sources by id, each source's routes, and what was erased."""
+    """The account's settings, its sources by id, each source's routes, and what was erased.
+
+    `outside` numbers the destinations that are not the built-in account, also those that are off or deleted by now.
+    """
 
     version: int
     account: AccountSettings
     sources: dict[str, SourceRow]
     routes: dict[str, list[Route]]
     tombstones: Tombstones
+    outside: dict[str, int]
 
 
 def read(connection: Connection) -> Definitions:
@@ -52,9 +56,8 @@ def read(connection: Connection) -> Definitions:
                 routes.setdefault(source, []).append(route)
     sources = {row.id: row for row in list_sources(connection, deleted=True)}
     account = read_account(connection)
-    return Definitions(
-        version, account, sources, routes, Tombstones(account.hash_key, *ledger.all_tombstones(connection))
-    )
+    tombstones = Tombstones(account.hash_key, *ledger.all_tombstones(connection))
+    return Definitions(version, account, sources, routes, tombstones, outside(connection))
 
 
 def _compiled(row: DestinationRow) -> Filters | None:

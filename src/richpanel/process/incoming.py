@@ -58,6 +58,7 @@ class Incoming:
         "meta",
         "n",
         "outcome",
+        "outgoing",
         "owner",
         "place",
         "received",
@@ -101,6 +102,7 @@ class Incoming:
         self.owner = 0
         self.outcome = 0
         self.decision = 0
+        self.outgoing: tuple[int, ...] = ()
 
 
 class Refused:

@@ -1,7 +1,8 @@
-"""Connections to the two databases of a data directory: `account` (definitions) and `state` (the fold).
+"""Connections to the databases of a data directory: `account` (definitions), `state` (the fold), `delivery` (tries).
 
-They are two files because they have two writers: pages and commands write definitions, the processing role alone writes
-the state, whose transactions can be long; and because the state can be thrown away and folded again from the log.
+They are three files because they have three writers: pages and commands write definitions, the processing role alone
+writes the state, whose transactions can be long, and the delivering role what became of each delivery; and because the
+state can be thrown away and folded again from the log, which what was sent cannot.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from richpanel.store.driver import file_at, sqlite3
 
-Branch = Literal["account", "state"]
+Branch = Literal["account", "state", "delivery"]
 SQLITE_VERSION: Final[str] = sqlite3.sqlite_version
 DriverError: Final[type[Exception]] = sqlite3.Error
 """What SQLite's driver raises where it is used without SQLAlchemy."""

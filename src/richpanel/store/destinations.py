@@ -97,6 +97,15 @@ def list_destinations(conn: Connection) -> list[DestinationRow]:
     return [_row(row, connected[row.number]) for row in rows.all()]
 
 
+def outside(conn: Connection) -> dict[str, int]:
+    """Number the destinations that are not the built-in account, by id; deleted ones are among them."""
+    table = definitions.destinations
+    return {
+        row.id: row.number
+        for row in conn.execute(select(table.c.id, table.c.number).where(table.c.endpoint != ACCOUNT))
+    }
+
+
 def get_destination(conn: Connection, destination_id: str) -> DestinationRow | None:
     """Find a destination by its id."""
     return next((row for row in list_destinations(conn) if row.id == destination_id), None)

@@ -31,6 +31,11 @@ class DataDirectory:
         """Where the state is."""
         return self._url("state")
 
+    @property
+    def delivery_url(self) -> str:
+        """Where the deliveries are."""
+        return self._url("delivery")
+
     def state_file_url(self, name: str) -> str:
         """Where a file of the state is that is not, or not yet, the one in force (`store.state_files`)."""
         return f"sqlite:///{self.path / name}"

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.record import BodyGone, Meta, is_erased
 from richpanel.store import bodies as stored_bodies
-from richpanel.store import schema
+from richpanel.store import outbox, schema
 from richpanel.store.bodies import Bodies, Place, Slice
 from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, on_postgres, run, update
 from richpanel.store.schema import part_of
@@ -109,6 +109,7 @@ def remove(connection: Connection, numbers: Iterable[int], *, keep_bodies: bool 
     Their bodies go, too, where the state has them, unless something else will point at them.
     """
     gone = list(numbers)
+    outbox.remove(connection, gone)
     if not keep_bodies:
         for name in ("messages", "duplicates"):
             _remove_bodies(connection, f"SELECT place, lead FROM {name} WHERE n IN {LISTED}", listed(gone))

@@ -75,7 +75,9 @@ MOVES: Final = {
         Move(schema.search, ("rowid", "name", "email", "phone", "uid")),
         _whole(schema.sessions, _session),
         *map(_whole, (schema.orders, schema.order_profiles, schema.channel_activity, schema.manual, schema.duplicates)),
-        *map(_whole, (schema.discards, schema.changes, schema.counters, schema.suppressed, schema.pieces)),
+        *map(
+            _whole, (schema.discards, schema.changes, schema.counters, schema.suppressed, schema.pieces, schema.outbox)
+        ),
     )
 }
 """What is copied row by row. The rest is made: `progress`, `parts`, sequences (`settle`), `erasing`, and the bodies."""

@@ -104,6 +104,10 @@ _PLAIN: Final = {
     "suppressed": (
         f"id {_KEYS}, since bigint NOT NULL, kind smallint NOT NULL, hash {_TEXT} NOT NULL UNIQUE, uid {_TEXT} NOT NULL"
     ),
+    "outbox": (
+        "place bigint, n bigint NOT NULL, identity bigint NOT NULL, alias bigint NOT NULL, "
+        "destination integer, lane smallint NOT NULL, PRIMARY KEY (place, destination)"
+    ),
     "erasing": f"id {_KEYS}, place bigint NOT NULL, size integer NOT NULL, regulation {_TEXT}",
 }
 

@@ -34,10 +34,11 @@ def prepare(directory: DataDirectory, *, secret_key: str | None = None, new_key:
     directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(directory.path):
         if directory.is_embedded:
-            for name in ("account.db", "state.db"):
+            for name in ("account.db", "state.db", "delivery.db"):
                 os.close(os.open(directory.path / name, os.O_CREAT | os.O_RDWR, 0o600))
         migrate(directory.account_url, "account")
         migrate(directory.state_url, "state")
+        migrate(directory.delivery_url, "delivery")
         return prepare_account(directory, secret_key, new_key=new_key)
 
 

@@ -74,7 +74,7 @@ def is_ready(directory: Path, database_url: str | None, *, secret_key: str | Non
         return False
     if not hmac.compare_digest(fingerprint(key, bytes(found[1])), bytes(found[2])):
         return False
-    return _ask(directory, database_url, "state", "1") is not None
+    return all(_ask(directory, database_url, branch, "1") is not None for branch in ("state", "delivery"))
 
 
 def is_newest(path: Path, branch: str) -> bool:

@@ -301,6 +301,20 @@ suppressed = Table(  # Who is kept out: keyed hashes of uids, and of the aliases
     sqlite_autoincrement=True,
 )
 
+outbox = Table(  # What the destinations outside are to get; `deliver` takes it over (docs/decisions/0023).
+    "outbox",
+    metadata,
+    Column(
+        "place", Big, primary_key=True
+    ),  # The message's: it grows with the log, and stays when a state is made anew.
+    Column("destination", Integer, primary_key=True),  # Its number.
+    Column("n", Integer, nullable=False),
+    Column("identity", Integer, nullable=False),  # As in messages: what may not overtake each other.
+    Column("alias", Integer, nullable=False),  # 0 where there is none.
+    Column("lane", SmallInteger, nullable=False),  # 0 live, 1 bulk.
+    sqlite_with_rowid=False,
+)
+
 erasing = Table(  # Bodies in the log that are still to be erased, and regulations that are not done.
     "erasing",
     metadata,
