@@ -71,6 +71,15 @@ def _age(value: object) -> float:
         raise ValueError(f"must be a number of seconds above 0, or {NEVER}") from None
 
 
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = {"true": True, "false": False}.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError("must be true or false")
+    return found
+
+
 def _choice(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
@@ -203,6 +212,10 @@ class Settings:
         tuple[str, ...],
         Rule(_addresses, "Addresses that contact forms send from, with commas: their mail is of its Reply-To."),
     ] = ()
+    allow_private_endpoints: Annotated[
+        bool,
+        Rule(_switch, "true or false: whether a destination may be on a private network, or reached without TLS."),
+    ] = False
     database_url: Annotated[
         str | None,
         Rule(
@@ -286,6 +299,8 @@ def shown(value: object) -> str:
         return "(unset)"
     if value == inf:
         return NEVER
+    if isinstance(value, bool):
+        return str(value).lower()
     return ", ".join(map(str, value)) or "(none)" if isinstance(value, tuple) else str(value)
 
 

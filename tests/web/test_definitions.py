@@ -4,6 +4,9 @@ import pytest
 
 from tests.web.running import TOKEN, Site
 
+AS_GIVEN = {"signatureMode": "none", "batchSize": 1, "rate": None}
+"""How a destination is sent to, where nobody has said."""
+
 
 def test_a_source_lives(site: Site) -> None:
     made = site.api("POST", "/sources", {"name": "Backend", "type": "server", "rateLimit": 50})
@@ -123,11 +126,11 @@ def test_a_destination_lives_and_keeps_its_secret(site: Site) -> None:
     assert made.status == 201
     assert b"very secret" not in made.body
     destination = made.json()
-    assert destination["settings"] == {"apiKey": "key", "hasApiSecret": True}
+    assert destination["settings"] == {"apiKey": "key", "hasApiSecret": True, **AS_GIVEN}
     path = f"/destinations/{destination['id']}"
     patch = {"settings": {"apiSecret": None}, "sources": [], "enabled": True}
     changed = site.api("PATCH", path, patch).json()
-    assert changed["settings"] == {"apiKey": "key", "hasApiSecret": False}
+    assert changed["settings"] == {"apiKey": "key", "hasApiSecret": False, **AS_GIVEN}
     assert (changed["sources"], changed["enabled"], changed["endpoint"]) == ([], True, body["endpoint"])
     assert site.get(path) == changed
     assert site.api("DELETE", path).status == 204
@@ -162,3 +165,65 @@ def test_the_catalog_is_searched(shop: Site) -> None:
         ("apiSecret", False),
     ]
     assert shop.get("/catalog", q="mixpanel")["data"] == []
+
+
+def outside(site: Site, **fields: object) -> dict[str, object]:
+    """A destination outside, added."""
+    body = {"name": "Hosted", "settings": {"apiKey": "k"}, "endpoint": "https://api.richpanel.com", **fields}
+    made = site.api("POST", "/destinations", body)
+    assert made.status == 201, made.json()
+    return dict(made.json())
+
+
+def test_a_destination_outside_says_how_it_is_sent_to(site: Site) -> None:
+    made = outside(site)
+    assert made["settings"] == {
+        "apiKey": "k",
+        "hasApiSecret": False,
+        **AS_GIVEN,
+    }
+    path = f"/destinations/{made['id']}"
+    given = {"apiSecret": "s", "signatureMode": "sha256", "batchSize": 25, "rate": 900}
+    changed = site.api("PATCH", path, {"settings": given}).json()["settings"]
+    assert changed == {"apiKey": "k", "hasApiSecret": True, "signatureMode": "sha256", "batchSize": 25, "rate": 900}
+    assert site.api("PATCH", path, {"settings": {"rate": None}}).json()["settings"] == changed | {"rate": None}
+    assert site.get(path)["settings"] == changed | {"rate": None}
+
+
+def test_what_signs_needs_a_secret(site: Site) -> None:
+    made = outside(site)
+    path = f"/destinations/{made['id']}"
+    refused = site.api("PATCH", path, {"settings": {"signatureMode": "md5"}})
+    assert (refused.status, refused.json()["errors"][0]["field"]) == (400, "settings.signatureMode")
+    assert site.api("PATCH", path, {"settings": {"signatureMode": "md5", "apiSecret": "s"}}).status == 200
+    refused = site.api("PATCH", path, {"settings": {"apiSecret": None}})
+    assert "API Secret" in refused.json()["detail"]
+    assert site.get(path)["settings"]["hasApiSecret"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batchSize": 0},
+        {"batchSize": 26},
+        {"rate": 0},
+        {"rate": "fast"},
+        {"signatureMode": "sha1"},
+        {"batchSize": None},
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(site: Site, settings: dict[str, object]) -> None:
+    body = {"name": "x", "settings": {"apiKey": "k", **settings}, "endpoint": "https://api.richpanel.com"}
+    assert site.api("POST", "/destinations", body).status == 400
+
+
+@pytest.mark.parametrize("endpoint", ["http://api.richpanel.com", "https://10.0.0.5", "https://localhost:8000"])
+def test_an_endpoint_is_of_the_internet_and_has_tls(site: Site, endpoint: str) -> None:
+    path = f"/destinations/{outside(site)['id']}"
+    for refused in (
+        site.api("PATCH", path, {"endpoint": endpoint}),
+        site.api("POST", "/destinations", {"name": "x", "settings": {"apiKey": "k"}, "endpoint": endpoint}),
+    ):
+        assert (refused.status, refused.json()["errors"][0]["field"]) == (400, "endpoint")
+        assert "allow_private_endpoints" in refused.json()["detail"]
+    assert site.get(path)["endpoint"] == "https://api.richpanel.com"

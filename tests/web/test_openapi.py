@@ -57,6 +57,8 @@ UNSAYABLE = (
     "This id stands",
     "A regulation names at least one",
     "An address is an email",
+    "The endpoint ",
+    "Requests are signed with the API Secret",
     "SUPPRESS",
     "UNSUPPRESS",
 )

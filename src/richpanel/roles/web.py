@@ -62,6 +62,7 @@ def _options(
         now=now_ms,
         version=__version__,
         secure_cookies=settings.tls_cert is not None or (settings.public_url or "").startswith("https:"),
+        allow_private_endpoints=settings.allow_private_endpoints,
         session_seconds=settings.session_days * 86_400,
         public_url=settings.public_url,
         client=forwarded.client,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,11 +21,25 @@ class UnknownSourceError(ValueError):
     """A destination names a source that does not exist."""
 
 
+class SecretNeededError(ValueError):
+    """A destination is to sign what it sends, and has nothing to sign with."""
+
+
+SignatureMode = Literal["none", "md5", "sha256"]
+
+
 class DestinationSettings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What the catalog asks for: API Key (required) and API Secret (optional; sealed where it is stored)."""
+    """What the catalog asks for: API Key (required) and API Secret (optional; sealed where it is stored).
+
+    For an endpoint outside also how requests are signed, how many calls go into one, and how many requests in 30 s are
+    sent at the most.
+    """
 
     api_key: str = ""
     api_secret: str | None = None
+    signature_mode: SignatureMode = "none"
+    batch_size: int = 1
+    rate: int | None = None
 
 
 class DestinationRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +60,9 @@ class DestinationRow(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     filters: list[dict[str, Any]]
     created_at: int
+    signature_mode: SignatureMode = "none"
+    batch_size: int = 1
+    rate: int | None = None
 
 
 class DestinationChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +75,9 @@ class DestinationChanges(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     filters: list[dict[str, Any]] | UnsetType = UNSET
+    signature_mode: SignatureMode | UnsetType = UNSET
+    batch_size: int | UnsetType = UNSET
+    rate: int | UnsetType | None = UNSET
 
 
 def _settings(text: str) -> DestinationSettings:
@@ -79,6 +99,9 @@ def _row(row: Row[Any], sources: list[tuple[int, str]]) -> DestinationRow:
         enabled=row.enabled,
         filters=msgspec.json.decode(row.filters),
         created_at=row.created_at,
+        signature_mode=settings.signature_mode,
+        batch_size=settings.batch_size,
+        rate=settings.rate,
     )
 
 
@@ -116,7 +139,7 @@ def add_destination(
 ) -> DestinationRow:
     """Add a destination; what `changes` leaves UNSET gets its default (endpoint: the built-in account; enabled).
 
-    Raises UnknownSourceError for a source id that does not exist.
+    Raises UnknownSourceError for a source id that does not exist, SecretNeededError.
     """
     destination_id = new_id("dst")
     values = {"name": "Richpanel", "settings": "{}", "endpoint": ACCOUNT, "enabled": True, "filters": "[]"}
@@ -130,18 +153,19 @@ def add_destination(
 def update_destination(
     conn: Connection, box: SecretBox, destination_id: str, changes: DestinationChanges
 ) -> DestinationRow | None:
-    """Change a destination; None where there is no such destination. Raises UnknownSourceError."""
+    """Change a destination; None where there is no such one. Raises UnknownSourceError, SecretNeededError."""
     table = definitions.destinations
     row = conn.execute(select(table).where(table.c.id == destination_id, table.c.deleted_at.is_(None))).first()
     if row is None:
         return None
     given = {key: value for key, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
     settings = _settings(row.settings)
-    if "api_key" in given:
-        settings = msgspec.structs.replace(settings, api_key=given.pop("api_key"))
-    if "api_secret" in given:
-        secret = given.pop("api_secret")
-        settings = msgspec.structs.replace(settings, api_secret=box.seal(secret) if secret else None)
+    if secret := given.get("api_secret"):
+        given["api_secret"] = box.seal(secret)
+    names = [name for name in DestinationSettings.__struct_fields__ if name in given]
+    settings = msgspec.structs.replace(settings, **{name: given.pop(name) for name in names})
+    if settings.signature_mode != "none" and not settings.api_secret:
+        raise SecretNeededError("Requests are signed with the API Secret, and there is none.")
     if "sources" in given:
         _connect(conn, row.number, given.pop("sources"))
     if "filters" in given:

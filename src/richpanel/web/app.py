@@ -21,7 +21,7 @@ from richpanel.web.channels import add_channel_message
 from richpanel.web.connectors import connectors_api
 from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
-from richpanel.web.destinations import destinations_api
+from richpanel.web.destinations import EndpointPolicy, destinations_api
 from richpanel.web.headers import with_headers
 from richpanel.web.manual_links import manual_links_api
 from richpanel.web.message_pages import message_pages
@@ -75,6 +75,7 @@ class WebOptions:
     now: Callable[[], int]
     version: str
     secure_cookies: bool = False
+    allow_private_endpoints: bool = False
     session_seconds: int = SESSION_SECONDS
     public_url: str | None = None
     client: Callable[[Scope], str] = field(default=peer)
@@ -110,6 +111,7 @@ def _dependencies(options: WebOptions, stores: Stores, assets: Assets, pages: Pa
         "pages": _always(pages),
         "door": _always(door),
         "secrets": _always(options.secrets),
+        "policy": _always(EndpointPolicy(options.allow_private_endpoints)),
         "log_writer": _always(options.log_writer),
         "asked": Provide(read_query),
         "viewer": Provide(provide_viewer),

@@ -1,6 +1,8 @@
 """REST: `/destinations`, where messages are delivered; secrets are never answered back (contract.md, "Bodies")."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from litestar import Router, delete, get, patch, post
@@ -9,11 +11,15 @@ from litestar.exceptions import NotFoundException
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
+from richpanel.core.endpoints import endpoint_fault
 from richpanel.core.filters import Filter
 from richpanel.core.timestamps import iso
 from richpanel.store.destinations import (
+    ACCOUNT,
     DestinationChanges,
     DestinationRow,
+    SecretNeededError,
+    SignatureMode,
     UnknownSourceError,
     add_destination,
     delete_destination,
@@ -30,7 +36,15 @@ from richpanel.web.stores import Stores
 
 Endpoint = Annotated[str, Meta(pattern=r"^(account|https?://[!-~]+)(?![\s\S])", max_length=2_000)]
 """`account` or a URL in ASCII. The look-ahead is the end of the text in every dialect; `$` lets a newline through."""
+BATCH_EVENTS: Final = 25
+"""Calls in a request at the most (facts of Richpanel 1)."""
 Secret = Annotated[str, Meta(max_length=1_000)]
+
+
+class EndpointPolicy(NamedTuple):
+    """Whether an endpoint may be private, or without TLS."""
+
+    allow_private: bool
 
 
 class ShownSettings(msgspec.Struct, rename="camel"):
@@ -38,13 +52,23 @@ class ShownSettings(msgspec.Struct, rename="camel"):
 
     api_key: str
     has_api_secret: bool
+    signature_mode: SignatureMode
+    batch_size: int
+    rate: int | None
 
 
 class GivenSettings(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A destination's settings: API Key (required), API Secret (optional; null removes it)."""
+    """A destination's settings: API Key (required), API Secret (optional; null removes it).
+
+    For an endpoint outside also how requests are signed (which needs the secret), how many calls go into one, and how
+    many requests in 30 seconds are sent at the most (null: as many as it takes).
+    """
 
     api_key: Secret | UnsetType = UNSET
     api_secret: Secret | UnsetType | None = UNSET
+    signature_mode: SignatureMode | UnsetType = UNSET
+    batch_size: Annotated[int, Meta(ge=1, le=BATCH_EVENTS)] | UnsetType = UNSET
+    rate: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType | None = UNSET
 
 
 class DestinationView(msgspec.Struct, rename="camel"):
@@ -92,7 +116,7 @@ def _view(row: DestinationRow) -> DestinationView:
         name=row.name,
         catalog_id=row.catalog_id,
         sources=list(row.sources),
-        settings=ShownSettings(row.api_key, row.has_secret),
+        settings=ShownSettings(row.api_key, row.has_secret, row.signature_mode, row.batch_size, row.rate),
         endpoint=row.endpoint,
         enabled=row.enabled,
         filters=msgspec.convert(row.filters, list[Filter]),
@@ -107,10 +131,30 @@ def _changes(data: NewDestination | DestinationPatch) -> DestinationChanges:
         sources=data.sources if data.sources is UNSET else list(dict.fromkeys(data.sources)),
         api_key=settings.api_key,
         api_secret=settings.api_secret,
+        signature_mode=settings.signature_mode,
+        batch_size=settings.batch_size,
+        rate=settings.rate,
         endpoint=data.endpoint,
         enabled=data.enabled,
         filters=data.filters if data.filters is UNSET else checked(data.filters),
     )
+
+
+def _check_endpoint(endpoint: str, policy: EndpointPolicy) -> None:
+    fault = None if endpoint == ACCOUNT else endpoint_fault(endpoint, allow_private=policy.allow_private)
+    if fault is not None:
+        raise bad_field("endpoint", fault)
+
+
+@contextmanager
+def _told_as_fields() -> Iterator[None]:
+    """Say what the store refuses of the field that it concerns."""
+    try:
+        yield
+    except UnknownSourceError as error:
+        raise bad_field("sources", str(error)) from None
+    except SecretNeededError as error:
+        raise bad_field("settings.signatureMode", str(error)) from None
 
 
 @get("/", operation_id="listDestinations")
@@ -130,17 +174,18 @@ async def get_one(stores: Given[Stores], destination_id: Identifier) -> Destinat
 
 
 @post("/", operation_id="addDestination")
-async def add(stores: Given[Stores], secrets: Given[SecretBox], data: JSONBody[NewDestination]) -> DestinationView:
+async def add(
+    stores: Given[Stores], secrets: Given[SecretBox], policy: Given[EndpointPolicy], data: JSONBody[NewDestination]
+) -> DestinationView:
     """Add a destination and connect it to sources."""
     if not data.settings.api_key:
         raise bad_field("settings.apiKey", "An API Key is required.")
+    _check_endpoint(data.endpoint, policy)
     changes = _changes(data)
-    try:
+    with _told_as_fields():
         row = await stores.define(
             lambda conn: add_destination(conn, secrets, data.catalog_id, changes, now=stores.now())
         )
-    except UnknownSourceError as error:
-        raise bad_field("sources", str(error)) from None
     return _view(row)
 
 
@@ -148,15 +193,16 @@ async def add(stores: Given[Stores], secrets: Given[SecretBox], data: JSONBody[N
 async def update(
     stores: Given[Stores],
     secrets: Given[SecretBox],
+    policy: Given[EndpointPolicy],
     destination_id: Identifier,
     data: JSONBody[DestinationPatch],
 ) -> DestinationView:
     """Change a destination."""
+    if data.endpoint is not UNSET:
+        _check_endpoint(data.endpoint, policy)
     wanted, changes = decode_id(destination_id), _changes(data)
-    try:
+    with _told_as_fields():
         row = await stores.define(lambda conn: update_destination(conn, secrets, wanted, changes))
-    except UnknownSourceError as error:
-        raise bad_field("sources", str(error)) from None
     if row is None:
         raise NotFoundException("There is no destination with this id.")
     return _view(row)
