@@ -160,6 +160,7 @@ def running(path: Path, **options: Any) -> Iterator[Site]:
         given: dict[str, Any] = {
             "state_url": directory.state_url,
             "account_url": directory.account_url,
+            "delivery_url": directory.delivery_url,
             "log_writer": writer,
             "log_reader": reader,
             "secrets": open_secrets(path),

@@ -49,7 +49,7 @@ def clock() -> Clock:
 def reads(data: Path, clock: Clock) -> Iterator[Stores]:
     directory = DataDirectory(data)
     log = SegmentReader(directory.log)
-    made = Stores(Places(directory.state_url, directory.account_url, log, clock))
+    made = Stores(Places(directory.state_url, directory.account_url, directory.delivery_url, log, clock))
     yield made
     made.close()
     log.close()

@@ -56,6 +56,7 @@ def _options(
     return web.WebOptions(
         state_url=directory.state_url,
         account_url=directory.account_url,
+        delivery_url=directory.delivery_url,
         log_writer=writer,
         log_reader=reader,
         secrets=open_secrets(directory.path, settings.secret_key),

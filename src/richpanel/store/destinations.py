@@ -120,6 +120,12 @@ def list_destinations(conn: Connection) -> list[DestinationRow]:
     return [_row(row, connected[row.number]) for row in rows.all()]
 
 
+def all_numbers(conn: Connection) -> dict[str, int]:
+    """Number all destinations that there ever were, by id."""
+    table = definitions.destinations
+    return {row.id: row.number for row in conn.execute(select(table.c.id, table.c.number))}
+
+
 def outside(conn: Connection) -> dict[str, int]:
     """Number the destinations that are not the built-in account, by id; deleted ones are among them."""
     table = definitions.destinations

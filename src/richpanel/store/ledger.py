@@ -283,3 +283,11 @@ def refusals(connection: Connection, limit: int) -> list[Refusals]:
         connection, "SELECT source, hour, code, count FROM refusals ORDER BY hour DESC, source, code LIMIT ?", limit
     )
     return [Refusals(*row) for row in rows]
+
+
+def refused_since(connection: Connection, since: int) -> dict[str, int]:
+    """Count what was refused from the hour on that an instant (ms UTC) is in, by source id."""
+    rows = fetch(
+        connection, "SELECT source, sum(count) FROM refusals WHERE hour > ? GROUP BY source", since - 3_600_000
+    )
+    return {source: int(count) for source, count in rows}

@@ -24,7 +24,7 @@ from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.message_rows import COLUMNS, StoredMessage
 from richpanel.store.paging import Page, read_cursor, write_cursor
 from richpanel.store.sources import SourceRow
-from richpanel.store.traces import Trace, read_traces
+from richpanel.store.traces import Delivered, Trace, read_traces
 
 __all__ = ["MessageRow", "Trace", "list_messages", "trace"]
 
@@ -230,7 +230,16 @@ def trace(
     message_id: str,
     *,
     source: str | None = None,
+    delivered: Delivered | None = None,
 ) -> list[Trace]:
-    """Give the trace of a message id, one per source that sent it."""
+    """Give the trace of a message id, one per source that sent it; `delivered` looks up what was sent outside."""
     hashes = {hash64(account.hash_key, row.id, message_id): row for row in sources.values() if source in (None, row.id)}
-    return read_traces(connection, bodies_of(connection, log), sources, hashes, message_id, blocked=account.blocked_ids)
+    return read_traces(
+        connection,
+        bodies_of(connection, log),
+        sources,
+        hashes,
+        message_id,
+        blocked=account.blocked_ids,
+        delivered=delivered,
+    )

@@ -1,7 +1,6 @@
 """Traces: everything that became of one message (mission.md, B3)."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -19,12 +18,15 @@ from richpanel.store import identities, message_rows, names
 from richpanel.store.bodies import Bodies, Place
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.decisions import Cuts
+from richpanel.store.delivery_reading import DeliveryView
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.sources import SourceRow
 
 _OUTCOMES = ("kept", "unsupported", "filtered", "failed")
 _TYPE_NAMES = (*TYPES, "channel", *MANUAL_TYPES)
 _NO_BODY = msgspec.Raw(b"null")
+Delivered = Callable[[Sequence[int]], Mapping[int, list[DeliveryView]]]
+"""Gives the deliveries of messages, by their places in the log."""
 
 
 class MatchedProfile(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -60,7 +62,7 @@ class Trace(msgspec.Struct, rename="camel", kw_only=True):
     changes: list[msgspec.Raw] = []
     decisions: list[Decision] = []
     notes: list[Note] = []
-    deliveries: list[Any] = []
+    deliveries: list[DeliveryView] = []
     duplicates: list[Repeat] = []
     body: msgspec.Raw
     body_kept: bool = True
@@ -74,10 +76,11 @@ def read_traces(
     message_id: str,
     *,
     blocked: Collection[str],
+    delivered: Delivered | None = None,
 ) -> list[Trace]:
     """Read the traces of the messages, and the discards, with this id under these hashes.
 
-    `blocked` are the ids that stand for nobody.
+    `blocked` are the ids that stand for nobody; `delivered` looks up what was sent outside.
     """
     rows = fetch(
         connection,
@@ -87,9 +90,11 @@ def read_traces(
     stored = message_rows.load(connection, [row[0] for row in rows])
     found = []
     bodies.ahead(stored.values())
+    sent = delivered([row.place for row in stored.values()]) if delivered and stored else {}
     for row in stored.values():
         if message_rows.has_id(bodies, row, message_id):
             trace = _trace(connection, bodies, sources[row.source], row, message_id)
+            trace.deliveries = sent.get(row.place, [])
             if row.outcome == 0 and trace.body_kept:
                 trace.notes = _notes(bodies, row, Cuts(connection), blocked)
             found.append(trace)

@@ -21,6 +21,7 @@ from richpanel.web.channels import add_channel_message
 from richpanel.web.connectors import connectors_api
 from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
+from richpanel.web.deliveries import deliveries_api
 from richpanel.web.destinations import EndpointPolicy, destinations_api
 from richpanel.web.headers import with_headers
 from richpanel.web.manual_links import manual_links_api
@@ -69,6 +70,7 @@ class WebOptions:
 
     state_url: str
     account_url: str
+    delivery_url: str
     log_writer: LogWriter | None
     log_reader: LogReader
     secrets: SecretBox
@@ -92,6 +94,7 @@ def _api() -> Router:
     handlers = [
         *customers_api,
         *messages_api,
+        *deliveries_api,
         *manual_links_api,
         *regulations_api,
         status,
@@ -121,7 +124,9 @@ def _dependencies(options: WebOptions, stores: Stores, assets: Assets, pages: Pa
 
 def build(options: WebOptions) -> ASGIApp:
     """Make the application. Its threads and connections end with its lifespan."""
-    stores = Stores(Places(options.state_url, options.account_url, options.log_reader, options.now))
+    stores = Stores(
+        Places(options.state_url, options.account_url, options.delivery_url, options.log_reader, options.now)
+    )
     assets = Assets()
 
     def origin(scope: Scope) -> str:

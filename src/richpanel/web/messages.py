@@ -1,5 +1,7 @@
 """REST: `/messages`, the debugger: every message and discard, and the trace of each (contract.md, "Bodies")."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from litestar import get
@@ -7,6 +9,8 @@ from litestar.di import NamedDependency as Given
 from litestar.exceptions import NotFoundException
 from msgspec import Meta
 
+from richpanel.store.database import reading as snapshot
+from richpanel.store.delivery_reading import DeliveryView, deliveries_at
 from richpanel.store.messages import MessageRow, Trace, list_messages, trace
 from richpanel.store.paging import Page
 from richpanel.web.paging import Identifier, Listed, Paged, Query, answer_bad_values
@@ -52,9 +56,22 @@ def read_messages(reading: Reading, asked: MessagesQuery) -> Page[MessageRow]:
     )
 
 
+def _delivered(reading: Reading, places: Sequence[int]) -> Mapping[int, list[DeliveryView]]:
+    with snapshot(reading.deliveries) as connection:
+        return deliveries_at(connection, reading.known.destination_ids, places)
+
+
 def read_traces(reading: Reading, message_id: str, source: str | None) -> list[Trace]:
     """Read the traces of a message, one per source that sent the id; raises NotFoundException."""
-    found = trace(reading.state, reading.bodies, reading.account, reading.sources, message_id, source=source)
+    found = trace(
+        reading.state,
+        reading.bodies,
+        reading.account,
+        reading.sources,
+        message_id,
+        source=source,
+        delivered=partial(_delivered, reading),
+    )
     found = found or pending_traces(reading, message_id, source)
     if not found:
         raise NotFoundException("No message with this id is known.")

@@ -5,9 +5,10 @@ A query may take a while, so none runs on the event loop; a small pool bounds wh
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
@@ -18,7 +19,7 @@ from richpanel.log.contract import Entry, LogReader
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.database import open_engine, reading
 from richpanel.store.definitions import definitions_version
-from richpanel.store.destinations import list_destinations
+from richpanel.store.destinations import DestinationRow, all_numbers, list_destinations
 from richpanel.store.driver import file_at
 from richpanel.store.profiles import count_profiles
 from richpanel.store.sources import SourceRow, list_sources
@@ -37,12 +38,17 @@ _FRESH_SECONDS: Final = 0.1
 
 @dataclass(frozen=True)
 class Definitions:
-    """The account's settings, all its sources by number, deleted ones too, and its destinations' names by id."""
+    """The account's settings, all its sources by number, deleted ones too, and its destinations' names by id.
+
+    `destination_ids` has the ids by number, of deleted ones too.
+    """
 
     version: int
     account: AccountSettings
     sources: Mapping[int, SourceRow]
     destinations: Mapping[str, str]
+    destination_rows: Sequence[DestinationRow]
+    destination_ids: Mapping[int, str]
 
 
 class SharedLog:
@@ -65,7 +71,8 @@ class SharedLog:
 class Reading:
     """One look at the state: a snapshot of it, with what its readers need beside it. `now` is ms UTC.
 
-    `count` gives the number of customers (True) or visitors (False), a few seconds old.
+    `count` gives the number of customers (True) or visitors (False), a few seconds old. `deliveries` and `definitions`
+    are the other databases.
     """
 
     state: Connection
@@ -73,6 +80,8 @@ class Reading:
     log: SharedLog
     now: int
     count: Callable[[bool], int]
+    deliveries: Engine
+    definitions: Engine
 
     @property
     def account(self) -> AccountSettings:
@@ -104,6 +113,7 @@ class Places:
 
     state_url: str
     account_url: str
+    delivery_url: str
     log: LogReader
     now: Callable[[], int]
 
@@ -115,6 +125,7 @@ class Stores:
         self.log: Final = SharedLog(places.log)
         self.now: Final = places.now
         self.state: Final = open_engine(places.state_url, read_only=True, cache_mib=_CACHE_MIB)
+        self.deliveries: Final = open_engine(places.delivery_url, read_only=True, cache_mib=_CACHE_MIB)
         self._account = open_engine(places.account_url, read_only=True, cache_mib=1)
         self._account_writer = open_engine(places.account_url, cache_mib=1)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
@@ -153,7 +164,7 @@ class Stores:
     def close(self) -> None:
         """Let the threads end and give the connections back."""
         self._pool.shutdown(cancel_futures=True)
-        for engine in (self.state, self._account, self._account_writer):
+        for engine in (self.state, self.deliveries, self._account, self._account_writer):
             engine.dispose()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -163,9 +174,10 @@ class Stores:
         known = self._definitions()
         with reading(self.state) as connection:
             now = self.now()
-            return query(Reading(connection, known, self.log, now, lambda which: self._count(connection, which, now)))
+            count = partial(self._count, connection, now)
+            return query(Reading(connection, known, self.log, now, count, self.deliveries, self._account))
 
-    def _count(self, connection: Connection, customers: bool, now: int) -> int:
+    def _count(self, connection: Connection, now: int, customers: bool) -> int:
         """Give the number of people: counting a million takes 20 ms, so whoever finds it a little old does not wait."""
         known = self._counted.get(customers)
         if known is not None and now - known.at < _COUNT_MS:
@@ -210,8 +222,15 @@ class Stores:
             known, version = self._known, definitions_version(connection)
             if known is None or known.version != version:
                 sources = {source.number: source for source in list_sources(connection, deleted=True)}
-                destinations = {row.id: row.name for row in list_destinations(connection)}
-                known = self._known = Definitions(version, read_account(connection), sources, destinations)
+                rows = list_destinations(connection)
+                known = self._known = Definitions(
+                    version,
+                    read_account(connection),
+                    sources,
+                    {row.id: row.name for row in rows},
+                    rows,
+                    {number: id_ for id_, number in all_numbers(connection).items()},
+                )
         self._fresh_until = fresh_until
         return known
 

@@ -1,0 +1,192 @@
+"""Figures of what came, and of what became of it at each destination, as Segment's Delivery Overview has them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.codes import Code
+from richpanel.core.latencies import percentile
+from richpanel.core.routing import Decision
+from richpanel.core.timestamps import iso
+from richpanel.store import names
+from richpanel.store.bulk import fetch
+from richpanel.store.deliveries import ACCEPTED, DEAD, DELIVERED, FAILED, QUEUED, RETRYING, STATUSES, SUPERSEDED
+from richpanel.store.destinations import ACCOUNT, DestinationRow
+
+MOST_MESSAGES: Final = 200_000
+"""So many of the newest messages are counted at the most: about a second on a small machine."""
+_SAMPLES: Final = 3
+_LOOKED_AT: Final = 500
+_TEXTS: Final[dict[str, str]] = {each.value: each.text for each in Code}
+_decode = msgspec.json.Decoder(list[Decision]).decode
+
+
+class Reason(msgspec.Struct, rename="camel"):
+    """How many were stopped at a stage for a reason, and some of them, by delivery id, where there are deliveries."""
+
+    stage: str
+    code: str
+    text: str
+    count: int
+    samples: list[int] = []
+
+
+class Funnel(msgspec.Struct, rename="camel", kw_only=True):
+    """What came of the calls for a destination. `queued` and `retrying` are as of now, all else is of the window.
+
+    `retries` counts tries that failed and are made again; `failed` those that were given up, of which the dead can be
+    replayed. `p95_milliseconds` is from the arrival of a call to the answer.
+    """
+
+    destination: str
+    name: str
+    received: int = 0
+    failed_on_ingest: int = 0
+    filtered_at_source: int = 0
+    filtered_at_destination: int = 0
+    queued: int = 0
+    retrying: int = 0
+    retries: int = 0
+    failed: int = 0
+    dead: int = 0
+    superseded: int = 0
+    delivered: int = 0
+    p95_milliseconds: int | None = None
+    reasons: list[Reason] = []
+
+
+class Overview(msgspec.Struct, rename="camel", kw_only=True):
+    """The figures of a window. What came is counted from `received_from` on, which is later where there is too much."""
+
+    window: str
+    since: str
+    received_from: str
+    destinations: list[Funnel]
+
+
+class Arrived(msgspec.Struct):
+    """What came since an instant: decisions with their number, and by source number what was refused, with the code."""
+
+    since: int
+    decided: list[tuple[list[Decision], int, int]]
+    refused: dict[int, Counter[str]]
+
+
+def arrived(state: Connection, since: int) -> Arrived:
+    """Count what came since an instant (ms UTC), among the newest `MOST_MESSAGES`."""
+    rows = fetch(
+        state,
+        "SELECT source, decisions, count(*), min(received), sum(CASE WHEN received < ? THEN 1 ELSE 0 END) FROM "
+        "(SELECT source, decisions, received FROM messages ORDER BY n DESC LIMIT ?) newest "
+        "WHERE decisions IS NOT NULL GROUP BY source, decisions",
+        *(since, MOST_MESSAGES),
+    )
+    counted = sum(row[2] for row in rows)
+    reached = min((row[3] for row in rows), default=since)
+    texts = names.by_number(state, {row[1] for row in rows})
+    decided = [(_decode(texts[row[1]]), row[0], row[2] - row[4]) for row in rows if row[2] > row[4]]
+    refused: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for source, code, count in fetch(
+        state, "SELECT source, code, count(*) FROM discards WHERE at >= ? GROUP BY source, code", since
+    ):
+        refused[source][code] = count
+    return Arrived(max(since, reached) if counted >= MOST_MESSAGES else since, decided, dict(refused))
+
+
+def overview(
+    delivery: Connection,
+    came: Arrived,
+    destinations: Iterable[DestinationRow],
+    private: Mapping[str, int],
+    *,
+    window: str,
+    since: int,
+) -> Overview:
+    """Put the figures together; `private` are messages refused for privacy, by source id. Times are ms UTC."""
+    funnels = []
+    for row in destinations:
+        funnel = Funnel(destination=row.id, name=row.name)
+        _count_arrived(funnel, row, came)
+        funnel.filtered_at_source = sum(private.get(source, 0) for source in row.sources)
+        funnel.received += funnel.failed_on_ingest + funnel.filtered_at_source
+        if row.endpoint != ACCOUNT:
+            _count_deliveries(delivery, funnel, row.number, since)
+        funnel.reasons.sort(key=lambda reason: -reason.count)
+        funnels.append(funnel)
+    return Overview(window=window, since=iso(since), received_from=iso(came.since), destinations=funnels)
+
+
+def _count_arrived(funnel: Funnel, row: DestinationRow, came: Arrived) -> None:
+    """Count what was decided for a destination; at the account, what it keeps has arrived."""
+    stopped: Counter[tuple[str, str]] = Counter()
+    for decisions, _, count in came.decided:
+        for made in decisions:
+            if made.destination != row.id:
+                continue
+            funnel.received += count
+            if made.outcome == "kept":
+                funnel.delivered += count if row.endpoint == ACCOUNT else 0
+            elif made.outcome == "failed":
+                funnel.failed += count
+                stopped["failed", made.code or ""] += count
+            else:
+                funnel.filtered_at_destination += count
+                stopped["filteredAtDestination", made.code or ""] += count
+    for source in row.source_numbers:
+        for code, count in came.refused.get(source, {}).items():
+            funnel.failed_on_ingest += count
+            stopped["failedOnIngest", code] += count
+    funnel.reasons += [_reason(stage, code, count) for (stage, code), count in stopped.items()]
+
+
+def _count_deliveries(delivery: Connection, funnel: Funnel, number: int, since: int) -> None:
+    waiting = dict(
+        fetch_pairs(
+            delivery,
+            "SELECT status, count(*) FROM deliveries WHERE destination = ? AND status < 2 GROUP BY status",
+            number,
+        )
+    )
+    funnel.queued, funnel.retrying = waiting.get(QUEUED, 0), waiting.get(RETRYING, 0)
+    rows = fetch(
+        delivery,
+        "SELECT status, code, sum(count) FROM figures WHERE destination = ? AND minute >= ? GROUP BY status, code",
+        *(number, since),
+    )
+    by_status: Counter[int] = Counter()
+    for status, code, count in rows:
+        by_status[status] += int(count)
+        if status in (RETRYING, FAILED, DEAD, SUPERSEDED) and code:
+            samples = _samples(delivery, number, status, code)
+            funnel.reasons.append(_reason(STATUSES[status], code, int(count), samples))
+    funnel.retries, funnel.superseded, funnel.dead = by_status[RETRYING], by_status[SUPERSEDED], by_status[DEAD]
+    funnel.failed += by_status[FAILED] + by_status[DEAD]
+    funnel.delivered = by_status[DELIVERED] + by_status[ACCEPTED]
+    took = fetch_pairs(
+        delivery,
+        "SELECT bucket, sum(count) FROM latencies WHERE destination = ? AND minute >= ? GROUP BY bucket",
+        *(number, since),
+    )
+    funnel.p95_milliseconds = percentile(dict(took), 95)
+
+
+def fetch_pairs(connection: Connection, statement: str, *parameters: Any) -> list[tuple[int, int]]:
+    """Run a query that gives pairs of integers; PostgreSQL's sums are decimals."""
+    return [(int(first), int(second)) for first, second in fetch(connection, statement, *parameters)]
+
+
+def _samples(delivery: Connection, number: int, status: int, code: str) -> list[int]:
+    rows = fetch(
+        delivery,
+        "SELECT id FROM (SELECT id, code FROM deliveries WHERE destination = ? AND status = ? ORDER BY id DESC "
+        "LIMIT ?) newest WHERE code = ? ORDER BY id DESC LIMIT ?",
+        *(number, status, _LOOKED_AT, code, _SAMPLES),
+    )
+    return [row[0] for row in rows]
+
+
+def _reason(stage: str, code: str, count: int, samples: list[int] | None = None) -> Reason:
+    return Reason(stage, code, _TEXTS.get(code, ""), count, samples or [])

@@ -1,0 +1,150 @@
+"""Deliveries as people look them up: the list, one with its tries, and those of a message (contract.md, "Bodies")."""
+
+from collections.abc import Iterable, Mapping
+from heapq import nlargest
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.timestamps import iso
+from richpanel.store.bulk import LISTED, fetch, listed
+from richpanel.store.deliveries import COLUMNS, FINISHED, STATUSES, Attempt, Delivery
+from richpanel.store.paging import Page, read_cursor, write_cursor
+
+_NOTHING = msgspec.Raw(b"null")
+
+
+class AttemptView(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A try: what was sent, without key and signature, and the beginning of what was answered, where it is text."""
+
+    at: str
+    milliseconds: int
+    request: msgspec.Raw
+    response: str | None
+    status_code: int | None = None
+    code: str | None = None
+
+
+class DeliveryRow(msgspec.Struct, rename="camel", kw_only=True):
+    """A delivery in the list. `destination` is an id; `next_attempt` is when it is tried next, where it is."""
+
+    id: int
+    destination: str
+    status: str
+    code: str | None
+    event: str | None
+    tries: int
+    received_at: str
+    finished_at: str | None
+    next_attempt: str | None
+    replay: str | None
+
+
+class DeliveryView(DeliveryRow, rename="camel", kw_only=True):
+    """A delivery with its tries."""
+
+    attempts: list[AttemptView]
+
+
+def list_deliveries(
+    connection: Connection,
+    destinations: Mapping[int, str],
+    *,
+    status: str | None,
+    destination: str | None,
+    cursor: str | None,
+    limit: int,
+) -> Page[DeliveryRow]:
+    """List deliveries, newest first. `destinations` are ids by number. Raises BadCursor."""
+    after = read_cursor(cursor, int)
+    before = after[0] if after else 1 << 62
+    if status is None and destination is None:
+        rows = fetch(
+            connection, f"SELECT {COLUMNS} FROM deliveries WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit + 1
+        )
+        found = [Delivery(*row) for row in rows]
+    else:
+        numbers = [number for number, id_ in destinations.items() if destination in (None, id_)]
+        statuses = range(len(STATUSES)) if status is None else [STATUSES.index(status)]
+        found = nlargest(
+            limit + 1,
+            (Delivery(*row) for n in numbers for s in statuses for row in _newest(connection, n, s, before, limit + 1)),
+            key=lambda each: each.id,
+        )
+    more = write_cursor(found[limit - 1].id) if len(found) > limit else None
+    return Page([DeliveryRow(**_fields(each, destinations)) for each in found[:limit]], more)
+
+
+def read_delivery(
+    connection: Connection, destinations: Mapping[int, str], id: int
+) -> tuple[DeliveryView, Delivery] | None:
+    """Read a delivery, as shown and as it is; None where there is none with this id."""
+    rows = [Delivery(*row) for row in fetch(connection, f"SELECT {COLUMNS} FROM deliveries WHERE id = ?", id)]
+    if not rows:
+        return None
+    return _with_attempts(connection, destinations, rows)[0], rows[0]
+
+
+def deliveries_at(
+    connection: Connection, destinations: Mapping[int, str], places: Iterable[int]
+) -> dict[int, list[DeliveryView]]:
+    """Give the deliveries of messages, by their places in the log."""
+    rows = [
+        Delivery(*row)
+        for row in fetch(
+            connection, f"SELECT {COLUMNS} FROM deliveries WHERE place IN {LISTED} ORDER BY id", listed(places)
+        )
+    ]
+    found: dict[int, list[DeliveryView]] = {}
+    for row, view in zip(rows, _with_attempts(connection, destinations, rows), strict=True):
+        found.setdefault(row.place, []).append(view)
+    return found
+
+
+def _newest(connection: Connection, destination: int, status: int, before: int, limit: int) -> Any:
+    return fetch(
+        connection,
+        f"SELECT {COLUMNS} FROM deliveries WHERE destination = ? AND status = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        *(destination, status, before, limit),
+    )
+
+
+def _with_attempts(connection: Connection, destinations: Mapping[int, str], rows: list[Delivery]) -> list[DeliveryView]:
+    if not rows:
+        return []
+    tries: dict[int, list[AttemptView]] = {row.id: [] for row in rows}
+    for delivery, *attempt in fetch(
+        connection,
+        "SELECT delivery, at, milliseconds, status_code, code, request, response FROM attempts "
+        f"WHERE delivery IN {LISTED} ORDER BY delivery, number",
+        listed(tries),
+    ):
+        tries[delivery].append(_attempt(Attempt(*attempt)))
+    return [DeliveryView(**_fields(row, destinations), attempts=tries[row.id]) for row in rows]
+
+
+def _fields(row: Delivery, destinations: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "destination": destinations.get(row.destination, ""),
+        "status": STATUSES[row.status],
+        "code": row.code,
+        "event": row.event,
+        "tries": row.attempts,
+        "received_at": iso(row.received_at),
+        "finished_at": None if row.finished_at is None else iso(row.finished_at),
+        "next_attempt": iso(row.due_at) if row.status < FINISHED else None,
+        "replay": row.replay or None,
+    }
+
+
+def _attempt(made: Attempt) -> AttemptView:
+    return AttemptView(
+        iso(made.at),
+        made.milliseconds,
+        _NOTHING if made.request is None else msgspec.Raw(made.request),
+        None if made.response is None else bytes(made.response).decode("utf-8", "replace"),
+        made.status_code,
+        made.code,
+    )

@@ -1,0 +1,102 @@
+"""REST: what is sent outside, what became of it, and figures of both."""
+
+from typing import Any
+
+import pytest
+
+from richpanel.store.deliveries import ACCEPTED, DEAD, FAILED, RETRYING
+from tests.web.outgoing import answered, hosted, take_over
+from tests.web.running import NOW, Site
+
+
+def call(name: str, uid: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "track", "event": name, "userId": uid, "messageId": f"{name}-{uid}", **fields}
+
+
+@pytest.fixture
+def sent(site: Site) -> tuple[Site, str, int]:
+    """Four calls for a destination outside, one of each fate, and some that are none of its."""
+    destination, number = hosted(site)
+    site.send([call("Paid", "ann"), call("Paid", "bob"), call("Paid", "cid"), call("Paid", "dan"), call("Seen", "eve")])
+    site.send(
+        [
+            call("Off", "ann", integrations={"Richpanel": False}),
+            {"type": "screen", "userId": "ann", "name": "x", "messageId": "s"},
+        ]
+    )
+    site.send([{"type": "identify", "anonymousId": "dev", "messageId": "i"}])
+    site.process()
+    take_over(site, number)
+    answered(site, number, ACCEPTED, RETRYING, FAILED, DEAD)
+    return site, destination, number
+
+
+def test_the_list_has_the_newest_first(sent: tuple[Site, str, int]) -> None:
+    site, destination, _ = sent
+    found = site.get("/deliveries")["data"]
+    assert [each["status"] for each in found] == ["queued", "dead", "failed", "retrying", "accepted"]
+    assert {each["destination"] for each in found} == {destination}
+    assert found[3]["nextAttempt"] > found[3]["receivedAt"]
+    assert found[4]["nextAttempt"] is None
+    assert [each["event"] for each in found] == ["Seen", "Paid", "Paid", "Paid", "Paid"]
+    for status in ("queued", "dead", "accepted"):
+        (one,) = site.get(f"/deliveries?status={status}&destination={destination}")["data"]
+        assert one in found
+    assert site.get("/deliveries?status=delivered")["data"] == []
+    assert site.get("/deliveries?destination=dst_none")["data"] == []
+    first = site.get(f"/deliveries?destination={destination}&limit=3")
+    rest = site.get(f"/deliveries?destination={destination}&limit=3&cursor={first['next']}")
+    assert [[each["id"] for each in page["data"]] for page in (first, rest)] == [[5, 4, 3], [2, 1]]
+    assert rest["next"] is None
+    assert site.api("GET", "/deliveries?status=lost").status == 400
+    assert site.api("GET", "/deliveries?cursor=x").status == 400
+
+
+def test_one_tells_each_try_and_whose_it_is(sent: tuple[Site, str, int]) -> None:
+    site, _, _ = sent
+    one = site.get("/deliveries/3")
+    assert (one["status"], one["messageId"], one["source"]) == ("failed", "Paid-cid", site.source().id)
+    (attempt,) = one["attempts"]
+    assert attempt["request"] == {"event": "order_completed", "uid": "ann"}
+    assert (attempt["response"], attempt["statusCode"], attempt["code"]) == ("what is this? <b>", 400, "invalid_value")
+    assert site.api("GET", "/deliveries/99").status == 404
+    assert site.api("GET", "/deliveries/ann").status == 404
+
+
+def test_a_trace_has_its_deliveries(sent: tuple[Site, str, int]) -> None:
+    site, destination, _ = sent
+    (trace,) = site.get("/messages/Paid-bob")["data"]
+    (delivery,) = trace["deliveries"]
+    assert (delivery["destination"], delivery["status"]) == (destination, "retrying")
+    assert delivery["nextAttempt"] is not None
+    assert [each["code"] for each in delivery["attempts"]] == ["request_timeout"]
+    (trace,) = site.get("/messages/Off-ann")["data"]
+    assert trace["deliveries"] == []
+
+
+def test_the_figures_follow_a_call_from_the_door_to_the_answer(sent: tuple[Site, str, int]) -> None:
+    site, destination, _ = sent
+    found = site.get("/deliveries/overview?window=1h")
+    by_id = {each["destination"]: each for each in found["destinations"]}
+    outside = by_id[destination]
+    names = ("received", "filteredAtDestination", "queued", "retrying", "retries", "failed", "dead", "delivered")
+    assert {name: outside[name] for name in names} == {
+        "received": 8,
+        "filteredAtDestination": 3,
+        "queued": 1,
+        "retrying": 1,
+        "retries": 1,
+        "failed": 2,
+        "dead": 1,
+        "delivered": 1,
+    }
+    reasons = {(each["stage"], each["code"]): each for each in outside["reasons"]}
+    assert reasons["failed", "invalid_value"]["samples"] == [3]
+    assert reasons["filteredAtDestination", "uid_required"]["count"] == 1
+    assert reasons["filteredAtDestination", "filtered_by_integrations_object"]["text"]
+    assert outside["p95Milliseconds"] is not None
+    (account,) = [each for id_, each in by_id.items() if id_ != destination and each["received"]]
+    assert (account["delivered"], account["queued"], account["p95Milliseconds"]) == (6, 0, None)
+    site.clock.ms = NOW + 25 * 3_600_000
+    later = {each["destination"]: each for each in site.get("/deliveries/overview")["destinations"]}[destination]
+    assert (later["received"], later["delivered"], later["queued"]) == (0, 0, 1)
