@@ -88,6 +88,34 @@ class Code(StrEnum):
     INVALID_SETTINGS = "invalid_settings", 401, "The destination's API Key is not one of the account's connectors."
     UID_REQUIRED = "uid_required", 200, "An identify without a userId sets a visitor's traits only."
 
+    # A try to deliver a message failed. Tried again: 408, 429, 5xx, and whatever had no answer (`core.retrying`).
+    ANSWERED_3XX = "answered_3xx", 200, "The destination sent us elsewhere: its endpoint is another one now."
+    ANSWERED_400 = "answered_400", 200, "The destination answered 400: it takes no such call."
+    ANSWERED_401 = "answered_401", 200, "The destination answered 401: it does not know the API Key."
+    ANSWERED_403 = "answered_403", 200, "The destination answered 403: the API Key may not do this."
+    ANSWERED_404 = "answered_404", 200, "The destination answered 404: there is nothing at its endpoint."
+    ANSWERED_4XX = "answered_4xx", 200, "The destination refused the call."
+    ANSWERED_408 = "answered_408", 200, "The destination answered 408: the call did not reach it in time."
+    ANSWERED_429 = "answered_429", 200, "The destination answered 429: more is sent than it takes."
+    ANSWERED_501 = "answered_501", 200, "The destination answered 501: it does not do this."
+    ANSWERED_505 = "answered_505", 200, "The destination answered 505: it speaks another version of HTTP."
+    ANSWERED_5XX = "answered_5xx", 200, "The destination could not take the call: a fault on its side."
+    ANSWER_UNREADABLE = "answer_unreadable", 200, "What the destination answered is not HTTP."
+    ANSWER_TIMED_OUT = "answer_timed_out", 200, "The destination did not answer in time."
+    CONNECT_TIMED_OUT = "connect_timed_out", 200, "The destination could not be reached in time."
+    CONNECTION_REFUSED = "connection_refused", 200, "Nothing listens at the destination's address."
+    CONNECTION_RESET = "connection_reset", 200, "The connection to the destination broke."
+    CONNECTION_FAILED = "connection_failed", 200, "No connection to the destination could be made."
+    HOST_NOT_FOUND = "host_not_found", 200, "The name of the destination's host has no address."
+    PRIVATE_ADDRESS = "private_address", 200, "The destination's host has a private address, which is not allowed."
+    TLS_FAILED = "tls_failed", 200, "The destination's certificate is not one to trust, or it speaks no TLS."
+
+    # A message was not sent to a destination, or not any more.
+    SUPERSEDED = "superseded", 200, "The customer has other values by now, which their own calls deliver."
+    BODY_GONE = "body_gone", 200, "What the message said is no longer kept."
+    NOT_DELIVERABLE = "not_deliverable", 200, "The message cannot be said in the destination's words."
+    DESTINATION_DELETED = "destination_deleted", 200, "The destination was deleted before the message was sent."
+
     # Something about a kept message that a person may want to know; shown in its trace.
     TIMESTAMP_REPLACED = "timestamp_replaced", 200, "The timestamp was absent or unusable: the arrival time counts."
     TIMESTAMP_IN_FUTURE = "timestamp_in_future", 200, "The timestamp was after the arrival: the arrival time counts."

@@ -1,0 +1,1 @@
+"""Delivery outside, against real servers on this machine."""
