@@ -23,7 +23,7 @@ COMMAND = Path(sys.executable).parent / "richpanel"
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 KEY_SECONDS = 5.0
-LISTENING, PROCESSING = "listening on ", "processing"
+LISTENING, WITHOUT_URL = "listening on ", ("processing", "delivering")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Server:
     def start(self) -> str:
         """Starts the server, waits for its line `listening on http://H:P`, and gives that URL.
 
-        A server that only processes says so instead, and has none.
+        A server that only processes or delivers says so instead, and has none.
         """
         assert self._process is None, "already running"
         self.data.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ class Server:
                 if line.startswith(LISTENING):
                     self.url = line.removeprefix(LISTENING).strip()
                     return self.url
-                if line == PROCESSING:
+                if line in WITHOUT_URL:
                     return ""
             time.sleep(0.02)
         printed = self.printed(already)

@@ -76,11 +76,20 @@ def _process(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
         process.run(settings, parent, given["sockets"])
 
 
+def _deliver(settings: Settings, parent: Parent, _given: dict[str, Any]) -> None:
+    from richpanel.roles import deliver
+
+    _settle_memory()
+    with _database_needed():
+        deliver.run(settings, parent)
+
+
 _ROLES: Final[dict[str, Callable[[Settings, Parent, dict[str, Any]], None]]] = {
     "prepare": _prepare,
     "front": _front,
     "web": _web,
     "process": _process,
+    "deliver": _deliver,
 }
 
 

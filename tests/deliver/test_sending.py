@@ -13,7 +13,7 @@ import pytest
 
 from richpanel.core.codes import Code
 from richpanel.core.retrying import Outcome
-from richpanel.deliver.sending import ANSWER_BYTES, Answer, Sender, is_public, retry_after, url_of
+from richpanel.deliver.sending import ANSWER_BYTES, Answer, Sender, retry_after, url_of
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
 TOTAL = 0.5
@@ -158,7 +158,8 @@ async def test_an_answer_that_is_slow_but_ends_counts() -> None:
             writer.write(b".")
 
     async with serving(script) as url:
-        assert await asked(url, total=5.0) == Answer(Outcome(200), pytest.approx(150, abs=1_000), b"...")
+        answer = await asked(url, total=5.0)
+    assert (answer.outcome, answer.body) == (Outcome(200), b"...")
 
 
 async def test_of_a_long_answer_the_beginning_is_kept() -> None:
@@ -211,20 +212,6 @@ async def test_a_private_address_is_not_even_connected_to(host: str) -> None:
     await asyncio.sleep(0.05)
     assert not met.is_set()
     server.close()
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        *(("8.8.8.8", True), ("1.1.1.1", True), ("2606:4700:4700::1111", True), ("::ffff:8.8.8.8", True)),
-        *(("127.0.0.1", False), ("10.1.2.3", False), ("172.16.0.1", False), ("192.168.1.1", False)),
-        *(("169.254.169.254", False), ("0.0.0.0", False), ("100.64.0.1", False), ("224.0.0.1", False)),
-        *(("255.255.255.255", False), ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fc00::1", False)),
-        *(("::ffff:127.0.0.1", False), ("64:ff9b::a00:1", False), ("2002:7f00:1::", False), ("ff02::1", False)),
-    ],
-)
-def test_which_addresses_are_public(address: str, public: bool) -> None:
-    assert is_public(address) == public
 
 
 @pytest.mark.parametrize(

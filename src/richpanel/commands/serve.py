@@ -22,11 +22,14 @@ from richpanel.store import moved
 from richpanel.store.revisions import is_ready
 
 _ROLES: Final = {
-    "all": ("front", "web", "process"),
+    "all": ("front", "web", "process", "deliver"),
     "ingest": ("front",),
     "web": ("front", "web"),
     "process": ("process",),
+    "deliver": ("deliver",),
 }
+_BUSY: Final = {"process": "processing", "deliver": "delivering"}
+"""What a server says that listens nowhere."""
 _PROBE_BYTES: Final = 65_536
 """A directory that does not take so much is no place to start in: databases and log would fail one after the other."""
 
@@ -107,7 +110,7 @@ def _run(settings: Settings, roles: tuple[str, ...], sockets: Sockets, *, demo: 
             if noted:
                 certificate = str(settings.tls_cert) if settings.tls_cert else None
                 note(data, Running(getpid(), _local(url), certificate, settings.lmtp))
-            _say(f"listening on {url}" if port else "processing")
+            _say(f"listening on {url}" if port else _BUSY[settings.role])
             if demo and port:
                 shop = _start_shop(settings, _local(url))
             elif login is not None:

@@ -149,6 +149,10 @@ class Pace:
         for _ in range(under_way):
             self.window.begin()
 
+    def is_resting(self, now: float) -> bool:
+        """Tell whether the destination is left alone, or asked with one request at the most."""
+        return now < self._held_until or self.breaker.is_open
+
     def free(self, now: float) -> int:
         """Give how many requests may begin now."""
         if now < self._held_until:

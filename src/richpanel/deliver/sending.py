@@ -5,7 +5,6 @@ kept, and where the address that its name stands for is a private one nothing is
 connection is made, so that a name cannot mean one address when it is saved and another one when it is used.
 """
 
-import ipaddress
 import socket
 import ssl
 from email.utils import parsedate_to_datetime
@@ -17,6 +16,7 @@ import aiohttp
 import msgspec
 
 from richpanel.core.codes import Code
+from richpanel.core.endpoints import is_public
 from richpanel.core.retrying import Outcome
 
 TOTAL_SECONDS: Final = 5.0
@@ -133,24 +133,9 @@ def retry_after(value: str | None, now: float | None = None) -> int | None:
     return None if now is None else max(int((at - now) * 1000), 0)
 
 
-def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of the Internet; one that stands for another, in IPv6, counts as that."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inside = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if inside is None and found in _TRANSLATED:
-            inside = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inside is not None:
-            return is_public(str(inside))
-    return found.is_global and not found.is_multicast
-
-
 def host_of(endpoint: str) -> str:
     """Give the host of an endpoint."""
     return (urlsplit(endpoint).hostname or "").lower()
-
-
-_TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _public_socket(address: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:

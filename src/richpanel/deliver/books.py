@@ -1,0 +1,174 @@
+"""Books: what is to be sent, and what came of it, in the databases. Called on one thread, a turn at a time.
+
+A turn is one transaction on the deliveries: it records what came of what was sent, takes over what the outbox has, and
+claims what may be sent now, said with the values of now. Nothing is sent before its turn is committed, so a person's
+next call goes out only once it is on record what became of the one before.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, Engine
+
+from richpanel.core.codes import Code
+from richpanel.deliver.payloads import Known, Payload, Prepared, Strayed, Unsent, prepare
+from richpanel.deliver.sending import host_of
+from richpanel.store import deliveries, tries
+from richpanel.store.account import AccountSettings, read_account
+from richpanel.store.bodies import Slice, bodies_of
+from richpanel.store.database import reading
+from richpanel.store.definitions import definitions_version
+from richpanel.store.deliveries import BULK, LIVE, STATUSES, Delivery, Result
+from richpanel.store.destinations import ACCOUNT, DestinationRow, destination_secret, list_destinations, outside
+from richpanel.store.secrets import SecretBox
+from richpanel.store.sources import SourceRow, list_sources
+
+HOSTED: Final = "api.richpanel.com"
+"""Richpanel's own host, whose 200 means that it took the request, and no more (facts of Richpanel 6)."""
+_AT_ONCE: Final = 5_000
+
+
+class Store(NamedTuple):
+    """Where everything is: `delivery` is written, the others are read. `log` reads bodies; `now` gives ms UTC."""
+
+    delivery: Engine
+    state: Engine
+    account: Engine
+    log: Slice
+    secrets: SecretBox
+    now: Callable[[], int]
+
+
+class Wanted(NamedTuple):
+    """How many deliveries may be claimed in each lane, but none of those that are under way."""
+
+    live: int
+    bulk: int
+    under_way: Collection[int]
+
+
+class Turn(NamedTuple):
+    """What a turn gave: what to send, when the first try of each was, and with which secret to sign.
+
+    `more` says that there may be more to claim at once. `next_due` is when something waits for the next time, ms UTC.
+    """
+
+    claimed: list[Payload]
+    first_tries: dict[int, int]
+    secret: str | None
+    more: bool
+    next_due: int | None
+
+
+class Setup(NamedTuple):
+    """The definitions, as far as delivery needs them: destinations outside by number; and which there ever were."""
+
+    version: int
+    account: AccountSettings
+    sources: dict[int, SourceRow]
+    destinations: dict[int, DestinationRow]
+    ever: frozenset[int]
+
+
+def is_hosted(destination: DestinationRow) -> bool:
+    """Tell whether a destination is Richpanel's own API."""
+    return host_of(destination.endpoint) == HOSTED
+
+
+class Books:
+    """Keeps the books of all destinations that are served here."""
+
+    def __init__(self, store: Store) -> None:
+        """Nothing is opened yet."""
+        self._store = store
+        self.setup = self._read_setup()
+
+    def news(self) -> int:
+        """Look whether definitions have changed, and give up to where the state has the log."""
+        with reading(self._store.account) as account:
+            version = definitions_version(account)
+        if version != self.setup.version:
+            self.setup = self._read_setup()
+        with reading(self._store.state) as state:
+            return tries.applied_to(state)
+
+    def begin(self, destination: int) -> bool:
+        """Begin to serve a destination: what waits gets the numbers of the state that is. Tell whether it was served.
+
+        A state that is behind what was taken over before, since a backup was restored, is waited for first.
+        """
+        with self._store.delivery.begin() as delivery, reading(self._store.state) as state:
+            if _is_behind(delivery, state, destination):
+                return True
+            deliveries.renumber(delivery, state, destination)
+            return tries.was_served(delivery, destination)
+
+    def turn(self, destination: DestinationRow, results: Sequence[Result], wanted: Wanted) -> Turn:
+        """Record, take over and claim, for one destination."""
+        now = self._store.now()
+        with self._store.delivery.begin() as delivery, reading(self._store.state) as state:
+            if results:
+                deliveries.record(delivery, results)
+            taken = deliveries.take_over(delivery, state, destination.number, now=now, limit=_AT_ONCE)
+            found = self._due(delivery, destination.number, wanted, now)
+            prepared = self._prepare(state, destination, found)
+            unsent = [each for each in prepared if isinstance(each, Unsent)]
+            deliveries.record(delivery, [_settled(each, now) for each in unsent])
+            strayed = any(isinstance(each, Strayed) for each in prepared)
+            strayed = strayed and not _is_behind(delivery, state, destination.number)
+            if strayed:
+                deliveries.renumber(delivery, state, destination.number)
+            claimed = [each for each in prepared if isinstance(each, Payload)]
+            next_due = tries.next_due(delivery, destination.number, now)
+            first = tries.first_tries(delivery, [each.delivery.id for each in claimed if each.delivery.attempts])
+        more = taken == _AT_ONCE or bool(unsent) or strayed
+        return Turn(claimed, first, self._secret(destination), more, next_due)
+
+    def drop(self, number: int) -> bool:
+        """Give up what waits for a destination that is gone, some at a time; tell whether there may be more."""
+        now = self._store.now()
+        with self._store.delivery.begin() as delivery:
+            rows = tries.waiting(delivery, number, _AT_ONCE)
+            gone = [Unsent(each, "failed", Code.DESTINATION_DELETED) for each in rows]
+            deliveries.record(delivery, [_settled(each, now) for each in gone])
+        return len(rows) == _AT_ONCE
+
+    def _due(self, delivery: Connection, destination: int, wanted: Wanted, now: int) -> list[Delivery]:
+        found: list[Delivery] = []
+        for lane, most in ((LIVE, wanted.live), (BULK, wanted.bulk)):
+            limit = min(most, wanted.live - len(found))
+            if limit > 0:
+                found += deliveries.due(delivery, destination, lane, now=now, limit=limit, without=wanted.under_way)
+        return found
+
+    def _prepare(self, state: Connection, destination: DestinationRow, found: list[Delivery]) -> list[Prepared]:
+        if not found:
+            return []
+        known = Known(self.setup.account, self.setup.sources, destination.id, exact=not is_hosted(destination))
+        return prepare(state, bodies_of(state, self._store.log), known, found)
+
+    def _secret(self, destination: DestinationRow) -> str | None:
+        """Open the secret, where something is to be signed with it."""
+        if destination.signature_mode == "none" or not destination.has_secret:
+            return None
+        with reading(self._store.account) as account:
+            return destination_secret(account, self._store.secrets, destination.id)
+
+    def _read_setup(self) -> Setup:
+        with reading(self._store.account) as account:
+            return Setup(
+                definitions_version(account),
+                read_account(account),
+                {row.number: row for row in list_sources(account, deleted=True)},
+                {row.number: row for row in list_destinations(account) if row.endpoint != ACCOUNT},
+                frozenset(outside(account).values()),
+            )
+
+
+def _settled(unsent: Unsent, now: int) -> Result:
+    return Result(unsent.delivery, STATUSES.index(unsent.status), now, code=unsent.code)
+
+
+def _is_behind(delivery: Connection, state: Connection, destination: int) -> bool:
+    """Tell whether this state has not reached yet what was taken over from the one before."""
+    return tries.applied_to(state) < tries.taken_over(delivery, destination)

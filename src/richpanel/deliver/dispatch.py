@@ -1,0 +1,96 @@
+"""Dispatch: a courier for each destination outside, begun and ended as people set destinations up."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from richpanel import telemetry
+from richpanel.deliver.courier import Courier, Means
+
+LOOK_SECONDS: Final = 0.1
+"""How often it looks whether the state has moved on."""
+_UNWELL_SECONDS: Final = 1.0
+_log = telemetry.get_logger(__name__)
+
+
+class Place(Protocol):
+    """The place of whoever serves a destination, of which there is one among all nodes of a cluster."""
+
+    def is_held(self) -> bool:
+        """Whether this process has it."""
+
+    def close(self) -> None:
+        """Leave it to others."""
+
+
+class Dispatch:
+    """Keeps a courier at each destination that this process is to serve."""
+
+    def __init__(self, means: Means, place: Callable[[int], Place] | None, drain: float) -> None:
+        """`place` gives the place for a destination, by its number; None where nobody else delivers."""
+        self._means = means
+        self._place = place
+        self._drain = drain
+        self._places: dict[int, Place] = {}
+        self._couriers: dict[int, Courier] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._dropped: set[int] = set()
+        self._mark = -1
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until told to stop."""
+        while not stop.is_set():
+            try:
+                await self._look(stop)
+                wait = LOOK_SECONDS
+            except SQLAlchemyError:
+                _log.exception("books_unreachable")
+                wait = _UNWELL_SECONDS
+            try:
+                await asyncio.wait_for(stop.wait(), wait)
+            except TimeoutError:
+                continue
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for place in self._places.values():
+            place.close()
+
+    async def _look(self, stop: asyncio.Event) -> None:
+        loop, books = asyncio.get_running_loop(), self._means.books
+        version = books.setup.version
+        mark = await loop.run_in_executor(self._means.hands, books.news)
+        setup = books.setup
+        for number in setup.destinations:
+            if number not in self._tasks and await self._has_place(number):
+                self._begin(number, stop)
+        for number in sorted(setup.ever - setup.destinations.keys() - self._dropped - self._tasks.keys()):
+            if not await self._has_place(number):
+                continue
+            if not await loop.run_in_executor(self._means.hands, books.drop, number):
+                self._dropped.add(number)
+        self._dropped -= setup.destinations.keys()
+        if mark != self._mark or setup.version != version:
+            self._mark = mark
+            for courier in self._couriers.values():
+                courier.wake()
+
+    async def _has_place(self, number: int) -> bool:
+        if self._place is None:
+            return True
+        if number not in self._places:
+            self._places[number] = self._place(number)
+        return await asyncio.get_running_loop().run_in_executor(None, self._places[number].is_held)
+
+    def _begin(self, number: int, stop: asyncio.Event) -> None:
+        place = self._places.get(number)
+        courier = Courier(number, self._means, None if place is None else place.is_held)
+        task = asyncio.ensure_future(courier.run(stop, self._drain))
+        self._couriers[number], self._tasks[number] = courier, task
+        task.add_done_callback(lambda done: self._end(number, done))
+
+    def _end(self, number: int, task: "asyncio.Task[None]") -> None:
+        self._tasks.pop(number, None)
+        self._couriers.pop(number, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("courier_failed", destination=number, exc_info=error)

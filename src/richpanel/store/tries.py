@@ -1,0 +1,59 @@
+"""Tries at deliveries, as whoever serves a destination needs them beside `store.deliveries`."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from richpanel.store import deliveries
+from richpanel.store.bulk import LISTED, fetch, listed
+from richpanel.store.deliveries import Delivery
+
+
+def first_tries(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
+    """Give when each of these deliveries was tried for the first time, ms UTC; without those that never were."""
+    asked = listed(numbers)
+    if not asked:
+        return {}
+    rows = fetch(
+        connection, f"SELECT delivery, min(at) FROM attempts WHERE delivery IN {LISTED} GROUP BY delivery", asked
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def waiting(connection: Connection, destination: int, limit: int) -> list[Delivery]:
+    """Give deliveries of a destination that are not finished, whenever they are due."""
+    rows = fetch(
+        connection,
+        f"SELECT {deliveries.COLUMNS} FROM deliveries WHERE destination = ? AND status < 2 ORDER BY id LIMIT ?",
+        *(destination, limit),
+    )
+    return [Delivery(*row) for row in rows]
+
+
+def next_due(connection: Connection, destination: int, after: int) -> int | None:
+    """Give when something is due next that is not due yet at `after`; ms UTC."""
+    found = [
+        fetch(
+            connection,
+            "SELECT min(due_at) FROM deliveries WHERE destination = ? AND lane = ? AND status < 2 AND due_at > ?",
+            *(destination, lane, after),
+        )[0][0]
+        for lane in (deliveries.LIVE, deliveries.BULK)
+    ]
+    return min((at for at in found if at is not None), default=None)
+
+
+def was_served(connection: Connection, destination: int) -> bool:
+    """Tell whether there is any delivery of a destination."""
+    return bool(fetch(connection, "SELECT 1 FROM deliveries WHERE destination = ? LIMIT 1", destination))
+
+
+def taken_over(connection: Connection, destination: int) -> int:
+    """Give up to which place the outbox was taken over for a destination."""
+    rows = fetch(connection, "SELECT place FROM cursors WHERE destination = ?", destination)
+    return int(rows[0][0]) if rows else 0
+
+
+def applied_to(state: Connection) -> int:
+    """Give up to which place the log is in a state, without a gap."""
+    return int(fetch(state, "SELECT coalesce(max(position), 0) FROM progress WHERE id = 1")[0][0])
