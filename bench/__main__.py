@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench import accept, archives, layouts, logs, profiling, report
 from bench.cluster import Plan, cluster
+from bench.delivery import delivery
 from bench.growth import growth
 from bench.load import Load
 from bench.options import QUICK, RESULTS, Bench, Options
@@ -94,6 +95,14 @@ def compare_logs(
 ) -> None:
     """Measure the log's two engines side by side; the stream stays on the server."""
     logs.logs(Bench(Options(), _console(), data), nats, seconds)
+
+
+@app.command(name="delivery")
+def measure_delivery(
+    *, events: Annotated[int, Parameter(help="Events that wait to be delivered.")] = 20_000, data: Data = RESULTS
+) -> None:
+    """Measure how fast a backlog is delivered to a server on this machine, and bare aiohttp beside it."""
+    delivery(Bench(Options(), _console(), data), events)
 
 
 @app.command(name="cluster")

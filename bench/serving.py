@@ -27,7 +27,7 @@ _COMMAND: Final = Path(sys.executable).parent / "richpanel"
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 60.0
 _LISTENING: Final = "listening on http://127.0.0.1:"
-ROLES: Final = ("front", "web", "process")
+ROLES: Final = ("front", "web", "process", "deliver")
 
 
 class ServerFailed(Exception):
@@ -45,12 +45,13 @@ class Status(msgspec.Struct):
 class Server:
     """`richpanel serve` on a free port; its data directory is made under `where`, and removed at the end."""
 
-    def __init__(self, where: Path) -> None:
+    def __init__(self, where: Path, **settings: str) -> None:
         where.mkdir(parents=True, exist_ok=True)
         self._directory = Path(tempfile.mkdtemp(prefix="server-", dir=where))
         self.data = self._directory / "data"
         self._output = (self._directory / "output.txt").open("w+b")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
+        environment |= {f"RICHPANEL_{name.upper()}": value for name, value in settings.items()}
         self._process = subprocess.Popen(
             [_COMMAND, "serve", "--data", self.data, "--port", "0"],
             stdin=subprocess.DEVNULL,
