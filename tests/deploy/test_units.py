@@ -33,7 +33,7 @@ def given() -> dict[str, str]:
 
 def test_there_is_a_unit_for_each_role() -> None:
     roles = {parsed(unit)["ExecStart"].split("--role ")[1].split()[0] for unit in UNITS}
-    assert roles == {"ingest", "process", "web"}
+    assert roles == {"ingest", "process", "deliver", "web"}
     assert roles <= set(get_args(Role))
 
 
