@@ -3,7 +3,7 @@
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from signal import SIGTERM
 from typing import Final
 
@@ -18,11 +18,13 @@ from richpanel.deliver.sending import Sender
 from richpanel.log.opening import open_reader
 from richpanel.roles.clock import now_ms
 from richpanel.roles.parent import CannotRunError, Parent
+from richpanel.roles.process import alone
 from richpanel.store.advisory import Seat
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.secrets import SecretKeyError, open_secrets
 
+_LOCK: Final = "deliver.lock"
 _NICE: Final = 10
 """As processing (`roles.process`): calls and pages go first where there are fewer cores than work."""
 
@@ -41,7 +43,9 @@ def run(settings: Settings, parent: Parent) -> None:
         open_engine(directory.state_url, read_only=True, cache_mib=8),
         open_engine(directory.account_url, read_only=True, cache_mib=1),
     )
-    with closing(reader), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    # On a cluster seats tell who serves what; here there is one process.
+    only = nullcontext() if settings.database_url else alone(directory.path / _LOCK)
+    with only, closing(reader), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_deliver(settings, parent, Books(Store(*engines, reader.slice, secrets, now_ms))))
     for engine in engines:
         engine.dispose()

@@ -39,7 +39,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
     on_stop(stop.set)
     parent.listen()
     directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
-    with _alone(directory.path / state_files.PROCESSING):
+    with alone(directory.path / state_files.PROCESSING):
         _clean(directory.path)
         account = open_engine(directory.account_url, read_only=True, cache_mib=1)
         ledger = open_engine(directory.account_url, cache_mib=1)
@@ -87,8 +87,8 @@ def _remove_later(directory: Path, replaced: str | None) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Be the one process that writes the state."""
+def alone(path: Path) -> Iterator[None]:
+    """Be the one process that writes a file of the directory, by a lock beside it. Raises CannotRunError."""
     with path.open("a") as lock:
         deadline = monotonic() + LOCK_SECONDS
         while True:
