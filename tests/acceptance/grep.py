@@ -69,7 +69,7 @@ def found_in_tables(url: str, words: Iterable[str]) -> dict[str, set[str]]:
             "SELECT relnamespace::regnamespace::text, relname FROM pg_class "
             "WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('account', 'state')"
         ).fetchall()
-        assert {schema for schema, _ in tables} == {"account", "state"}
+        assert {schema for schema, _ in tables} == {"account", "state", "delivery"}
         for names in [*tables, ("pg_catalog", "pg_stats")]:
             # Every column as text, whatever its type, and bytes as they are.
             rows = connection.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(*names))).fetchall()

@@ -99,7 +99,7 @@ def test_what_was_acknowledged_before_is_in_a_backup_made_under_load(server: Ser
     assert (done["restored"], done["verified"], done["ageSeconds"] < 60) == (str(restored), True, True)
     for key in ("createdAt", "messages", "customers", "visitors", "log", "processed"):
         assert done[key] == made[0][key]
-    assert sorted(os.listdir(restored)) == ["account.db", "log", "secret.key", "state.db"]
+    assert sorted(os.listdir(restored)) == ["account.db", "delivery.db", "log", "secret.key", "state.db"]
     assert len(archived(restored)) > 3
     assert decoded(run("doctor", "--deep", "--json", "--data", restored))["ok"]
     with Server(restored) as again:

@@ -105,7 +105,7 @@ def test_a_given_admin_password_is_not_printed(installation: str, tmp_path: Path
 @pytest.mark.files
 def test_secrets_and_databases_are_for_their_owner_alone(server: Server) -> None:
     assert server.data.stat().st_mode & 0o777 == 0o700
-    for name in ("secret.key", "account.db", "state.db"):
+    for name in ("secret.key", "account.db", "state.db", "delivery.db"):
         assert (server.data / name).stat().st_mode & 0o077 == 0, name
 
 

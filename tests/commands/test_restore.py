@@ -93,7 +93,7 @@ def segments(files: Files, suffix: str) -> list[str]:
 
 def test_what_was_packed_is_unpacked(backup: Path, tmp_path: Path) -> None:
     manifest, files = unpack(backup)
-    assert {name for name in files if "/" not in name} == {"account.db", "secret.key", "state.db"}
+    assert {name for name in files if "/" not in name} == {"account.db", "delivery.db", "secret.key", "state.db"}
     assert [member.name for member in manifest.members][:3] == [ABOUT, "account.db", "state.db"]
     assert segments(files, ".zst")
     assert len(segments(files, ".log")) >= 1
@@ -210,7 +210,7 @@ def edit(tmp_path: Path) -> Callable[[bytes, str], bytes]:
     return run_on
 
 
-@pytest.mark.parametrize("name", ["account", "state"])
+@pytest.mark.parametrize("name", ["account", "state", "delivery"])
 def test_tables_that_this_version_does_not_know(backup: Path, tmp_path: Path, name: str, edit) -> None:
     manifest, files = unpack(backup)
     changed = edit(files[f"{name}.db"], f"UPDATE alembic_version SET version_num = '{name}_9999'")
@@ -289,7 +289,7 @@ def test_only_an_empty_directory_is_restored_into(backup: Path, tmp_path: Path) 
     with rearranging(target):
         said(run("restore", backup, "--data", target), 1, "somebody else is restoring")
     assert run("restore", backup, "--data", target).returncode == 0
-    assert sorted(os.listdir(target)) == ["account.db", "log", "lost+found", "secret.key", "state.db"]
+    assert sorted(os.listdir(target)) == ["account.db", "delivery.db", "log", "lost+found", "secret.key", "state.db"]
     said(run("restore", backup, "--data", target), 1, "is not empty")
     shutil.rmtree(target)
     target.touch()
@@ -316,5 +316,5 @@ def test_the_manifest_is_for_people_too(backup: Path, tmp_path: Path) -> None:
     for member in manifest["members"]:
         content = (tmp_path / member["name"]).read_bytes()
         assert (len(content), sha256(content).hexdigest()) == (member["size"], member["sha256"])
-    assert manifest["revisions"].keys() == {"account", "state"}
+    assert manifest["revisions"].keys() == {"account", "state", "delivery"}
     assert (manifest["messages"], manifest["customers"], manifest["secretKey"]) == (12_000, 1, True)

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -21,6 +21,7 @@ from typing import Annotated, BinaryIO, Final, cast
 from cyclopts import Parameter
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from richpanel import __version__
@@ -168,16 +169,20 @@ def _write(directory: DataDirectory, draft: Draft, meter: _Meter, *, secrets: bo
     about = About(FORMAT, __version__, now.isoformat(timespec="seconds").replace("+00:00", "Z"))
     still = undisturbed(directory.log) if directory.log.exists() else nullcontext()
     with still, draft.aside() as copies:
-        with copying.frozen(directory.state_url) as state:
+        # The deliveries are frozen first: what they have taken over is in a state that is younger.
+        with _sent(directory) as delivery, copying.frozen(directory.state_url) as state:
             applied = processed(state)
             end = _end_of_log(directory, applied)
             log = list(_log(directory.log, end))
             with copying.frozen(directory.account_url) as account:
-                sizes = [copying.size(account), copying.size(state)]
+                sizes = [copying.size(each) for each in (account, state, delivery) if each is not None]
                 meter.of(2 * sum(sizes) + sum(piece.size for piece in log))
                 copying.copy(account, copies / "account.db", meter.spend)
-                revisions = {"account": copying.revision(account), "state": copying.revision(state)}
+                held_by = {"account": account, "state": state, "delivery": delivery}
+                revisions = {name: copying.revision(each) for name, each in held_by.items() if each is not None}
             copying.copy(state, copies / "state.db", meter.spend)
+            if delivery is not None:
+                copying.copy(delivery, copies / "delivery.db", meter.spend)
             people = [count_profiles(state, customers) for customers in (True, False)]
         writer = BundleWriter(cast("BinaryIO", draft), about, modified=now.timestamp())
         held = list(_pieces(directory, copies, secrets=secrets))
@@ -197,6 +202,13 @@ def _write(directory: DataDirectory, draft: Draft, meter: _Meter, *, secrets: bo
     )
     writer.finish(manifest)
     return manifest
+
+
+def _sent(directory: DataDirectory) -> AbstractContextManager[Connection | None]:
+    """Freeze the deliveries; None where a version of before them runs here."""
+    if (directory.path / "delivery.db").exists():
+        return copying.frozen(directory.delivery_url)
+    return nullcontext()
 
 
 def _end_of_log(directory: DataDirectory, applied: Applied) -> int:
@@ -230,7 +242,7 @@ def _log(log: Path, end: int) -> Iterator[_Piece]:
 
 def _pieces(directory: DataDirectory, copies: Path, *, secrets: bool) -> Iterator[_Piece]:
     """Name the databases, and the files that hold secrets, where there are any."""
-    paths = [copies / "account.db", copies / "state.db"]
+    paths = [copies / name for name in ("account.db", "state.db", "delivery.db")]
     paths += [directory.path / name for name in SECRET_FILES if secrets]
     for path in paths:
         if path.exists():

@@ -90,7 +90,7 @@ def files(settings: Settings) -> Iterator[Check]:
         yield Check("data directory", "problem", f"{path.absolute()} cannot be written by this user")
         return
     yield _writable(path)
-    for name in (KEY_FILE, "account.db", "state.db", "demo.json"):
+    for name in (KEY_FILE, "account.db", "state.db", "delivery.db", "demo.json"):
         if (path / name).exists() and (mode := stat.S_IMODE((path / name).stat().st_mode)) & 0o077:
             yield Check("permissions", "problem", f"{name} can be read by others ({mode:o}): chmod 600 {path / name}")
     free = shutil.disk_usage(path).free

@@ -19,6 +19,7 @@ from richpanel.store.account import read_account
 from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.copying import DatabaseDamagedError, WrongRevisionError
 from richpanel.store.database import Branch, open_engine, reading
+from richpanel.store.delivery_erasing import sweep
 from richpanel.store.directory import DataDirectory
 from richpanel.store.ledger import adopt, oldest_first
 from richpanel.store.migrating import migrate
@@ -27,7 +28,7 @@ from richpanel.store.secrets import KEY_FILE, SecretKeyError, open_secrets
 from richpanel.store.status import processed
 
 _CHUNK: Final = 1 << 20
-_BRANCHES: Final[tuple[Branch, ...]] = ("account", "state")
+_BRANCHES: Final[tuple[Branch, ...]] = ("account", "state", "delivery")
 
 
 class UnsoundError(Exception):
@@ -43,6 +44,8 @@ def examine(staged: DataDirectory, manifest: Manifest, bar: Progress, ledger: Pa
     """
     _check_log(staged.log, manifest, bar)
     for branch, url in _urls(staged):
+        if branch == "delivery" and not (staged.path / "delivery.db").exists():
+            continue  # A backup of before there were deliveries: its database is made below.
         task = bar.add_task(f"checking {branch}.db", total=None)
         try:
             copying.check(url, branch)
@@ -81,12 +84,24 @@ def _follow(staged: DataDirectory, place: Path, bar: Progress) -> str:
         theirs.dispose()
     if rows:
         regulate(staged, [(row.regulation, row.created_at) for row in rows], lambda _: None)
+        _sweep(staged)
     bar.remove_task(task)
     return f"{len(rows):,} regulations since then were followed again, as the ledger at {place} tells them."
 
 
+def _sweep(staged: DataDirectory) -> None:
+    """Let what was sent go with the messages that it was of."""
+    delivery, state = open_engine(staged.delivery_url), open_engine(staged.state_url, read_only=True)
+    try:
+        with delivery.begin() as connection, reading(state) as messages:
+            sweep(connection, messages)
+    finally:
+        delivery.dispose()
+        state.dispose()
+
+
 def _urls(staged: DataDirectory) -> list[tuple[Branch, str]]:
-    return list(zip(_BRANCHES, (staged.account_url, staged.state_url), strict=True))
+    return list(zip(_BRANCHES, (staged.account_url, staged.state_url, staged.delivery_url), strict=True))
 
 
 def _check_log(log: Path, manifest: Manifest, bar: Progress) -> None:

@@ -48,7 +48,7 @@ _STAGING: Final = ".restoring"
 _NOT_OURS: Final = frozenset(("lost+found", _STAGING))
 """What an empty directory may hold: a file system's own, and what a restore left that was killed."""
 _SEGMENT: Final = re.compile(r"log/\d{20}\.(?:log|zst)")
-_FILES: Final = frozenset((_ACCOUNT, "state.db", *SECRET_FILES))
+_FILES: Final = frozenset((_ACCOUNT, "state.db", "delivery.db", *SECRET_FILES))
 
 
 def restore(

@@ -5,7 +5,7 @@ its place, as a rebuilt one does. Every step can be made again after a crash: wh
 of it is done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,12 +13,13 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Engine
 
-from richpanel.core.regulation import Wal
+from richpanel.core.regulation import Wal, digest_of
 from richpanel.log.contract import LogEraser, LogReader
 from richpanel.process.definitions import Watch
 from richpanel.store import erasing, ledger, state_files
 from richpanel.store.copying import clean_copy
 from richpanel.store.database import reading
+from richpanel.store.delivery_erasing import erase, named
 from richpanel.store.erasing import Owed
 from richpanel.store.status import processed
 
@@ -32,19 +33,26 @@ class ScrubbingError(Exception):
 
 @dataclass(frozen=True)
 class Debt:
-    """All that is owed at a moment: `last` is its newest number, `regulations` those that are done with it."""
+    """All that is owed at a moment: `last` is its newest number, `regulations` those that are done with it.
+
+    `places` has those of the bodies by the regulation that they are owed for.
+    """
 
     last: int
     spans: Sequence[tuple[int, int]]
     regulations: Sequence[str]
     erases: bool
+    places: Mapping[str | None, Sequence[int]]
 
     @staticmethod
     def of(owed: Sequence[Owed], erasing_ids: set[str]) -> "Debt":
         """Sum up; `erasing_ids` are the regulations that erase, for whose sake the file is made anew."""
         ids = list(dict.fromkeys(each.regulation for each in owed if each.regulation is not None))
         spans = [(each.place, each.size) for each in owed if each.size]
-        return Debt(owed[-1].id, spans, ids, not erasing_ids.isdisjoint(ids))
+        places: dict[str | None, list[int]] = {}
+        for each in owed:
+            places.setdefault(each.regulation, []).append(each.place)
+        return Debt(owed[-1].id, spans, ids, not erasing_ids.isdisjoint(ids), places)
 
 
 def debt(state: Engine, watch: Watch) -> Debt | None:
@@ -79,6 +87,20 @@ async def erase_bodies(log: LogEraser, owed: Debt) -> None:
     """Erase the bodies in the log. Raises what `LogEraser.erase` raises."""
     for start in range(0, len(owed.spans), SPANS_AT_ONCE):
         await log.erase(owed.spans[start : start + SPANS_AT_ONCE])
+
+
+def erase_deliveries(delivery: Engine, watch: Watch, owed: Debt) -> None:
+    """Erase what was sent outside, or waits to be, of the bodies that are owed. Raises ScrubbingError.
+
+    The receipt's figures are noted first: a second time there is nothing left to count.
+    """
+    secret = watch.current().account.hash_key
+    counted = {id_: named(delivery, owed.places[id_]) for id_ in owed.regulations if id_ in owed.places}
+    told = {id_: {"deliveries": digest_of(secret, keys)} for id_, keys in counted.items() if keys}
+    if told:
+        watch.write(lambda ledgers: ledger.also_erased(ledgers, told))
+    if not erase(delivery, [place for places in owed.places.values() for place in places]):
+        raise ScrubbingError("somebody reads the deliveries for a long time: their write-ahead log cannot be cut")
 
 
 def copy_state(directory: Path) -> str:

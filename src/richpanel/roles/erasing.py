@@ -24,11 +24,13 @@ from richpanel.process.scrubbing import (
     copy_state,
     debt,
     erase_bodies,
+    erase_deliveries,
     give_up_lost,
     others,
 )
 from richpanel.roles.clock import now_ms
 from richpanel.store import ledger, state_files
+from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.telemetry import get_logger
 
@@ -40,7 +42,17 @@ REFUSED_SECONDS: Final = 10.0
 """How long bodies of refused messages gather: each erasure ends the log's newest file, and late devices send often."""
 _NICE: Final = 19
 _log = get_logger(__name__)
-_TRIED_AGAIN: Final = (ScrubbingError, LogBusy, LogClosed, LogDamaged, LogFull, LogUnsure, ValueError, OSError)
+_TRIED_AGAIN: Final = (
+    ScrubbingError,
+    LogBusy,
+    LogClosed,
+    LogDamaged,
+    LogFull,
+    LogUnsure,
+    SQLAlchemyError,
+    ValueError,
+    OSError,
+)
 
 
 class Gathering:
@@ -125,6 +137,7 @@ class Erasing:
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
             if owed.spans:
                 asyncio.run(self._erase(owed))
+            self._erase_deliveries(owed)
             if owed.erases:
                 self._copy = copy_state(self._directory.path)
         except _TRIED_AGAIN as error:
@@ -132,6 +145,13 @@ class Erasing:
         except Exception as error:  # noqa: BLE001  # whatever it is, the job says so and is tried again
             _log.exception("erasing_failed")
             self._problem = repr(error)
+
+    def _erase_deliveries(self, owed: Debt) -> None:
+        delivery = open_engine(self._directory.delivery_url, cache_mib=1)
+        try:
+            erase_deliveries(delivery, self._watch, owed)
+        finally:
+            delivery.dispose()
 
     async def _erase(self, owed: Debt) -> None:
         if self._owner is None:

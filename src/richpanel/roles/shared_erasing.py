@@ -6,6 +6,7 @@ stream that held them, to vacuum the tables, and to write the receipts. Every st
 
 import threading
 from time import monotonic
+from typing import NamedTuple
 
 from msgspec import UNSET
 from sqlalchemy import Engine
@@ -15,7 +16,7 @@ from richpanel.core.regulation import Wal
 from richpanel.log.contract import LogReader
 from richpanel.log.stream_erasing import StreamEraser
 from richpanel.process.definitions import Watch
-from richpanel.process.scrubbing import Debt, conclude, debt, give_up_lost
+from richpanel.process.scrubbing import Debt, conclude, debt, erase_deliveries, give_up_lost
 from richpanel.roles.clock import now_ms
 from richpanel.roles.erasing import LOOK_SECONDS, LOST_SECONDS, RETRY_SECONDS, Gathering
 from richpanel.store import ledger, successor
@@ -28,14 +29,21 @@ from richpanel.telemetry import get_logger
 _log = get_logger(__name__)
 
 
+class Databases(NamedTuple):
+    """The state and the deliveries."""
+
+    state: Engine
+    delivery: Engine
+
+
 class SharedErasing:
     """Pays what the state owes, where this process leads."""
 
     def __init__(
-        self, state: Engine, watch: Watch, log: LogReader, eraser: StreamEraser, leadership: Leadership
+        self, databases: Databases, watch: Watch, log: LogReader, eraser: StreamEraser, leadership: Leadership
     ) -> None:
-        """Begin; all but `state` and what `watch` reads by ends with it, and is used by its thread alone."""
-        self._state = state
+        """Begin; all but the state and what `watch` reads by ends with it, and is used by its thread alone."""
+        self._state, self._delivery = databases
         self._watch = watch
         self._log = log
         self._eraser = eraser
@@ -52,6 +60,7 @@ class SharedErasing:
         self._thread.join()
         self._log.close()
         self._eraser.stop()
+        self._delivery.dispose()
         self._leadership.close()
 
     def _run(self) -> None:
@@ -83,6 +92,7 @@ class SharedErasing:
         if owed.erases:
             self._drop_others()
         records = self._eraser.erase([place for place, _ in owed.spans], applied)
+        erase_deliveries(self._delivery, self._watch, owed)
         wal = Wal(vacuum(self._state), now_ms()) if owed.erases else UNSET
         conclude(self._state, self._watch, owed, now_ms(), wal)
         self._gathering.paid()

@@ -12,7 +12,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.shared import SharedWorker
 from richpanel.roles.parent import Parent, on_stop
 from richpanel.roles.reporting import Report
-from richpanel.roles.shared_erasing import SharedErasing
+from richpanel.roles.shared_erasing import Databases, SharedErasing
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.leadership import Leadership
@@ -40,7 +40,7 @@ def run(settings: Settings, parent: Parent) -> None:
     parent.say(ready=True)
     scrubbed = open_engine(directory.state_url)
     erasing = SharedErasing(
-        scrubbed,
+        Databases(scrubbed, open_engine(directory.delivery_url)),
         Watch(account, ledger),
         open_reader(directory.log, settings.log_url),
         StreamEraser(stream),

@@ -23,6 +23,7 @@ DriverError: Final[type[Exception]] = sqlite3.Error
 """What SQLite's driver raises where it is used without SQLAlchemy."""
 _AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
 _ACCOUNT: Final = "account.db"
+_DELIVERY: Final = "delivery.db"
 _WAL_BYTES: Final = 128 << 20
 """A write-ahead log that grew beyond this is cut once it starts over. `store.checkpoints` holds it far shorter, and to
 write where a file is long already costs the disk less."""
@@ -60,6 +61,7 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
         hide_parameters=True,  # An error's text may be logged or shown, and its parameters are people's ids and values.
     )
 
+    overwrites = Path(engine.url.database or "").name == _DELIVERY
     synchronous = "FULL" if Path(engine.url.database or "").name == _ACCOUNT else "NORMAL"
 
     @event.listens_for(engine, "connect")
@@ -75,6 +77,8 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
             f"journal_size_limit = {_WAL_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        if overwrites:
+            connection.execute("PRAGMA secure_delete = ON")  # What was sent is nowhere else, and no copy replaces it.
         if read_only:
             connection.execute("PRAGMA query_only = ON")
 

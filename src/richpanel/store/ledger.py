@@ -133,6 +133,15 @@ def begin(
     changed(connection)
 
 
+def also_erased(connection: Connection, erased: Mapping[str, Mapping[str, Erased]]) -> None:
+    """Add to what regulations erase, by their ids; what is told of a table already stays as it is."""
+    for id_, more in erased.items():
+        rows = fetch(connection, "SELECT erased FROM regulations WHERE id = ? AND status <> 'FINISHED'", id_)
+        for (text,) in rows:
+            told = dict(more) | _decode_erased(text or "{}")
+            run(connection, "UPDATE regulations SET erased = ? WHERE id = ?", _encode(told).decode(), id_)
+
+
 def add_tombstones(connection: Connection, number: int, tombstones: Iterable[Tombstone]) -> None:
     """Keep tombstones of a regulation."""
     columns = ("kind", "hash", "from_t", "to_t", "parts", "person", "regulation")

@@ -76,3 +76,9 @@ def numbers(connection: Connection, destination: int, places: Iterable[int]) -> 
         *(destination, listed(places)),
     )
     return {place: Numbers(*rest) for place, *rest in rows}
+
+
+def there(connection: Connection, places: Iterable[int]) -> set[int]:
+    """Tell which of these places the outbox has."""
+    rows = fetch(connection, f"SELECT DISTINCT place FROM outbox WHERE place IN {LISTED}", listed(places))
+    return {row[0] for row in rows}
