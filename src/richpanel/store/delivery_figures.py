@@ -17,7 +17,7 @@ from richpanel.store.deliveries import ACCEPTED, DEAD, DELIVERED, FAILED, QUEUED
 from richpanel.store.destinations import ACCOUNT, DestinationRow
 
 MOST_MESSAGES: Final = 200_000
-"""So many of the newest messages are counted at the most: about a second on a small machine."""
+"""So many of the newest messages are counted at the most, however long the window is."""
 _SAMPLES: Final = 3
 _LOOKED_AT: Final = 500
 _TEXTS: Final[dict[str, str]] = {each.value: each.text for each in Code}
