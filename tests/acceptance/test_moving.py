@@ -247,6 +247,21 @@ def test_a_target_that_holds_something_else_is_refused(engines: Cluster, target:
         assert "UTF8" in refused(server, fresh)
 
 
+def test_what_was_delivered_is_not_sent_again_from_elsewhere(target: Target, tmp_path: Path) -> None:
+    with small(tmp_path) as server:
+        source = server.add_source("Far", "server")
+        wanted = {"name": "Far", "catalogId": "richpanel", "sources": [source.id], "settings": {"apiKey": "theirs"}}
+        made = server.api("POST", "/destinations", {**wanted, "endpoint": "https://richpanel.invalid"})
+        assert made.status == 201, made.body
+        time.sleep(1)  # A change of the definitions is seen within a second.
+        call(server, source.write_key, "m3", type="track", event="Seen")
+        server.wait_processed()
+        moving = Moving(server, target)
+        assert moving.end() == 1
+        assert "cannot move yet" in moving.said
+        assert server.get("/status")["messages"] == 4
+
+
 def test_who_was_erased_meanwhile_is_erased_there(target: Target, tmp_path: Path) -> None:
     with small(tmp_path) as server:
         key = server.add_source("Other", "server").write_key

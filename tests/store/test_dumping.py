@@ -58,6 +58,7 @@ def test_what_was_written_is_read_back(old: Engine, new: Engine) -> None:
     files = dumped(old)
     assert (files["state/names.copy"][0].rows, files["state/bodies.copy"][0].rows) == (5, len(BODIES))
     assert {"account/regulations.copy", "account/account.copy", "state/progress.copy"} <= files.keys()
+    assert {"delivery/deliveries.copy", "delivery/cursors.copy", "delivery/attempts.copy"} <= files.keys()
     assert not any("alembic" in name or "bodies_0" in name for name in files)
     with reading(old) as connection:
         numbers = dumping.numbers(connection)

@@ -29,7 +29,7 @@ from richpanel.store.status import message_count, processed, source_counts
 
 _SIZE = (
     "SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class c WHERE c.relkind = 'r' "
-    "AND c.relnamespace IN ('account'::regnamespace, 'state'::regnamespace)"
+    "AND c.relnamespace IN ('account'::regnamespace, 'state'::regnamespace, 'delivery'::regnamespace)"
 )
 _REVISION = "SELECT version_num FROM {}.alembic_version"
 Meter = Callable[[int], None]

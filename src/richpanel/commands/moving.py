@@ -32,7 +32,7 @@ from richpanel.log.ground import GroundError
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.log.stream_reader import JetStreamReader
-from richpanel.store import copying, moving, state_files
+from richpanel.store import copying, moving, outbox, state_files
 from richpanel.store.bodies import LogBodies
 from richpanel.store.database import reading
 from richpanel.store.half_copy import HalfCopy
@@ -143,6 +143,11 @@ class Move:
             applied = processed(state)
             if log.durable() < applied.position:
                 raise MoveError("the log ends before what is applied: start the server once, which puts that right")
+            if outbox.any_at_all(state):
+                raise MoveError(
+                    "this account delivers to destinations outside, and what was delivered cannot move yet: "
+                    "all of it would be sent again"
+                )
             copy, start = make_ready(sides, account, log.durable())
             try_definitions(sides)
             self._copy(state, log, telling)

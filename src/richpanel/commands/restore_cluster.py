@@ -31,6 +31,7 @@ from richpanel.store.account import read_account
 from richpanel.store.advisory import Seat
 from richpanel.store.bodies import StoredBodies
 from richpanel.store.database import Branch, open_engine, reading
+from richpanel.store.delivery_erasing import sweep
 from richpanel.store.directory import DataDirectory
 from richpanel.store.half_copy import HalfCopy
 from richpanel.store.ledger import RegulationRow, adopt, oldest_first
@@ -43,8 +44,8 @@ from richpanel.store.secret_key import KEY_FILE, read_key
 from richpanel.store.secrets import SecretKeyError
 from richpanel.store.urls import is_postgres, schema_url, shown_url
 
-_BRANCHES: Final[tuple[Branch, ...]] = ("account", "state")
-_TABLE: Final = re.compile(r"(?:account|state)/[a-z_0-9]+\.copy")
+_BRANCHES: Final[tuple[Branch, ...]] = ("account", "state", "delivery")
+_TABLE: Final = re.compile(r"(?:account|state|delivery)/[a-z_0-9]+\.copy")
 _CHUNK: Final = 1 << 20
 _PATIENCE_SECONDS: Final = 600.0
 
@@ -91,11 +92,13 @@ def put_into_cluster(
         mark = _look_at_stream(directory, held)
         _make_ready(directory, account, state, mark, manifest)
         _fill(state, staging, held, bar)
-        for branch, url in zip(_BRANCHES, (directory.account_url, directory.state_url), strict=True):
+        for branch, url in zip(_BRANCHES, _urls(directory), strict=True):
             migrate(url, branch)
         with state.begin() as connection:
             moving.analyze(connection)
         notes = [*_key(staging, account, settings), _followed(account, state, ledger, manifest)]
+        with _delivery(directory) as delivery, delivery.begin() as connection, reading(state) as known:
+            sweep(connection, known)
         with account.begin() as connection:
             half_copy.put_in_force(connection)
     return notes
@@ -132,14 +135,14 @@ def _look_at_stream(directory: DataDirectory, held: ClusterHeld) -> HalfCopy:
 def _make_ready(directory: DataDirectory, account: Engine, state: Engine, mark: HalfCopy, manifest: Manifest) -> None:
     """Make both schemas as they were when the backup was made, empty, with a mark. Raises UnsoundError."""
     if not _is_there(account):
-        for branch, url in zip(_BRANCHES, (directory.account_url, directory.state_url), strict=True):
+        for branch, url in zip(_BRANCHES, _urls(directory), strict=True):
             migrate(url, branch, to=manifest.revisions[branch])
     with account.begin() as connection:
         half = half_copy.find(connection)
         if account_name(connection) is not None and half is None:
             raise UnsoundError(
                 f"{directory.databases} holds an account already: name an empty database, or drop the schemas "
-                "`account` and `state` there where nobody needs them"
+                "`account`, `state` and `delivery` there where nobody needs them"
             )
         if half is not None and half.account != mark.account:
             raise UnsoundError(f"{directory.databases} holds an unfinished copy of another account: name another one")
@@ -147,6 +150,21 @@ def _make_ready(directory: DataDirectory, account: Engine, state: Engine, mark: 
         moving.clear(connection, keep=("half_copy",))
     with state.begin() as connection:
         moving.clear(connection)
+    with _delivery(directory) as delivery, delivery.begin() as connection:
+        moving.clear(connection)
+
+
+def _urls(directory: DataDirectory) -> tuple[str, ...]:
+    return directory.account_url, directory.state_url, directory.delivery_url
+
+
+@contextmanager
+def _delivery(directory: DataDirectory) -> Iterator[Engine]:
+    engine = open_engine(directory.delivery_url, busy_seconds=_PATIENCE_SECONDS)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _is_there(account: Engine) -> bool:

@@ -1,4 +1,4 @@
-"""Both schemas of a cluster as files, table by table, and back: what `richpanel backup` takes of PostgreSQL.
+"""The schemas of a cluster as files, table by table, and back: what `richpanel backup` takes of PostgreSQL.
 
 A file has a table's rows as COPY writes them, a line each; whoever reads them back, in whichever order, has the same
 digest. Numbers that sequences gave are taken after all rows, so that none is given twice.
@@ -15,7 +15,7 @@ from richpanel.store.definitions import metadata as account_tables
 from richpanel.store.postgres import raw_cursor
 from richpanel.store.row_digest import RowDigest
 
-SCHEMAS: Final = ("account", "state")
+SCHEMAS: Final = ("account", "state", "delivery")
 _NOT_COPIED: Final = ("alembic_version", "half_copy")
 """What the tables of a revision bring along, or what concerns one database alone."""
 _TABLES: Final = (
@@ -25,7 +25,7 @@ _TABLES: Final = (
 )
 _SEQUENCES: Final = (
     "SELECT schemaname || '.' || sequencename, last_value FROM pg_sequences "
-    "WHERE schemaname IN ('account', 'state') AND last_value IS NOT NULL"
+    "WHERE schemaname IN ('account', 'state', 'delivery') AND last_value IS NOT NULL"
 )
 _AT_ONCE: Final = 1_000
 Show = Callable[[int], None]

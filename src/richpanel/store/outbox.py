@@ -51,6 +51,11 @@ def remove(connection: Connection, numbers: Iterable[int]) -> None:
     )
 
 
+def any_at_all(connection: Connection) -> bool:
+    """Tell whether anything was ever for a destination outside."""
+    return bool(fetch(connection, "SELECT 1 FROM outbox LIMIT 1"))
+
+
 def waiting(connection: Connection, destination: int, after: int, limit: int) -> tuple[list[Outgoing], int]:
     """Give the first messages for a destination behind a place, in log order, and up to which place those are all.
 
