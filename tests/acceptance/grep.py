@@ -67,7 +67,7 @@ def found_in_tables(url: str, words: Iterable[str]) -> dict[str, set[str]]:
     with psycopg.connect(url) as connection:
         tables = connection.execute(
             "SELECT relnamespace::regnamespace::text, relname FROM pg_class "
-            "WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('account', 'state')"
+            "WHERE relkind = 'r' AND relnamespace::regnamespace::text IN ('account', 'state', 'delivery')"
         ).fetchall()
         assert {schema for schema, _ in tables} == {"account", "state", "delivery"}
         for names in [*tables, ("pg_catalog", "pg_stats")]:

@@ -21,6 +21,7 @@ from richpanel.store.bulk import fetch
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from tests.acceptance.roles import roles, wait_ready
+from tests.acceptance.test_serve import wait_until
 from tests.installation import environment
 from tests.server import Server, Source, request
 from tests.sink import AWFUL, FINE, Sink
@@ -69,6 +70,17 @@ def connected(server: Server, url: str, **settings: object) -> Source:
     assert made.status == 201, made.body
     time.sleep(1.0)  # A change of the definitions is seen within a second.
     return source
+
+
+def loaded(server: Server) -> bytes:
+    """The libraries that the delivering process has loaded."""
+    return Path(f"/proc/{roles(server.pid)['deliver']}/maps").read_bytes()
+
+
+def test_it_is_small_before_there_is_somebody_to_deliver_to(server: Server, sink: Sink) -> None:
+    assert b"aiohttp" not in loaded(server)
+    send(server, connected(server, sink.start()), story(1, 1))
+    wait_until(lambda: b"aiohttp" in loaded(server), 30, "it is loaded")
 
 
 def story(people: int, calls: int) -> list[Message]:

@@ -147,7 +147,7 @@ async def test_an_answer_that_takes_too_long_is_none(first: bytes) -> None:
     async with serving(script) as url:
         answer = await asked(url)
     assert answer.outcome == Outcome(None, Code.ANSWER_TIMED_OUT)
-    assert TOTAL * 1000 <= answer.milliseconds < TOTAL * 1000 + 2_000
+    assert TOTAL * 1000 - 50 <= answer.milliseconds < TOTAL * 1000 + 2_000  # Clocks are not one.
 
 
 async def test_an_answer_that_is_slow_but_ends_counts() -> None:

@@ -1,65 +1,36 @@
-"""The role that delivers outside: what the state keeps for destinations that are not the built-in account."""
+"""The role that delivers outside. Before there is a destination outside it only looks for one: all else is 50 MB."""
 
-import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
-from signal import SIGTERM
+import threading
+from contextlib import closing, suppress
 from typing import Final
 
-import uvloop
-
-from richpanel import __version__
 from richpanel.config import Settings
-from richpanel.deliver.books import Books, Store
-from richpanel.deliver.courier import Means
-from richpanel.deliver.dispatch import Dispatch
-from richpanel.deliver.sending import Sender
-from richpanel.log.opening import open_reader
-from richpanel.roles.clock import now_ms
-from richpanel.roles.parent import CannotRunError, Parent
-from richpanel.roles.process import alone
-from richpanel.store.advisory import Seat
-from richpanel.store.database import open_engine
-from richpanel.store.directory import DataDirectory
-from richpanel.store.secrets import SecretKeyError, open_secrets
+from richpanel.roles.parent import Parent, on_stop
+from richpanel.store.glance import Glance, Unreadable, open_glance
 
-_LOCK: Final = "deliver.lock"
 _NICE: Final = 10
 """As processing (`roles.process`): calls and pages go first where there are fewer cores than work."""
+_LOOK_SECONDS: Final = 1.0
 
 
 def run(settings: Settings, parent: Parent) -> None:
-    """Deliver until told to stop; what is under way is finished first. Raises CannotRunError."""
+    """Wait for a destination outside, and deliver until told to stop. Raises CannotRunError."""
     os.nice(_NICE)
-    directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
-    try:
-        secrets = open_secrets(directory.path, settings.secret_key)
-    except SecretKeyError as error:
-        raise CannotRunError(str(error)) from error
-    reader = open_reader(directory.log, settings.log_url)
-    engines = (
-        open_engine(directory.delivery_url),
-        open_engine(directory.state_url, read_only=True, cache_mib=8),
-        open_engine(directory.account_url, read_only=True, cache_mib=1),
-    )
-    # On a cluster seats tell who serves what; here there is one process.
-    only = nullcontext() if settings.database_url else alone(directory.path / _LOCK)
-    with only, closing(reader), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_deliver(settings, parent, Books(Store(*engines, reader.slice, secrets, now_ms))))
-    for engine in engines:
-        engine.dispose()
-
-
-async def _deliver(settings: Settings, parent: Parent, books: Books) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    loop.add_signal_handler(SIGTERM, stop.set)
+    stop = threading.Event()
+    on_stop(stop.set)
     parent.listen()
-    url = settings.database_url
-    place = None if url is None else lambda number: Seat(url, f"delivering {number}")
-    sender = Sender(f"richpanel-destination/{__version__}", allow_private=settings.allow_private_endpoints)
-    with ThreadPoolExecutor(1, thread_name_prefix="books") as hands:
-        dispatch = Dispatch(Means(books, sender, hands, now_ms), place, settings.drain_timeout)
-        parent.say(ready=True)
-        await dispatch.run(stop)
-        await sender.close()
+    parent.say(ready=True)
+    with closing(open_glance(settings.data, settings.database_url)) as glance:
+        while not _delivers(glance):
+            if stop.wait(_LOOK_SECONDS):
+                return
+    from richpanel.roles import delivering  # Loaded where it is used.
+
+    delivering.run(settings, stop)
+
+
+def _delivers(glance: Glance) -> bool:
+    with suppress(Unreadable):
+        return glance.delivers_outside()
+    return False

@@ -113,6 +113,10 @@ class Glance:
             for number, id, name, type, enabled, rate, verified, secret in sources
         ]
 
+    def delivers_outside(self) -> bool:
+        """Tell whether there is, or was, a destination that is not the built-in account."""
+        return bool(self._account.ask("SELECT 1 FROM destinations WHERE endpoint <> 'account' LIMIT 1"))
+
     def source_ids(self) -> dict[int, str]:
         """Give the ids of all sources that ever were, by number."""
         return dict(self._account.ask("SELECT number, id FROM sources"))
