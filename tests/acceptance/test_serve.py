@@ -216,7 +216,6 @@ def test_a_port_that_is_taken_says_so(server: Server, tmp_path: Path) -> None:
     [
         (["--port", "http"], 2, "--port: must be a whole number from 0 to 65535"),
         (["--host", "no.such.host.example"], 1, "there is no address 'no.such.host.example' to listen on"),
-        (["--role", "deliver"], 1, "leave --role out"),
         (["--role", "boss"], 2, "--role: must be one of all, ingest, process, deliver, web"),
         (["--tls-cert", "cert.pem"], 2, "tls_cert and tls_key go together"),
         (["--database-url", "mysql://db/x"], 2, "--database-url: must begin with postgresql://"),

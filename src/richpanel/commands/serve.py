@@ -73,9 +73,7 @@ def serve(
 
 
 def _serve(settings: Settings, *, demo: bool, really: bool) -> None:
-    roles = _ROLES.get(settings.role)
-    if roles is None:
-        raise ServerFailedError(f"this version has no server for --role {settings.role} alone: leave --role out")
+    roles = _ROLES[settings.role]
     data = _make_directory(settings.data)
     if settings.database_url is None:
         _not_moved(data, really=really)
