@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from richpanel.store import deliveries as store
+from richpanel.core.retrying import STATUSES
 from richpanel.store.bulk import fetch
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
@@ -128,7 +128,7 @@ def rows(server: Server, statement: str) -> list[tuple[Any, ...]]:
 def statuses(server: Server) -> Counter[str]:
     """How many deliveries have each status."""
     found = rows(server, "SELECT status, count(*) FROM deliveries GROUP BY status")
-    return Counter({store.STATUSES[status]: count for status, count in found})
+    return Counter({STATUSES[status]: count for status, count in found})
 
 
 def wait_settled(server: Server, count: int, seconds: float = SETTLED_SECONDS) -> Counter[str]:
@@ -209,7 +209,7 @@ def check_all(server: Server, sink: Sink, messages: list[Message]) -> None:
     assert set(sink.by_event()) == ids
     settled = Counter[str]()
     for status, count in rows(server, "SELECT status, sum(count) FROM figures GROUP BY status"):
-        settled[store.STATUSES[status]] = int(count)
+        settled[STATUSES[status]] = int(count)
     assert settled["delivered"] == len(ids - sink.refused)
     assert settled["failed"] == len(sink.refused)
     tries = dict(rows(server, "SELECT coalesce(status_code, 0), count(*) FROM attempts GROUP BY status_code"))

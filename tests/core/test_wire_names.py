@@ -3,7 +3,7 @@
 import pytest
 
 from richpanel.core.events import SPEC
-from richpanel.core.wire_names import RECEIVED, SENT, event_of, wire_name
+from richpanel.core.wire_names import RECEIVED, SENT, Kind, event_of, wire_name
 
 ALL = [name for names in SPEC.values() for name in names]
 
@@ -34,8 +34,8 @@ def test_back_again(name: str) -> None:
         ("track", "My Event", "My Event"),
     ],
 )
-def test_names_going_out(kind: str, event: str | None, wire: str) -> None:
-    assert wire_name(kind, event) == wire  # type: ignore[arg-type]
+def test_names_going_out(kind: Kind, event: str | None, wire: str) -> None:
+    assert wire_name(kind, event) == wire
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,6 @@ def test_what_is_tried_again_waits_until_it_is_due(both: Both) -> None:
     both.record(again)
     assert both.places() == [300]
     assert both.rows("SELECT due_at FROM deliveries ORDER BY place") == [(NOW + 9_000,), (NOW + 9_000,), (NOW,)]
-    with both.delivery.connect() as connection:
-        assert deliveries.next_due(connection, OUTSIDE, LIVE) == NOW
-        assert deliveries.next_due(connection, OUTSIDE, BULK) is None
     assert both.places(now=NOW + 9_000) == [300, 100]
     (one,) = [each for each in both.due(now=NOW + 9_000) if each.place == 100]
     assert (one.status, one.attempts, one.code) == (RETRYING, 1, "answer_timed_out")

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, Final
@@ -178,7 +179,7 @@ def _fill(state: Engine, staging: Path, held: ClusterHeld, bar: Progress) -> Non
         for table in held.tables:
             path = staging / table.file
             task = bar.add_task(f"filling {table.file}", total=path.stat().st_size)
-            dumping.load(connection, table, _content(path), lambda size, task=task: bar.advance(task, size))  # type: ignore[misc]
+            dumping.load(connection, table, _content(path), partial(bar.advance, task))
             if (now := dumping.digest_of(connection, table, lambda _: None)) != table.digest:
                 raise UnsoundError(f"the database holds {now} of {table.file}, and the backup says {table.digest}")
             bar.remove_task(task)

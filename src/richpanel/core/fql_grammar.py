@@ -117,8 +117,9 @@ def _told(error: UnexpectedInput, text: str, accepted: set[str]) -> FqlError:
         return FqlError(f"The expression ends too early; expected {expected}.", (len(lines), len(lines[-1]) + 1))
     at: int = error.pos_in_stream or 0  # type: ignore[redundant-expr]
     place = (text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
-    met = _MET.match(text, at)[0]  # type: ignore[index]
-    if isinstance(error, UnexpectedCharacters) and met in "'\"":
+    found = _MET.match(text, at)
+    met = "" if found is None else found[0]
+    if isinstance(error, UnexpectedCharacters) and met in ("'", '"'):
         return FqlError("This text has no closing quote.", place)
     if met.lower() in ("and", "or", "in") and met.lower() != met:
         return FqlError(f"Operators are in lower case: `{met.lower()}`.", place)

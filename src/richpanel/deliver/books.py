@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, Engine
 
 from richpanel.core.codes import Code
+from richpanel.core.retrying import STATUSES
 from richpanel.deliver.payloads import Known, Payload, Prepared, Strayed, Unsent, prepare
 from richpanel.deliver.sending import host_of
 from richpanel.store import deliveries, tries
@@ -18,7 +19,7 @@ from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.bodies import Slice, bodies_of
 from richpanel.store.database import reading
 from richpanel.store.definitions import definitions_version
-from richpanel.store.deliveries import BULK, LIVE, STATUSES, Delivery, Result
+from richpanel.store.deliveries import BULK, LIVE, Delivery, Result
 from richpanel.store.destinations import ACCOUNT, DestinationRow, destination_secret, list_destinations, outside
 from richpanel.store.secrets import SecretBox
 from richpanel.store.sources import SourceRow, list_sources

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from richpanel.core.latencies import bucket_of
+from richpanel.core.retrying import STATUSES
 from richpanel.store import delivery_schema as schema
 from richpanel.store import outbox
 from richpanel.store.bulk import LISTED, fetch, insert, listed, many, on_postgres, run, update
 
-STATUSES: Final = ("queued", "retrying", "delivered", "accepted", "superseded", "failed", "dead")
 QUEUED, RETRYING, DELIVERED, ACCEPTED, SUPERSEDED, FAILED, DEAD = range(len(STATUSES))
 FINISHED: Final = DELIVERED
 """Statuses from here on are final: such a delivery holds up nobody."""
@@ -124,16 +124,6 @@ def due(
     """
     rows = fetch(connection, _DUE, destination, lane, now, listed(without), limit)
     return [Delivery(*row) for row in rows]
-
-
-def next_due(connection: Connection, destination: int, lane: int) -> int | None:
-    """Give when the next delivery is due, ms UTC; None where none waits. One that waits for another counts."""
-    rows = fetch(
-        connection,
-        "SELECT min(due_at) FROM deliveries WHERE destination = ? AND lane = ? AND status < 2",
-        *(destination, lane),
-    )
-    return None if rows[0][0] is None else int(rows[0][0])
 
 
 def record(connection: Connection, results: Sequence[Result]) -> None:

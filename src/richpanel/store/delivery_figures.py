@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 
 from richpanel.core.codes import Code
 from richpanel.core.latencies import percentile
+from richpanel.core.retrying import STATUSES
 from richpanel.core.routing import Decision
 from richpanel.core.timestamps import iso
 from richpanel.store import names
 from richpanel.store.bulk import fetch
-from richpanel.store.deliveries import ACCEPTED, DEAD, DELIVERED, FAILED, QUEUED, RETRYING, STATUSES, SUPERSEDED
+from richpanel.store.deliveries import ACCEPTED, DEAD, DELIVERED, FAILED, QUEUED, RETRYING, SUPERSEDED
 from richpanel.store.destinations import ACCOUNT, DestinationRow
 
 MOST_MESSAGES: Final = 200_000

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from richpanel.core.retrying import STATUSES
 from richpanel.core.timestamps import iso
 from richpanel.store.bulk import LISTED, fetch, listed
-from richpanel.store.deliveries import COLUMNS, FINISHED, STATUSES, Attempt, Delivery
+from richpanel.store.deliveries import COLUMNS, FINISHED, Attempt, Delivery
 from richpanel.store.paging import Page, read_cursor, write_cursor
 
 _NOTHING = msgspec.Raw(b"null")
