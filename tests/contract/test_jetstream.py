@@ -1,17 +1,19 @@
 """The stream engine beyond the contract: servers that die, hang, are full or far away (log/jetstream.py)."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from nats.errors import Error as NatsError
 
 from richpanel.log.consumer import StreamConsumer
 from richpanel.log.contract import HEADER_SIZE, LogClosed, LogFull, LogGone, LogUnsure
 from richpanel.log.jetstream import JetStreamWriter
-from richpanel.log.stream import SPAN, Link, Stream
+from richpanel.log.stream import SPAN, Link, Stream, make_stream, sequence_at
 from richpanel.log.stream_reader import JetStreamReader
 from tests.contract.deaf import Deaf
 from tests.contract.engines import JetStream, everything, fill, payloads, reached
@@ -399,3 +401,33 @@ async def test_a_stream_that_is_deleted_under_a_writer_is_made_anew_above_what_w
     await link.call("STREAM.DELETE")
     await link.close()
     assert await writer.append(b"on") > ends[-1]
+
+
+async def test_no_record_gets_into_a_new_stream_before_it_is_above_what_was_given(engine) -> None:
+    ends = await fill(engine.writer(), 10, 100)
+    link, other = (Link(engine.stream, 5.0, lambda: None) for _ in range(2))
+    for each in (link, other):
+        await each.open()
+    for _ in range(5):
+        await link.call("STREAM.DELETE")
+        making = asyncio.create_task(make_stream(link, engine.stream, ends[-1]))
+        taken: list[int] = []
+        while len(taken) < 3:
+            with suppress(NatsError):
+                answer = await other.client.request(engine.stream.records, b"quick", timeout=1)
+                taken.append(json.loads(answer.data)["seq"])
+        assert await making, "it tells that records are lost"
+        assert min(taken) > sequence_at(ends[-1])
+        assert (await link.state())[1] >= max(taken), "what was taken stays"
+    for each in (link, other):
+        await each.close()
+
+
+async def test_a_stream_whose_maker_was_killed_before_it_took_records_is_made_whole(engine) -> None:
+    link = Link(engine.stream, 5.0, lambda: None)
+    await link.open()
+    await link.call("STREAM.CREATE", name=engine.stream.name, subjects=[engine.stream.unborn], storage="file")
+    await link.close()
+    writer = JetStreamWriter(engine.stream, engine.reader(), applied=lambda: 5 * SPAN)
+    assert await writer.append(b"first") > 5 * SPAN
+    await writer.close()

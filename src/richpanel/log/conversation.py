@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 
 from richpanel import telemetry
 from richpanel.log.contract import HEADER_SIZE, LogFull, LogUnsure
-from richpanel.log.stream import SPAN, Link, Stream, StreamRefused, keep_above, make_stream, start_of
+from richpanel.log.stream import SPAN, Link, Stream, StreamRefused, make_stream, start_of
 from richpanel.log.unanswered import Append, Unanswered
 
 _HEADERS_BYTES: Final = 256
@@ -127,10 +127,8 @@ class Conversation:
         Raises StreamRefused, ConnectionError.
         """
         applied = await asyncio.to_thread(self._applied)
-        is_new = await make_stream(self.link, self._stream)
-        # What another stream kept of what came in here may be waiting to be applied: only a new one holds nothing.
-        if await keep_above(self.link, floor := max(applied, self.end if is_new else 0)):
-            _log.warning("stream_lost_records", known=floor)
+        if await make_stream(self.link, self._stream, applied, self.end):
+            _log.warning("stream_lost_records", applied=applied, given=self.end)
 
     async def _send(self, number: int, waiting: Append, inbox: str) -> None:
         client, size = self.link.client, len(waiting.payload)

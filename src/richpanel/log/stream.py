@@ -62,6 +62,11 @@ class Stream:
         return f"{self.name}.records"
 
     @property
+    def unborn(self) -> str:
+        """What a stream listens to until it begins high enough: nobody publishes there."""
+        return f"{self.name}.unborn"
+
+    @property
     def ends(self) -> str:
         """The subject on which writers tell how far the log goes. It is kept nowhere."""
         return f"{self.name}.end"
@@ -193,30 +198,36 @@ class Link:
         self._again()
 
 
-async def make_stream(link: Link, stream: Stream) -> bool:
-    """Make the stream, or bring the one that is there to these settings; tell if it is new.
+async def make_stream(link: Link, stream: Stream, applied: int = 0, given: int = 0) -> bool:
+    """Make the stream, or bring the one that is there to these settings; tell if it has lost records.
 
-    Raises StreamRefused, ConnectionError.
+    No record gets a position below `applied`, the end of the last one that was ever applied, nor, where the stream is
+    new, below `given`, the end of the last one that the caller put there. Raises StreamRefused, ConnectionError.
     """
     try:
         found = (await link.call("STREAM.INFO"))["config"]
     except StreamRefused as refused:
         if refused.code != STREAM_MISSING:
             raise
-        await _create(link, stream)
-        return True
+        found = await _create(link, stream)
+    is_new = found["subjects"] == [stream.unborn]
+    # What another stream kept of what came in here may be waiting to be applied: only a new one holds nothing.
+    lost = await _keep_above(link, max(applied, given if is_new else 0))
     wanted = {**found, "max_bytes": stream.max_bytes}
+    if is_new:
+        wanted["subjects"] = [stream.records]
     if stream.replicas is not None:
         wanted["num_replicas"] = stream.replicas
     if wanted != found:
         await link.call("STREAM.UPDATE", **wanted)
-    return False
+    return lost
 
 
-async def _create(link: Link, stream: Stream) -> None:
+async def _create(link: Link, stream: Stream) -> dict[str, Any]:
+    """Make a stream that takes no records before it begins high enough; give its settings."""
     config = {
         "name": stream.name,
-        "subjects": [stream.records],
+        "subjects": [stream.unborn],
         "retention": "limits",
         "storage": "file",
         "discard": "new",
@@ -225,14 +236,15 @@ async def _create(link: Link, stream: Stream) -> None:
         "allow_direct": True,
     }
     try:
-        await link.call("STREAM.CREATE", **config, num_replicas=stream.replicas or 3)
+        made = await link.call("STREAM.CREATE", **config, num_replicas=stream.replicas or 3)
     except StreamRefused as refused:
         if refused.code != _NOT_IN_CLUSTER or stream.replicas is not None:
             raise
-        await link.call("STREAM.CREATE", **config, num_replicas=1)
+        made = await link.call("STREAM.CREATE", **config, num_replicas=1)
+    return dict(made["config"])
 
 
-async def keep_above(link: Link, floor: int) -> bool:
+async def _keep_above(link: Link, floor: int) -> bool:
     """See to it that no record gets a position below `floor`, where the stream has lost its end; tell if it had to.
 
     What such a stream still holds lies below `floor`, so it is applied, and goes. Raises StreamRefused,
