@@ -5,13 +5,12 @@ else this command (docs/decisions/0010).
 """
 
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from sqlalchemy import Engine
@@ -21,6 +20,7 @@ from richpanel import telemetry
 from richpanel.commands.invocation import AsJson, Data, fail, ready
 from richpanel.commands.rebuild_cluster import remake
 from richpanel.commands.rebuild_shown import Bar, Choice, Outcome, show_tallies
+from richpanel.commands.stopping import stopping
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.segments import SegmentReader
 from richpanel.process.definitions import Watch
@@ -52,7 +52,7 @@ def rebuild(
     directory = ready(data)
     telemetry.configure_logging("rebuild", style="auto", level="error")
     os.nice(_NICE)
-    signal.signal(signal.SIGTERM, _interrupt)
+    stopping.listen()
     if directory.database_url is not None:
         remake(directory, directory.database_url, choice)
     else:
@@ -74,10 +74,6 @@ def _rebuild(directory: DataDirectory, choice: Choice) -> None:
             fail(f"the database cannot be used: {error.orig}; the state in force is what it was")
     switched = state_files.in_force(directory.path) == sides.path.name
     Outcome(sides.position, switched, time.monotonic() - started, tallies).tell(choice)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 @dataclass
@@ -194,6 +190,7 @@ def _switch(sides: Sides, definitions: Watch) -> None:
                 return
             if found.refused is not None:
                 raise RebuildError(f"the new state could not be put in force: {found.refused}")
+            stopping.obey()
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         fail("the new state is handed over already: the server, or its next start, switches to it", 130)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError
 
 from richpanel.commands.invocation import fail
 from richpanel.commands.rebuild_shown import Bar, Choice, Outcome, show_tallies
+from richpanel.commands.stopping import stopping
 from richpanel.process.definitions import Watch
 from richpanel.process.rebuilding import Known, RebuildError, compare_states
 from richpanel.process.remaking import Remake, nowhere, refuse_while_erasing
@@ -156,6 +157,7 @@ def _switch(sides: Sides, made: Remake) -> None:
             except StillReadError:
                 if time.monotonic() > until:
                     raise
+                stopping.obey()
                 time.sleep(_RETRY_SECONDS)
             else:
                 sides.switched = True

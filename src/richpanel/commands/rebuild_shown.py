@@ -8,6 +8,7 @@ from typing import Final
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from richpanel.commands.invocation import console, print_json, print_table
+from richpanel.commands.stopping import stopping
 from richpanel.store.comparison import Tally
 
 DIFFERENT: Final = 3
@@ -64,7 +65,7 @@ def _said(*, equal: bool, switched: bool, dry_run: bool) -> str:
 
 
 class Bar:
-    """A progress bar on a terminal; elsewhere nothing."""
+    """A progress bar on a terminal; elsewhere nothing. Each step it is told of is one where the command may be stopped."""
 
     def __init__(self) -> None:
         columns = (
@@ -90,6 +91,7 @@ class Bar:
 
     def say(self, what: str) -> None:
         """Show what is being done where nobody knows how long it takes."""
+        stopping.obey()
         self._bar.start()
         self._bar.reset(self._task, description=what, total=None, counts="")
 
@@ -99,6 +101,7 @@ class Bar:
         self._bar.reset(self._task, description="fold", total=until, counts="")
 
         def show(position: int) -> bool:
+            stopping.obey()
             counts = f"{position / 1e6:,.1f} of {until / 1e6:,.1f} MB of the log"
             self._bar.update(self._task, completed=position, counts=counts)
             return True
@@ -107,6 +110,7 @@ class Bar:
 
     def compared(self, kind: str, done: int, total: int) -> None:
         """Show how far the comparison is."""
+        stopping.obey()
         counts = f"{done:,} of {total:,} {kind}"
         self._bar.update(self._task, description="compare", completed=done, total=total, counts=counts)
 
@@ -118,6 +122,7 @@ class Bar:
 
         def show(more: int) -> None:
             nonlocal done
+            stopping.obey()
             done += more
             self._bar.update(self._task, completed=done, counts=f"{done:,} of {max(done, total):,} messages")
 
