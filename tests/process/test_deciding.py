@@ -8,7 +8,7 @@ import pytest
 from richpanel.store.connectors import rotate_connector
 from richpanel.store.destinations import DestinationChanges, list_destinations, update_destination
 from richpanel.store.secrets import open_secrets
-from tests.process.account import Account, Arrived
+from tests.process.account import ARRIVAL, Account, Arrived
 from tests.process.calls import activity, call, identify, page, track
 from tests.process.dump import customer, dump, ids
 from tests.process.test_repeats import traced
@@ -89,6 +89,18 @@ def test_a_new_key_of_the_connector_makes_the_old_one_wrong(account: Account) ->
     change(account, 1, api_key=rotated[0].api_key)
     assert decided(account, page(2, "u1")) == ("kept", None)
     assert ids(dump(account)[("uid", "u1")]) == ["page-0-u1", "page-2-u1"]
+
+
+def test_an_old_key_is_right_for_what_was_received_before_its_end(account: Account) -> None:
+    """Whenever that is processed: the end is in the message's time at the door."""
+    box = open_secrets(account.directory.path)
+    with account.account_engine.begin() as connection:
+        connector = connection.exec_driver_sql("SELECT id FROM connectors ORDER BY number LIMIT 1").scalar_one()
+        rotate_connector(connection, box, connector, keep_until=ARRIVAL + 1)
+    account.write([Arrived([page(1, "u1")], at=ARRIVAL), Arrived([page(2, "u1")], at=ARRIVAL + 1)])
+    account.process()
+    made = [traced(account, name)[0] for name in ("page-1-u1", "page-2-u1")]
+    assert [(each["outcome"], each.get("code")) for each in made] == [("kept", None), ("failed", "invalid_settings")]
 
 
 def test_a_destination_elsewhere_keeps_nothing_for_the_account(account: Account) -> None:

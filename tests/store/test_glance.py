@@ -57,7 +57,7 @@ def expected(connection: Connection) -> list[tuple[object, ...]]:
         (
             *(row.id, row.name, row.type, row.enabled),
             *(row.write_keys or api_keys.get(row.number, ()), row.rate_limit, row.identity_secret),
-            secrets.get(row.number, ()),
+            *(secrets.get(row.number, ()), 0),
         )
         for row in list_sources(connection)
     ]
@@ -102,6 +102,27 @@ def test_sources_and_what_opens_them(account: Engine, box: SecretBox, glance: Gl
                            .values(revoked_at=5))  # fmt: skip
         delete_connector(connection, connector.id, now=6)
     agree()
+
+
+def test_an_old_key_works_beside_the_new_one_until_its_end(account: Engine, box: SecretBox, glance: Glance) -> None:
+    with account.begin() as connection:
+        added, first = add_connector(connection, box, "Shop", now=1)
+        again = rotate_connector(connection, box, added.id, keep_until=5_000)
+        assert again is not None
+        third = rotate_connector(connection, box, added.id, keep_until=3_000)
+        assert third is not None
+
+    def found(now: int) -> tuple[tuple[str, ...], list[str], int]:
+        source = next(each for each in glance.sources(now) if each.id == added.source)
+        return source.keys, [box.open(sealed) for sealed in source.secrets], source.ends_at
+
+    (newer, secret), (newest, last) = again, third
+    assert found(2_999) == ((newest.api_key, added.api_key, newer.api_key), [last, first, secret], 3_000)
+    assert found(3_000) == ((newest.api_key, added.api_key), [last, first], 5_000)
+    assert found(5_000) == ((newest.api_key,), [last], 0)
+    with account.begin() as connection:
+        delete_connector(connection, added.id, now=6)
+    assert all(added.id != each.id and not each.ends_at for each in glance.sources(0))
 
 
 def test_how_far_the_log_is_applied(directory: DataDirectory, glance: Glance) -> None:

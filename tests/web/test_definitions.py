@@ -107,8 +107,23 @@ def test_a_connector_is_added_and_rotated(site: Site) -> None:
     assert rotated.json()["apiKey"] != connector["apiKey"]
     assert rotated.json()["apiSecret"] != connector["apiSecret"]
     assert site.api("POST", "/connectors/con_unknown/rotate").status == 404
+    assert site.get("/connectors")["data"][1]["retired"] == []
+    kept = site.api("POST", f"/connectors/{connector['id']}/rotate", overlap=3_600)
+    (old,) = kept.json()["retired"]
+    assert old == {"apiKey": rotated.json()["apiKey"], "endsAt": "2025-11-24T17:00:00.000Z"}
+    site.clock.ms += 3_600_000
+    assert site.get("/connectors")["data"][1]["retired"] == []
+    assert site.api("POST", f"/connectors/{connector['id']}/rotate", overlap=31 * 86_400).status == 400
     names = [destination["name"] for destination in site.get("/destinations")["data"]]
     assert names == ["Richpanel", "Richpanel (Second shop)"]
+
+
+def test_a_connector_is_uninstalled_with_its_source(site: Site) -> None:
+    connector = site.api("POST", "/connectors", {"name": "Second shop"}).json()
+    assert site.api("DELETE", f"/connectors/{connector['id']}").status == 204
+    assert site.api("DELETE", f"/connectors/{connector['id']}").status == 404
+    assert connector["id"] not in {each["id"] for each in site.get("/connectors")["data"]}
+    assert site.api("GET", f"/sources/{connector['source']}").status == 404
 
 
 def test_a_destination_lives_and_keeps_its_secret(site: Site) -> None:

@@ -19,6 +19,7 @@ PATHS = {
     "/catalog",
     "/channels/{channel}/messages",
     "/connectors",
+    "/connectors/{connector_id}",
     "/connectors/{connector_id}/rotate",
     "/customers",
     "/customers/{uid}",

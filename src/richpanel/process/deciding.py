@@ -136,13 +136,18 @@ def _connector_now(definitions: Definitions, destinations: set[str]) -> int:
 def _ruling(message: Incoming, route: Route) -> Ruling:
     integrations = merged(message.meta.integrations, message.message.integrations)
     context = merged(message.meta.context, message.message.context)
-    key_valid = route.connector is not None or route.endpoint != "account"
+    key_valid = route.endpoint != "account" or _works(route, message.meta.at)
     judge = None if route.filters is None else _judge(message, route.filters, integrations, context)
     ruling = decide(TYPES[message.kind], integrations, context, key_valid, judge)
     if route.endpoint != ACCOUNT and message.kind == IDENTIFY and message.uid is None:
         kept = ruling.code is None if isinstance(ruling, Verdict) else ruling is None
         return Code.UID_REQUIRED if kept else ruling
     return ruling
+
+
+def _works(route: Route, received_at: int) -> bool:
+    """Tell whether the destination's API Key is one of the account's for a message received then."""
+    return route.connector is not None and (route.key_ends_at is None or received_at < route.key_ends_at)
 
 
 def _judge(

@@ -21,6 +21,7 @@ T = TypeVar("T")
 class Route(msgspec.Struct, frozen=True):
     """One enabled destination of a source. `connector` is the number of the account's connector with its API Key.
 
+    `key_ends_at` is until when (ms UTC) messages have to be received for this key, one of before a rotation, to do.
     `filters` are the destination's, compiled; None where it has none that are enabled.
     """
 
@@ -28,6 +29,7 @@ class Route(msgspec.Struct, frozen=True):
     endpoint: str
     connector: int | None
     filters: Filters | None = None
+    key_ends_at: int | None = None
 
 
 class Definitions(msgspec.Struct):
@@ -47,11 +49,15 @@ class Definitions(msgspec.Struct):
 def read(connection: Connection) -> Definitions:
     """Read the definitions in force. Deleted sources are among them: the log still holds their records."""
     version = definitions_version(connection)
-    connectors = {row.api_key: row.number for row in list_connectors(connection)}
+    keys: dict[str, tuple[int | None, int | None]] = {}
+    for connector in list_connectors(connection):
+        keys[connector.api_key] = (connector.number, None)
+        keys.update({old.api_key: (connector.number, old.ends_at) for old in connector.retired})
     routes: dict[str, list[Route]] = {}
     for row in list_destinations(connection):
         if row.enabled:
-            route = Route(row.id, row.endpoint, connectors.get(row.api_key), _compiled(row))
+            number, ends_at = keys.get(row.api_key, (None, None))
+            route = Route(row.id, row.endpoint, number, _compiled(row), ends_at)
             for source in row.sources:
                 routes.setdefault(source, []).append(route)
     sources = {row.id: row for row in list_sources(connection, deleted=True)}

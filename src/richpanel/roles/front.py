@@ -129,11 +129,13 @@ class _Sources:
         self._keys = keys
         self._kept_out: object = None
         self._version = -1
+        self._ends_at = 0
         self._known: list[Source] = []
 
     def load(self) -> list[Source]:
-        version = self._glance.definitions_version()
-        if version != self._version:
+        version, now = self._glance.definitions_version(), now_ms()
+        if version != self._version or 0 < self._ends_at <= now:
+            rows = self._glance.sources(now)
             self._known = [
                 Source(
                     id=row.id,
@@ -145,8 +147,9 @@ class _Sources:
                     identity_secret=row.identity_secret,
                     sealed_secrets=row.secrets,
                 )
-                for row in self._glance.sources()
+                for row in rows
             ]
+            self._ends_at = min((row.ends_at for row in rows if row.ends_at), default=0)
             self._version = version
         self._look_after_privacy()
         return self._known

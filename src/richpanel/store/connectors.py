@@ -1,7 +1,8 @@
 """Connectors: the account's Data Sources > Integrations, each issuing an API Key and an API Secret (mission row S5)."""
 
 import hmac
-from typing import Any
+from collections import defaultdict
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
@@ -13,8 +14,18 @@ from richpanel.store.secrets import SecretBox
 from richpanel.store.sources import add_source, delete_source
 
 
+class RetiredKey(NamedTuple):
+    """An API Key that was issued before, and until when (ms UTC) it works beside the new one."""
+
+    api_key: str
+    ends_at: int
+
+
 class ConnectorRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A connector without its secret. `source` is the id of the source that its `POST /segment` messages count for."""
+    """A connector without its secret. `source` is the id of the source that its `POST /segment` messages count for.
+
+    `retired` has the keys of before, the newest first, those that have ended too.
+    """
 
     number: int
     id: str
@@ -23,9 +34,10 @@ class ConnectorRow(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     source_number: int
     created_at: int
+    retired: tuple[RetiredKey, ...] = ()
 
 
-def _row(row: Row[Any]) -> ConnectorRow:
+def _row(row: Row[Any], retired: list[RetiredKey]) -> ConnectorRow:
     return ConnectorRow(
         number=row.number,
         id=row.id,
@@ -34,14 +46,19 @@ def _row(row: Row[Any]) -> ConnectorRow:
         source=row.source_id,
         source_number=row.source,
         created_at=row.created_at,
+        retired=tuple(retired),
     )
 
 
 def _select(conn: Connection, *conditions: Any) -> list[ConnectorRow]:
-    connectors, sources = definitions.connectors, definitions.sources
+    connectors, sources, table = definitions.connectors, definitions.sources, definitions.retired_keys
+    retired: defaultdict[int, list[RetiredKey]] = defaultdict(list)
+    columns = (table.c.connector, table.c.api_key, table.c.ends_at)
+    for connector, api_key, ends_at in conn.execute(select(*columns).order_by(table.c.ends_at.desc())):
+        retired[connector].append(RetiredKey(api_key, ends_at))
     query = select(connectors, sources.c.id.label("source_id")).join(sources, sources.c.number == connectors.c.source)
     rows = conn.execute(query.where(connectors.c.deleted_at.is_(None), *conditions).order_by(connectors.c.number))
-    return [_row(row) for row in rows]
+    return [_row(row, retired[row.number]) for row in rows.all()]
 
 
 def _one(conn: Connection, connector_id: str) -> ConnectorRow | None:
@@ -87,11 +104,22 @@ def add_connector(conn: Connection, box: SecretBox, name: str, *, now: int) -> t
     return _select(conn, definitions.connectors.c.id == connector_id)[0], secret
 
 
-def rotate_connector(conn: Connection, box: SecretBox, connector_id: str) -> tuple[ConnectorRow, str] | None:
-    """Issue a new API Key and API Secret; the old ones stop, and destinations that hold them fail until updated."""
+def rotate_connector(
+    conn: Connection, box: SecretBox, connector_id: str, *, keep_until: int | None = None
+) -> tuple[ConnectorRow, str] | None:
+    """Issue a new API Key and API Secret. The old ones work until `keep_until` (ms UTC), or stop at once.
+
+    Destinations that hold an old key fail from then on, until they are given the new one.
+    """
     table, secret = definitions.connectors, random_text(48)
-    values = {"api_key": random_text(32), "api_secret": box.seal(secret)}
-    conn.execute(update(table).where(table.c.id == connector_id, table.c.deleted_at.is_(None)).values(**values))
+    here = table.c.id == connector_id, table.c.deleted_at.is_(None)
+    before = conn.execute(select(table.c.number, table.c.api_key, table.c.api_secret).where(*here)).first()
+    if before is None:
+        return None
+    if keep_until is not None:
+        old = {"connector": before.number, "api_key": before.api_key, "api_secret": before.api_secret}
+        conn.execute(insert(definitions.retired_keys).values(ends_at=keep_until, **old))
+    conn.execute(update(table).where(*here).values(api_key=random_text(32), api_secret=box.seal(secret)))
     changed(conn)
     rotated = _one(conn, connector_id)
     return (rotated, secret) if rotated else None

@@ -117,6 +117,15 @@ connectors = Table(
     sqlite_autoincrement=True,
 )
 
+retired_keys = Table(  # What a connector issued before, for as long as it still works beside the new pair.
+    "retired_keys",
+    metadata,
+    Column("api_key", Words, primary_key=True),
+    Column("connector", Integer, ForeignKey("connectors.number"), nullable=False),
+    Column("api_secret", Words, nullable=False),  # Sealed.
+    Column("ends_at", Big, nullable=False),
+)
+
 destinations = Table(
     "destinations",
     metadata,

@@ -20,7 +20,8 @@ _CACHE_KIB: Final = 512
 class SourceKeys(NamedTuple):
     """A source that is not deleted, and what opens it: write keys, or its connector's API Key (`store.sources`).
 
-    `secrets` are its connector's API Secrets, sealed (`store.secrets`).
+    `secrets` are its connector's API Secrets, sealed (`store.secrets`). `ends_at` is when one of its keys stops to work
+    by itself (ms UTC), or 0.
     """
 
     id: str
@@ -31,6 +32,7 @@ class SourceKeys(NamedTuple):
     rate_limit: int | None
     identity_secret: str | None
     secrets: tuple[str, ...]
+    ends_at: int = 0
 
 
 class Database(Protocol):
@@ -92,23 +94,30 @@ class Glance:
         found = self._account.ask("SELECT version FROM account WHERE id = 1")
         return int(found[0][0]) if found else 0
 
-    def sources(self) -> list[SourceKeys]:
-        """List the sources by number."""
+    def sources(self, now: int = 0) -> list[SourceKeys]:
+        """List the sources by number, with the keys that work at `now`, ms UTC."""
+        ends: defaultdict[int, int] = defaultdict(int)
         keys: defaultdict[int, list[str]] = defaultdict(list)
         secrets: defaultdict[int, list[str]] = defaultdict(list)
-        sources, write_keys, api_keys = self._account.ask_all(
+        sources, write_keys, api_keys, retired = self._account.ask_all(
             "SELECT number, id, name, type, enabled, rate_limit, identity_verification, identity_secret FROM sources "
             "WHERE deleted_at IS NULL ORDER BY number",
             "SELECT source, key FROM write_keys WHERE revoked_at IS NULL ORDER BY created_at, key",
             "SELECT source, api_key, api_secret FROM connectors WHERE deleted_at IS NULL",
+            "SELECT c.source, r.api_key, r.api_secret, r.ends_at FROM retired_keys r JOIN connectors c "
+            f"ON c.number = r.connector WHERE c.deleted_at IS NULL AND r.ends_at > {now:d} ORDER BY r.ends_at DESC",
         )
         for source, key, *secret in (*write_keys, *api_keys):
             keys[source].append(key)
             secrets[source] += secret
+        for source, key, sealed, ends_at in retired:
+            keys[source].append(key)
+            secrets[source].append(sealed)
+            ends[source] = int(ends_at)  # The earliest is the last.
         return [
             SourceKeys(
                 *(id, name, type, bool(enabled), tuple(keys[number]), rate),
-                *(secret if verified else None, tuple(secrets[number])),
+                *(secret if verified else None, tuple(secrets[number]), ends[number]),
             )
             for number, id, name, type, enabled, rate, verified, secret in sources
         ]
