@@ -195,6 +195,25 @@ def _connect(conn: Connection, destination: int, source_ids: Sequence[str]) -> N
         conn.execute(insert(links), [{"destination": destination, "source": number} for number in numbers.values()])
 
 
+def copy_destination(
+    conn: Connection, destination_id: str, name: str, source_ids: Sequence[str], *, now: int
+) -> DestinationRow | None:
+    """Add a destination with the settings of another, its secret and filters too, for other sources, under a name.
+
+    None where there is no such destination. Raises UnknownSourceError.
+    """
+    table = definitions.destinations
+    columns = (table.c.catalog_id, table.c.settings, table.c.endpoint, table.c.enabled, table.c.filters)
+    found = conn.execute(select(*columns).where(table.c.id == destination_id, table.c.deleted_at.is_(None))).first()
+    if found is None:
+        return None
+    copied = new_id("dst")
+    values = {"id": copied, "name": name, "created_at": now, **found._mapping}
+    _connect(conn, conn.execute(insert(table).values(values).returning(table.c.number)).scalar_one(), source_ids)
+    changed(conn)
+    return get_destination(conn, copied)
+
+
 def destination_secret(conn: Connection, box: SecretBox, destination_id: str) -> str | None:
     """Read a destination's API Secret, for signing what it sends; never for an answer."""
     table = definitions.destinations

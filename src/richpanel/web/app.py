@@ -17,13 +17,17 @@ from richpanel.store.secrets import SecretBox
 from richpanel.web.access import SESSION_SECONDS, require_token
 from richpanel.web.attempts import Attempts
 from richpanel.web.catalog import search_catalog
+from richpanel.web.catalog_pages import catalog_pages
 from richpanel.web.channels import add_channel_message
 from richpanel.web.connectors import connectors_api
 from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
 from richpanel.web.deliveries import deliveries_api
+from richpanel.web.destination_pages import destination_pages
 from richpanel.web.destinations import EndpointPolicy, destinations_api
+from richpanel.web.filter_pages import filter_pages
 from richpanel.web.headers import with_headers
+from richpanel.web.integration_pages import integration_pages
 from richpanel.web.manual_links import manual_links_api
 from richpanel.web.message_pages import message_pages
 from richpanel.web.messages import messages_api
@@ -148,6 +152,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages, *privacy_pages),
+            *(*catalog_pages, *destination_pages, *filter_pages, *integration_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages),
         exception_handlers={Exception: answer_error},

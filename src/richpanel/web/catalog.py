@@ -28,6 +28,13 @@ class Modes(msgspec.Struct):
     device: bool
 
 
+class Component(msgspec.Struct):
+    """A part of the integration, and whose it is."""
+
+    type: Literal["SERVER"]
+    owner: Literal["partner"]
+
+
 class CatalogEntry(msgspec.Struct, rename="camel"):
     """A kind of destination: whose it is, which calls it takes, from which sources, with which settings."""
 
@@ -35,6 +42,8 @@ class CatalogEntry(msgspec.Struct, rename="camel"):
     name: str
     description: str
     owner: Literal["partner"]
+    status: Literal["public"]
+    components: list[Component]
     integrations_name: str
     modes: dict[str, Modes]
     calls: dict[str, bool]
@@ -53,6 +62,8 @@ RICHPANEL: Final = CatalogEntry(
     name="Richpanel",
     description="Helpdesk software for e-commerce teams: calls become customers with a timeline.",
     owner="partner",
+    status="public",
+    components=[Component("SERVER", "partner")],
     integrations_name="Richpanel",
     modes={"web": _CLOUD, "mobile": _CLOUD, "server": _CLOUD},
     calls={"identify": True, "track": True, "page": True, "screen": False, "group": False, "alias": False},
@@ -63,9 +74,13 @@ RICHPANEL: Final = CatalogEntry(
 )
 
 
+def found(q: str | None) -> list[CatalogEntry]:
+    """Give the entries that hold every word."""
+    text = f"{RICHPANEL.name} {RICHPANEL.description}".lower()
+    return [RICHPANEL] if all(word in text for word in (q or "").lower().split()) else []
+
+
 @get("/catalog", operation_id="searchCatalog", tags=["Destinations"])
 async def search_catalog(asked: Given[CatalogQuery]) -> Listed[CatalogEntry]:
     """Search the catalog of destinations."""
-    text = f"{RICHPANEL.name} {RICHPANEL.description}".lower()
-    found = all(word in text for word in (asked.q or "").lower().split())
-    return Listed([RICHPANEL] if found else [])
+    return Listed(found(asked.q))

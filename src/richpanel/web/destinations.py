@@ -173,20 +173,38 @@ async def get_one(stores: Given[Stores], destination_id: Identifier) -> Destinat
     return _view(row)
 
 
-@post("/", operation_id="addDestination")
-async def add(
-    stores: Given[Stores], secrets: Given[SecretBox], policy: Given[EndpointPolicy], data: JSONBody[NewDestination]
-) -> DestinationView:
-    """Add a destination and connect it to sources."""
+async def enter(stores: Stores, secrets: SecretBox, policy: EndpointPolicy, data: NewDestination) -> DestinationRow:
+    """Add a destination; raises ValidationException, which names the field."""
     if not data.settings.api_key:
         raise bad_field("settings.apiKey", "An API Key is required.")
     _check_endpoint(data.endpoint, policy)
     changes = _changes(data)
     with _told_as_fields():
-        row = await stores.define(
+        return await stores.define(
             lambda conn: add_destination(conn, secrets, data.catalog_id, changes, now=stores.now())
         )
-    return _view(row)
+
+
+async def amend(
+    stores: Stores, secrets: SecretBox, policy: EndpointPolicy, destination_id: str, data: DestinationPatch
+) -> DestinationRow:
+    """Change a destination; raises ValidationException, which names the field, and NotFoundException."""
+    if data.endpoint is not UNSET:
+        _check_endpoint(data.endpoint, policy)
+    changes = _changes(data)
+    with _told_as_fields():
+        row = await stores.define(lambda conn: update_destination(conn, secrets, destination_id, changes))
+    if row is None:
+        raise NotFoundException("There is no destination with this id.")
+    return row
+
+
+@post("/", operation_id="addDestination")
+async def add(
+    stores: Given[Stores], secrets: Given[SecretBox], policy: Given[EndpointPolicy], data: JSONBody[NewDestination]
+) -> DestinationView:
+    """Add a destination and connect it to sources."""
+    return _view(await enter(stores, secrets, policy, data))
 
 
 @patch("/{destination_id:str}", operation_id="updateDestination", raises=[NotFoundException])
@@ -198,14 +216,7 @@ async def update(
     data: JSONBody[DestinationPatch],
 ) -> DestinationView:
     """Change a destination."""
-    if data.endpoint is not UNSET:
-        _check_endpoint(data.endpoint, policy)
-    wanted, changes = decode_id(destination_id), _changes(data)
-    with _told_as_fields():
-        row = await stores.define(lambda conn: update_destination(conn, secrets, wanted, changes))
-    if row is None:
-        raise NotFoundException("There is no destination with this id.")
-    return _view(row)
+    return _view(await amend(stores, secrets, policy, decode_id(destination_id), data))
 
 
 @delete("/{destination_id:str}", operation_id="deleteDestination", raises=[NotFoundException])

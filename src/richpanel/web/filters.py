@@ -73,7 +73,11 @@ async def try_filter(stores: Given[Stores], destination_id: Identifier, data: JS
 
     The filter is tried alone, whatever others the destination has. A filter without a title is taken, too.
     """
-    wanted = decode_id(destination_id)
+    return await run_trial(stores, decode_id(destination_id), data)
+
+
+async def run_trial(stores: Stores, wanted: str, data: FilterTrial) -> FilterTried:
+    """Try a filter at the destination with this id; raises ValidationException and NotFoundException."""
     row = await stores.look_up(lambda conn: get_destination(conn, wanted))
     if row is None:
         raise NotFoundException("There is no destination with this id.")

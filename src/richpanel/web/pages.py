@@ -19,8 +19,16 @@ from richpanel.web.stores import Reading, Stores
 SECTIONS: Final = (
     ("", (("/", "overview", "Overview"),)),
     ("People", (("/customers", "people", "Customers"), ("/visitors", "visitor", "Visitors"))),
-    ("Connections", (("/sources", "plug", "Sources"), ("/messages", "list", "Messages"))),
-    ("Account", (("/privacy", "shield", "Privacy"),)),
+    (
+        "Connections",
+        (
+            ("/catalog", "grid", "Catalog"),
+            ("/sources", "globe", "Sources"),
+            ("/destinations", "send", "Destinations"),
+            ("/messages", "list", "Messages"),
+        ),
+    ),
+    ("Account", (("/integrations", "plug", "Integrations"), ("/privacy", "shield", "Privacy"))),
 )
 Context = dict[str, Any]
 
@@ -29,7 +37,7 @@ class Pages:
     """Renders templates for a viewer."""
 
     def __init__(self, stores: Stores, assets: Assets, *, secure_cookies: bool, origin: Callable[[Scope], str]) -> None:
-        self._stores = stores
+        self.stores: Final = stores
         self._env = environment(assets)
         self.secure_cookies: Final = secure_cookies
         self.origin: Final = origin
@@ -39,11 +47,11 @@ class Pages:
         load_all(self._env)
 
     async def show(
-        self, viewer: Viewer, template: str, active: str, build: Callable[[Reading], Context]
+        self, viewer: Viewer, template: str, active: str, build: Callable[[Reading], Context], *, status: int = 200
     ) -> Response[str]:
         """Answer a page of the section `active`, with what `build` reads for it."""
-        html = await self._stores.read(lambda reading: self._render(template, viewer, active, build(reading)))
-        return Response(html, media_type=MediaType.HTML)
+        html = await self.stores.read(lambda reading: self._render(template, viewer, active, build(reading)))
+        return Response(html, media_type=MediaType.HTML, status_code=status)
 
     def plain(
         self, template: str, context: Context, *, status: int = 200, viewer: Viewer | None = None

@@ -28,14 +28,14 @@ from richpanel.web.signin import Door
 from richpanel.web.snippets import channel_call, snippets
 from richpanel.web.stores import Reading
 
-_TYPE_NAMES: Final = {
+TYPE_NAMES: Final = {
     "web": "Web",
     "mobile": "Mobile app",
     "server": "Server",
     "segment": "Segment connector",
     "channel": "Channels",
 }
-_TYPE_ICONS: Final = {"web": "globe", "mobile": "mobile", "server": "server", "segment": "plug", "channel": "chat"}
+TYPE_ICONS: Final = {"web": "globe", "mobile": "mobile", "server": "server", "segment": "plug", "channel": "chat"}
 _NAME_LENGTH: Final = 100
 
 
@@ -75,8 +75,8 @@ def _list(reading: Reading) -> Context:
     return {
         "sources": [row for row in reading.sources.values() if row.deleted_at is None],
         "counts": {number: calls_of(each) for number, each in counts.items()},
-        "type_icons": _TYPE_ICONS,
-        "type_names": _TYPE_NAMES,
+        "type_icons": TYPE_ICONS,
+        "type_names": TYPE_NAMES,
     }
 
 
@@ -95,8 +95,8 @@ def _one(reading: Reading, source_id: str, sdk: str | None, origin: str) -> Cont
         "total": calls_of(counts),
         "counts": [(_outcome_name(what), number) for what, number in sorted(counts.items())],
         "deletable": source.type in ADDABLE_TYPES,
-        "type_icons": _TYPE_ICONS,
-        "type_names": _TYPE_NAMES,
+        "type_icons": TYPE_ICONS,
+        "type_names": TYPE_NAMES,
     }
 
 
