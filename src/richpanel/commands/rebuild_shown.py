@@ -65,7 +65,7 @@ def _said(*, equal: bool, switched: bool, dry_run: bool) -> str:
 
 
 class Bar:
-    """A progress bar on a terminal; elsewhere nothing. Each step it is told of is one where the command may be stopped."""
+    """A progress bar on a terminal; elsewhere nothing. At each step that it is told of the command may be stopped."""
 
     def __init__(self) -> None:
         columns = (
