@@ -5,6 +5,7 @@ import shutil
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -124,6 +125,14 @@ async def reached(reader: LogReader, position: int) -> int:
         assert time.monotonic() < deadline, "the reader was not told"
         await asyncio.sleep(0.001)
     return reader.durable()
+
+
+async def until(found: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something that may block while it looks."""
+    deadline = time.monotonic() + seconds
+    while not await asyncio.to_thread(found):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
 
 
 def everything(reader: LogReader, position: int = 0, max_bytes: int = 8 << 20) -> list[Entry]:

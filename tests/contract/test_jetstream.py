@@ -16,7 +16,7 @@ from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.stream import SPAN, Link, Stream, make_stream, sequence_at
 from richpanel.log.stream_reader import JetStreamReader
 from tests.contract.deaf import Deaf
-from tests.contract.engines import JetStream, everything, fill, payloads, reached
+from tests.contract.engines import JetStream, everything, fill, payloads, reached, until
 from tests.contract.nats_server import NatsServer
 from tests.sdk.network import LOOPBACK, free_port
 
@@ -325,13 +325,6 @@ async def test_retention_looks_at_the_time_and_at_whole_records(engine, reader) 
 
 
 # -------------------------------------------------------------------------- what a writer says of itself, and lost ends
-
-
-async def until(found: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def test_it_says_why_nothing_is_taken_and_recovers_without_an_append(engine) -> None:
