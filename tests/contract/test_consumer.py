@@ -224,7 +224,7 @@ async def test_what_was_not_acknowledged_outlives_the_server(engine, consumers) 
     await asyncio.to_thread(engine.server.start)
     consumer.give_back(found[60:])  # To the server that was: they come again in any case.
     again = await asyncio.to_thread(fetch_all, consumers.open(), 3 * _ACK_SECONDS, ack=True)
-    # nats-server 2.9 now and then forgets the acknowledgements of its last moments: they come twice, and are passed over.
+    # nats-server 2.9 now and then forgets what was acknowledged last: that comes twice, and is passed over.
     assert set(records[60:]) <= set(payloads(again)) <= set(records)
     await engine.writer().append(b"more")
     assert payloads(await asyncio.to_thread(consumer.fetch, 1 << 20, 5.0)) == [b"more"]
