@@ -66,7 +66,7 @@ def test_items_may_be_any_buffer(kind: type) -> None:
         {"ids": {0: "given-1", 7: "given-2"}},
         {"ip": "203.0.113.9"},
     ],
-    ids=str,
+    ids=", ".join,
 )
 def test_meta_is_read_back(fields: dict[str, object]) -> None:
     given = meta(**fields)
@@ -134,7 +134,6 @@ def spots(written: bytes) -> list[tuple[int, int]]:
         ({"door": "segment", "type": "track", "ip": "203.0.113.9"}, [2, 0, 1, 1], {"door": "segment", "type": "track"}),
         ({"door": "channel", "channel": "email", "sentAt": "x"}, [], "as before"),
     ],
-    ids=str,
 )
 def test_an_erased_body_takes_along_what_is_of_it_alone(fields, erased, left) -> None:
     items = [b'{"n":0}', *OTHER]
