@@ -207,3 +207,17 @@ def test_a_long_hold_ends_within_an_hour() -> None:
     pace.failed(0.0, 0.0, 10**9)
     assert pace.free(3_599.0) == 0
     assert pace.free(3_600.0) > 0
+
+
+def test_what_was_sent_before_it_was_forgiven_tells_nothing() -> None:
+    pace = Pace(None, 0.0, lambda: 0.5)
+    for _ in range(20):
+        pace.begin()
+    for _ in range(10):
+        pace.failed(0.0, 1.0, retry_after=100.0)
+    assert pace.free(2.0) == 0
+    pace.forgive(2.0)
+    for _ in range(10):
+        pace.failed(0.0, 3.0, retry_after=100.0)
+    assert not pace.is_resting(3.0)
+    assert pace.free(3.0) > 0

@@ -213,10 +213,11 @@ def test_a_state_that_is_made_anew_numbers_what_waits(both: Both) -> None:
     run_in(both.state, "UPDATE outbox SET n = 7, identity = 21, alias = 22 WHERE place = 200")
     run_in(both.state, "DELETE FROM outbox WHERE place = 100")
     with both.delivery.begin() as connection, both.state.connect() as state:
-        deliveries.renumber(connection, state, OUTSIDE, at_once=1)
-    assert both.rows("SELECT place, n, identity, alias FROM deliveries ORDER BY place") == [
-        (200, 7, 21, 22),
-        (300, 300, BOB, 0),
+        deliveries.renumber(connection, state, OUTSIDE, now=NOW, at_once=1)
+    assert both.rows("SELECT place, n, identity, alias, status, code FROM deliveries ORDER BY place") == [
+        (100, 100, ANN, 0, FAILED, "message_gone"),
+        (200, 7, 21, 22, QUEUED, None),
+        (300, 300, BOB, 0, DELIVERED, None),
     ]
 
 

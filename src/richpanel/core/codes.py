@@ -113,8 +113,9 @@ class Code(StrEnum):
     # A message was not sent to a destination, or not any more.
     SUPERSEDED = "superseded", 200, "The customer has other values by now, which their own calls deliver."
     BODY_GONE = "body_gone", 200, "What the message said is no longer kept."
+    MESSAGE_GONE = "message_gone", 200, "The message is not for the destination any more: another copy of it counts."
     NOT_DELIVERABLE = "not_deliverable", 200, "The message cannot be said in the destination's words."
-    DESTINATION_DELETED = "destination_deleted", 200, "The destination was deleted before the message was sent."
+    DESTINATION_DELETED = "destination_deleted", 200, "The destination was deleted, or is the account's own by now."
 
     # Something about a kept message that a person may want to know; shown in its trace.
     TIMESTAMP_REPLACED = "timestamp_replaced", 200, "The timestamp was absent or unusable: the arrival time counts."

@@ -20,7 +20,7 @@ from richpanel.store.bodies import Slice, bodies_of
 from richpanel.store.database import reading
 from richpanel.store.definitions import definitions_version
 from richpanel.store.deliveries import BULK, LIVE, Delivery, Result
-from richpanel.store.destinations import ACCOUNT, DestinationRow, destination_secret, list_destinations, outside
+from richpanel.store.destinations import ACCOUNT, DestinationRow, all_numbers, destination_secret, list_destinations
 from richpanel.store.secrets import SecretBox
 from richpanel.store.sources import SourceRow, list_sources
 
@@ -62,7 +62,10 @@ class Turn(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """The definitions, as far as delivery needs them: destinations outside by number; and which there ever were."""
+    """The definitions, as far as delivery needs them.
+
+    `destinations` are those outside, by number; `ever` has the numbers of all that there ever were.
+    """
 
     version: int
     account: AccountSettings
@@ -82,6 +85,7 @@ class Books:
     def __init__(self, store: Store) -> None:
         """Nothing is opened yet."""
         self._store = store
+        self._numbered: dict[int, str] = {}  # By which state what waits for a destination is numbered.
         self.setup = self._read_setup()
 
     def news(self) -> int:
@@ -94,14 +98,9 @@ class Books:
             return tries.applied_to(state)
 
     def begin(self, destination: int) -> bool:
-        """Begin to serve a destination: what waits gets the numbers of the state that is. Tell whether it was served.
-
-        A state that is behind what was taken over before, since a backup was restored, is waited for first.
-        """
-        with self._store.delivery.begin() as delivery, reading(self._store.state) as state:
-            if _is_behind(delivery, state, destination):
-                return True
-            deliveries.renumber(delivery, state, destination)
+        """Begin to serve a destination: tell whether it was served before."""
+        self._numbered.pop(destination, None)
+        with self._store.delivery.begin() as delivery:
             return tries.was_served(delivery, destination)
 
     def turn(self, destination: DestinationRow, results: Sequence[Result], wanted: Wanted) -> Turn:
@@ -110,29 +109,53 @@ class Books:
         with self._store.delivery.begin() as delivery, reading(self._store.state) as state:
             if results:
                 deliveries.record(delivery, results)
+            numbered = self._renumber(delivery, state, destination.number, now)
+            if numbered is None:  # What waits is said by its numbers: the state's mark moves, and then it is looked at.
+                return Turn([], {}, None, False, None)
             taken = deliveries.take_over(delivery, state, destination.number, now=now, limit=_AT_ONCE)
             found = self._due(delivery, destination.number, wanted, now)
             prepared = self._prepare(state, destination, found)
             unsent = [each for each in prepared if isinstance(each, Unsent)]
             deliveries.record(delivery, [_settled(each, now) for each in unsent])
             strayed = any(isinstance(each, Strayed) for each in prepared)
-            strayed = strayed and not _is_behind(delivery, state, destination.number)
             if strayed:
-                deliveries.renumber(delivery, state, destination.number)
+                deliveries.renumber(delivery, state, destination.number, now=now)
             claimed = [each for each in prepared if isinstance(each, Payload)]
             next_due = tries.next_due(delivery, destination.number, now)
             first = tries.first_tries(delivery, [each.delivery.id for each in claimed if each.delivery.attempts])
+        self._numbered[destination.number] = numbered
         more = taken == _AT_ONCE or bool(unsent) or strayed
         return Turn(claimed, first, self._secret(destination), more, next_due)
 
-    def drop(self, number: int) -> bool:
-        """Give up what waits for a destination that is gone, some at a time; tell whether there may be more."""
-        now = self._store.now()
+    def record(self, results: Sequence[Result]) -> None:
+        """Record what became of deliveries, and nothing else: of a destination that is gone, or at the end."""
         with self._store.delivery.begin() as delivery:
+            deliveries.record(delivery, results)
+
+    def drop(self, number: int) -> bool:
+        """Give up what waits for a destination that is gone, some at a time; tell whether there may be more.
+
+        What the outbox has for it is taken over first: that, too, was to be sent, and says what became of it.
+        """
+        now = self._store.now()
+        with self._store.delivery.begin() as delivery, reading(self._store.state) as state:
+            taken = deliveries.take_over(delivery, state, number, now=now, limit=_AT_ONCE)
             rows = tries.waiting(delivery, number, _AT_ONCE)
             gone = [Unsent(each, "failed", Code.DESTINATION_DELETED) for each in rows]
             deliveries.record(delivery, [_settled(each, now) for each in gone])
-        return len(rows) == _AT_ONCE
+        return _AT_ONCE in (taken, len(rows))
+
+    def _renumber(self, delivery: Connection, state: Connection, destination: int, now: int) -> str | None:
+        """Have what waits numbered as this state numbers, or persons could overtake themselves; give which one it is.
+
+        None where it has not reached yet what was taken over from the one before it: that is waited for.
+        """
+        identity = tries.identity_of(state)
+        if self._numbered.get(destination) != identity:
+            if tries.applied_to(state) < tries.taken_over(delivery, destination):
+                return None
+            deliveries.renumber(delivery, state, destination, now=now)
+        return identity
 
     def _due(self, delivery: Connection, destination: int, wanted: Wanted, now: int) -> list[Delivery]:
         found: list[Delivery] = []
@@ -162,14 +185,9 @@ class Books:
                 read_account(account),
                 {row.number: row for row in list_sources(account, deleted=True)},
                 {row.number: row for row in list_destinations(account) if row.endpoint != ACCOUNT},
-                frozenset(outside(account).values()),
+                frozenset(all_numbers(account).values()),
             )
 
 
 def _settled(unsent: Unsent, now: int) -> Result:
     return Result(unsent.delivery, STATUSES.index(unsent.status), now, code=unsent.code)
-
-
-def _is_behind(delivery: Connection, state: Connection, destination: int) -> bool:
-    """Tell whether this state has not reached yet what was taken over from the one before."""
-    return tries.applied_to(state) < tries.taken_over(delivery, destination)

@@ -63,6 +63,8 @@ class Courier:
         self._results: list[Result] = []
         self._first_tries: dict[int, int] = {}
         self._secret: str | None = None
+        self._served: DestinationRow | None = None
+        self._version: int | None = None
         self._next_due: int | None = 0
         self._has_news = False
         self._wake = asyncio.Event()
@@ -106,12 +108,28 @@ class Courier:
             self._pace = Pace(rate, monotonic(), self._means.jitter, used=used)
             return
 
+    def _follow(self, destination: DestinationRow) -> None:
+        """Take changed settings: what was claimed is claimed again with them, and what failed so far tells nothing."""
+        version, self._version = self._version, self._means.books.setup.version
+        before, self._served = self._served, destination
+        if before is None or version == self._version:
+            return
+        self._halves.clear()  # On record they are due at once.
+        self._put_back()
+        if _reaches(before) != _reaches(destination):
+            self._pace.forgive(monotonic())
+
+    def _put_back(self) -> None:
+        """Give up what was claimed and not sent; it is still queued."""
+        self._ready.clear()
+        self._next_due = 0
+
     async def _turn(self, destination: DestinationRow) -> bool:
         """Take a turn at the books where there is a reason for one; False where they cannot be reached just now."""
         self._pace.set_rate(destination.rate, monotonic())
-        if self._ready and (self._pace.is_resting(monotonic()) or not destination.enabled):
-            self._ready.clear()  # It may be old when its turn comes; it is still queued.
-            self._next_due = 0
+        self._follow(destination)
+        if self._ready and self._pace.is_resting(monotonic()):
+            self._put_back()  # It may be old when its turn comes.
         wanted = self._wanted(destination)
         is_due = self._has_news or (self._next_due is not None and self._next_due <= self._means.now())
         if not self._results and not (wanted.live > 0 and is_due):
@@ -133,6 +151,8 @@ class Courier:
 
     def _take(self, destination: DestinationRow, turn: Turn, wanted: Wanted) -> None:
         """Take what a turn gave."""
+        if turn.secret != self._secret and self._secret is not None:
+            self._pace.forgive(monotonic())
         self._secret = turn.secret
         self._first_tries.update(turn.first_tries)
         size = max(1, min(destination.batch_size, wire.BATCH_EVENTS))
@@ -144,10 +164,10 @@ class Courier:
     def _wanted(self, destination: DestinationRow) -> Wanted:
         """Say how much to claim: what may be sent now, and where nothing bounds the rate, what may be sent next."""
         now = monotonic()
-        free = self._pace.free(now) if destination.enabled else 0
+        free = self._pace.free(now)
         size = max(1, min(destination.batch_size, wire.BATCH_EVENTS))
         spare = 0 if destination.rate is None else min(destination.rate // _SPARE_FOR_LIVE, max(free - 1, 0))
-        is_bounded = destination.rate is not None or not destination.enabled or self._pace.is_resting(now)
+        is_bounded = destination.rate is not None or self._pace.is_resting(now)
         ahead = 0 if is_bounded else self._pace.concurrency.limit
         ready = sum(map(len, self._ready))
         live = max((free + ahead - len(self._halves)) * size - ready, 0)
@@ -157,7 +177,7 @@ class Courier:
 
     def _start(self, destination: DestinationRow) -> None:
         """Send what may be sent now."""
-        while destination.enabled and (self._halves or self._ready) and self._pace.free(monotonic()) > 0:
+        while (self._halves or self._ready) and self._pace.free(monotonic()) > 0:
             group = self._halves.popleft() if self._halves else self._ready.popleft()
             self._pace.begin()
             task = asyncio.ensure_future(self._deliver(destination, group, self._secret))
@@ -176,7 +196,7 @@ class Courier:
         now = monotonic()
         if self._next_due is not None and self._wanted(destination).live > 0:
             times.append(max((self._next_due - self._means.now()) / 1000, 0.0))
-        if destination.enabled and (at := self._pace.free_at(now)) is not None:
+        if (at := self._pace.free_at(now)) is not None:
             times.append(max(at - now, 0.001))
         woken: asyncio.Future[Any] = asyncio.ensure_future(self._wake.wait())
         await asyncio.wait([stop, woken], timeout=min(times, default=None), return_when=asyncio.FIRST_COMPLETED)
@@ -191,11 +211,10 @@ class Courier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        destination = self._means.books.setup.destinations.get(self.number)
-        if self._results and destination is not None:
+        if self._results:
             results, self._results = self._results, []
             try:
-                await self._book(self._means.books.turn, destination, results, Wanted(0, 0, ()))
+                await self._book(self._means.books.record, results)
             except SQLAlchemyError:
                 _log.exception("results_lost", destination=self.number, count=len(results))
 
@@ -258,6 +277,11 @@ class Courier:
     async def _book(self, do: Callable[..., T], *args: Any) -> T:
         """Have something done at the books."""
         return await asyncio.get_running_loop().run_in_executor(self._means.hands, do, *args)
+
+
+def _reaches(destination: DestinationRow) -> tuple[object, ...]:
+    """Name what decides whether requests come through at all."""
+    return destination.endpoint, destination.api_key, destination.signature_mode, destination.has_secret
 
 
 async def _holds(is_ours: Callable[[], bool] | None) -> bool:

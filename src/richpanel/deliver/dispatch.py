@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,6 +13,9 @@ from richpanel.deliver.courier import Courier, Means
 LOOK_SECONDS: Final = 0.1
 """How often it looks whether the state has moved on."""
 _UNWELL_SECONDS: Final = 1.0
+_DROP_SECONDS: Final = 1.0
+_LATE_SECONDS: Final = 10.0
+"""So long after a destination is gone messages may still be decided by definitions that have it."""
 _log = telemetry.get_logger(__name__)
 
 
@@ -37,6 +41,8 @@ class Dispatch:
         self._couriers: dict[int, Courier] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._dropped: set[int] = set()
+        self._gone: dict[int, float] = {}
+        self._next_drop = 0.0
         self._mark = -1
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -64,16 +70,31 @@ class Dispatch:
         for number in setup.destinations:
             if number not in self._tasks and await self._has_place(number):
                 self._begin(number, stop)
-        for number in sorted(setup.ever - setup.destinations.keys() - self._dropped - self._tasks.keys()):
-            if not await self._has_place(number):
-                continue
-            if not await loop.run_in_executor(self._means.hands, books.drop, number):
-                self._dropped.add(number)
-        self._dropped -= setup.destinations.keys()
+        await self._drop()
         if mark != self._mark or setup.version != version:
             self._mark = mark
             for courier in self._couriers.values():
                 courier.wake()
+
+    async def _drop(self) -> None:
+        """Give up what waits for destinations that are gone; for a while, since some of it may come late."""
+        setup, now = self._means.books.setup, monotonic()
+        self._dropped -= setup.destinations.keys()
+        self._gone = {number: since for number, since in self._gone.items() if number not in setup.destinations}
+        if now < self._next_drop:
+            return
+        self._next_drop = now + _DROP_SECONDS
+        for number in sorted(setup.ever - setup.destinations.keys() - self._dropped - self._tasks.keys()):
+            if not await self._has_place(number):
+                continue
+            since = self._gone.setdefault(number, now)
+            loop = asyncio.get_running_loop()
+            has_more = await loop.run_in_executor(self._means.hands, self._means.books.drop, number)
+            if not has_more and now > since + _LATE_SECONDS:
+                self._dropped.add(number)
+                del self._gone[number]
+                if (place := self._places.pop(number, None)) is not None:
+                    place.close()
 
     async def _has_place(self, number: int) -> bool:
         if self._place is None:

@@ -139,6 +139,7 @@ class Pace:
         self.breaker = Breaker()
         self._jitter = jitter
         self._held_until = float("-inf")
+        self._forgiven_at = float("-inf")
         self._under_way = 0
 
     def set_rate(self, rate: int | None, now: float) -> None:
@@ -148,6 +149,12 @@ class Pace:
         self.window, under_way = Window(rate, now, used=rate is not None), self._under_way
         for _ in range(under_way):
             self.window.begin()
+
+    def forgive(self, now: float) -> None:
+        """It is another server from now on, or sees another client in us: what was sent before tells nothing of it."""
+        self.breaker = Breaker()
+        self._held_until = float("-inf")
+        self._forgiven_at = now
 
     def is_resting(self, now: float) -> bool:
         """Tell whether the destination is left alone, or asked with one request at the most."""
@@ -183,6 +190,9 @@ class Pace:
 
     def failed(self, sent_at: float, now: float, retry_after: float | None = None) -> None:
         """It was not taken, for the moment; `retry_after` is for how long the destination wants to be left alone."""
+        if sent_at < self._forgiven_at:
+            self.gave_up(now)
+            return
         self.concurrency.shrink(sent_at, now)
         self.breaker.failed(sent_at, now, self._jitter())
         if retry_after is not None:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from richpanel.core.codes import Code
 from richpanel.core.latencies import bucket_of
 from richpanel.core.retrying import STATUSES
 from richpanel.store import delivery_schema as schema
@@ -169,26 +170,33 @@ def record(connection: Connection, results: Sequence[Result]) -> None:
     _time(connection, kept)
 
 
-def renumber(connection: Connection, state: Connection, destination: int, *, at_once: int = 5_000) -> None:
-    """Give what waits for a destination the numbers of a state that was made anew; what is no more there goes.
+def renumber(connection: Connection, state: Connection, destination: int, *, now: int, at_once: int = 5_000) -> None:
+    """Give what waits for a destination the numbers of a state that was made anew.
 
-    The caller commits. To be called where a delivery's message is not under its number any more, and at the start.
+    What the outbox of that state does not have is final, with its code: another copy of the message counts, or it was
+    decided about anew. Who was erased is gone from here by places (`forget`). The state must have reached what was
+    taken over; `now` is ms UTC. The caller commits.
     """
     last = -1
     while True:
-        rows = fetch(
+        found = fetch(
             connection,
-            "SELECT id, place, n, identity, alias FROM deliveries "
-            "WHERE destination = ? AND status < 2 AND id > ? ORDER BY id LIMIT ?",
+            f"SELECT {COLUMNS} FROM deliveries WHERE destination = ? AND status < 2 AND id > ? ORDER BY id LIMIT ?",
             *(destination, last, at_once),
         )
-        if not rows:
+        if not found:
             return
-        found = outbox.numbers(state, destination, {row[1] for row in rows})
-        changed = [(*found[place], id_) for id_, place, *old in rows if place in found and found[place] != tuple(old)]
+        rows = [Delivery(*row) for row in found]
+        numbers = outbox.numbers(state, destination, {row.place for row in rows})
+        changed = [
+            (*numbers[row.place], row.id)
+            for row in rows
+            if row.place in numbers and numbers[row.place] != (row.n, row.identity, row.alias)
+        ]
         update(connection, schema.deliveries, changed, columns=("n", "identity", "alias"), keys=("id",))
-        _remove(connection, [row[0] for row in rows if row[1] not in found])
-        last = rows[-1][0]
+        gone = [row for row in rows if row.place not in numbers]
+        record(connection, [Result(row, FAILED, now, code=Code.MESSAGE_GONE) for row in gone])
+        last = rows[-1].id
 
 
 def forget(connection: Connection, places: Iterable[int]) -> tuple[int, int]:
@@ -201,13 +209,13 @@ def forget(connection: Connection, places: Iterable[int]) -> tuple[int, int]:
     for start in range(0, len(asked), 5_000):
         part = listed(asked[start : start + 5_000])
         rows = fetch(connection, f"SELECT id FROM deliveries WHERE place IN {LISTED}", part)
-        attempts += _remove(connection, [row[0] for row in rows])
+        attempts += remove(connection, [row[0] for row in rows])
         deliveries += len(rows)
     return deliveries, attempts
 
 
-def _remove(connection: Connection, ids: list[int]) -> int:
-    """Remove deliveries; give how many tries went with them."""
+def remove(connection: Connection, ids: list[int]) -> int:
+    """Remove deliveries, given by id; give how many tries went with them. The caller commits."""
     if not ids:
         return 0
     run(connection, f"DELETE FROM deliveries WHERE id IN {LISTED}", listed(ids))

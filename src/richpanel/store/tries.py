@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from richpanel.store import deliveries
-from richpanel.store.bulk import LISTED, fetch, listed
+from richpanel.store.bulk import LISTED, fetch, listed, on_postgres
 from richpanel.store.deliveries import Delivery
 
 
@@ -57,3 +57,10 @@ def taken_over(connection: Connection, destination: int) -> int:
 def applied_to(state: Connection) -> int:
     """Give up to which place the log is in a state, without a gap."""
     return int(fetch(state, "SELECT coalesce(max(position), 0) FROM progress WHERE id = 1")[0][0])
+
+
+def identity_of(state: Connection) -> str:
+    """Tell this state from one that takes its place by the same name, whose numbers mean others."""
+    if on_postgres(state):
+        return str(fetch(state, "SELECT 'messages'::regclass::oid")[0][0])
+    return str(fetch(state, "PRAGMA database_list")[0][2])  # Links are followed.

@@ -1,0 +1,111 @@
+"""A destination that people change while things wait for it: switched off, deleted, pointed elsewhere."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.test_delivery import connected, rows, send, statuses, story, wait_settled
+from tests.acceptance.test_serve import wait_until
+from tests.server import Server
+from tests.sink import FINE, Sink
+
+pytestmark = pytest.mark.usefixtures("installation")
+SEEN_SECONDS = 1.0
+"""A change of the definitions is seen within a second."""
+DOWN = {"unavailable": 1.0}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "data", env={"RICHPANEL_ALLOW_PRIVATE_ENDPOINTS": "true"}) as running:
+        yield running
+
+
+@pytest.fixture
+def sinks() -> Iterator[tuple[Sink, Sink]]:
+    made = (Sink(1), Sink(2))
+    yield made
+    for sink in made:
+        sink.stop()
+
+
+def ours(server: Server) -> dict[str, Any]:
+    """The destination outside."""
+    (found,) = [each for each in server.get("/destinations")["data"] if each["endpoint"] != "account"]
+    return dict(found)
+
+
+def change(server: Server, **changes: object) -> None:
+    """Change it, and wait until that is seen."""
+    answer = server.api("PATCH", f"/destinations/{ours(server)['id']}", changes)
+    assert answer.status == 200, answer.body
+    time.sleep(SEEN_SECONDS)
+
+
+def test_switching_a_destination_off_stops_what_comes_and_not_what_waits(
+    server: Server, sinks: tuple[Sink, Sink]
+) -> None:
+    sink = sinks[0]
+    source = connected(server, sink.start())
+    sink.moods = DOWN
+    messages = story(people=3, calls=2)
+    send(server, source, messages)
+    wait_until(lambda: statuses(server).total() == len(messages) and bool(sink.arrivals), 20, "they wait")
+    change(server, enabled=False)
+    send(server, source, [{**each, "messageId": each["messageId"] + "-late"} for each in messages])
+    server.wait_processed()
+    sink.moods = FINE
+    assert wait_settled(server, len(messages)) == Counter(delivered=len(messages))
+    assert set(sink.answered(200)) == {each["messageId"] for each in messages}
+    change(server, enabled=True)
+    send(server, source, [{**each, "messageId": each["messageId"] + "-again"} for each in messages])
+    assert wait_settled(server, 2 * len(messages)) == Counter(delivered=2 * len(messages))
+
+
+def test_what_waits_for_a_destination_that_is_deleted_says_so(server: Server, sinks: tuple[Sink, Sink]) -> None:
+    sink = sinks[0]
+    source = connected(server, sink.start())
+    sink.moods = DOWN
+    messages = story(people=3, calls=2)
+    send(server, source, messages)
+    wait_until(lambda: statuses(server).total() == len(messages) and bool(sink.arrivals), 20, "they wait")
+    assert server.api("DELETE", f"/destinations/{ours(server)['id']}").status == 204
+    assert wait_settled(server, len(messages), 15) == Counter(failed=len(messages))
+    assert rows(server, "SELECT DISTINCT code FROM deliveries") == [("destination_deleted",)]
+    listed = server.get("/deliveries", status="failed")["data"]
+    assert {each["code"] for each in listed} == {"destination_deleted"}
+    (trace,) = server.traces(messages[0]["messageId"])
+    assert [(each["status"], each["code"]) for each in trace["deliveries"]] == [("failed", "destination_deleted")]
+    sent = sink.requests
+    send(server, source, [{**each, "messageId": each["messageId"] + "-late"} for each in messages])
+    server.wait_processed()
+    time.sleep(3)
+    assert (sink.requests, statuses(server)) == (sent, Counter(failed=len(messages)))
+    assert "courier_failed" not in server.printed()
+
+
+def test_changed_settings_are_used_from_the_next_try_on(server: Server, sinks: tuple[Sink, Sink]) -> None:
+    """Whoever only failed is left alone for a while; whoever is there now is another one."""
+    down, well = sinks
+    source = connected(server, down.start())
+    down.moods = DOWN
+    messages = story(people=20, calls=1)
+    send(server, source, messages)
+    wait_until(lambda: resting(down), 60, "it is left alone")
+    change(server, endpoint=well.start(), settings={"apiKey": "new-key", "signatureMode": "md5"})
+    send(server, source, [{"messageId": "first", "type": "track", "event": "Seen", "userId": "somebody-else"}])
+    wait_until(lambda: "first" in well.by_event(), 3, "it is sent to where it is to go by now")
+    asked = down.requests
+    assert wait_settled(server, len(messages) + 1) == Counter(delivered=len(messages) + 1)
+    assert down.requests == asked
+    assert {each.event["appClientId"] for each in well.arrivals} == {"new-key"}
+    assert {each.event["appClientId"] for each in down.arrivals} == {"key-of-theirs"}
+
+
+def resting(sink: Sink) -> bool:
+    """Whether nothing has come for some seconds."""
+    return bool(sink.arrivals) and time.monotonic() - sink.arrivals[-1].at > 4
