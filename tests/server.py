@@ -105,6 +105,11 @@ class Server:
         return self._process.pid
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started, and neither stopped nor killed since."""
+        return self._process is not None
+
+    @property
     def output(self) -> Path:
         """Where everything goes that the server prints."""
         return self.data.parent / f"{self.data.name}.out"

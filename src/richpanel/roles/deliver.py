@@ -2,11 +2,13 @@
 
 import os
 import threading
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from typing import Final
 
 from richpanel.config import Settings
+from richpanel.roles.alone import alone
 from richpanel.roles.parent import Parent, on_stop
+from richpanel.store import state_files
 from richpanel.store.glance import Glance, Unreadable, open_glance
 
 _NICE: Final = 10
@@ -20,14 +22,16 @@ def run(settings: Settings, parent: Parent) -> None:
     stop = threading.Event()
     on_stop(stop.set)
     parent.listen()
-    parent.say(ready=True)
-    with closing(open_glance(settings.data, settings.database_url)) as glance:
-        while not _delivers(glance):
-            if stop.wait(_LOOK_SECONDS):
-                return
-    from richpanel.roles import delivering  # Loaded where it is used.
+    # On a cluster seats tell who serves what; here there is one process.
+    with nullcontext() if settings.database_url else alone(settings.data / state_files.DELIVERING):
+        parent.say(ready=True)
+        with closing(open_glance(settings.data, settings.database_url)) as glance:
+            while not _delivers(glance):
+                if stop.wait(_LOOK_SECONDS):
+                    return
+        from richpanel.roles import delivering  # Loaded where it is used.
 
-    delivering.run(settings, stop)
+        delivering.run(settings, stop)
 
 
 def _delivers(glance: Glance) -> bool:

@@ -3,9 +3,8 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing
 from signal import SIGTERM
-from typing import Final
 
 import uvloop
 
@@ -18,13 +17,10 @@ from richpanel.deliver.sending import Sender
 from richpanel.log.opening import open_reader
 from richpanel.roles.clock import now_ms
 from richpanel.roles.parent import CannotRunError
-from richpanel.roles.process import alone
 from richpanel.store.advisory import Seat
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.secrets import SecretKeyError, open_secrets
-
-_LOCK: Final = "deliver.lock"
 
 
 def run(settings: Settings, told: threading.Event) -> None:
@@ -40,9 +36,7 @@ def run(settings: Settings, told: threading.Event) -> None:
         open_engine(directory.state_url, read_only=True, cache_mib=8),
         open_engine(directory.account_url, read_only=True, cache_mib=1),
     )
-    # On a cluster seats tell who serves what; here there is one process.
-    only = nullcontext() if settings.database_url else alone(directory.path / _LOCK)
-    with only, closing(reader), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with closing(reader), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_deliver(settings, told, Books(Store(*engines, reader.slice, secrets, now_ms))))
     for engine in engines:
         engine.dispose()

@@ -1,12 +1,9 @@
 """The role that folds the log into the state."""
 
-import fcntl
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 
 from richpanel.config import Settings
@@ -14,16 +11,15 @@ from richpanel.log.segments import SegmentReader
 from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import CACHE_MIB, Worker
+from richpanel.roles.alone import alone
 from richpanel.roles.erasing import Erasing
-from richpanel.roles.parent import CannotRunError, Parent, on_stop
+from richpanel.roles.parent import Parent, on_stop
 from richpanel.roles.reporting import Report
 from richpanel.roles.succession import Waiting, succeed
 from richpanel.store import state_files
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 
-LOCK_SECONDS: Final = 5.0
-"""How long a start waits for the process of a server that is just ending."""
 _NICE: Final = 10
 """Calls and pages go first where there are fewer cores than work: the log keeps what waits."""
 
@@ -84,19 +80,3 @@ def _remove_later(directory: Path, replaced: str | None) -> None:
         removing = threading.Timer(state_files.GRACE_SECONDS, state_files.remove, (directory, replaced))
         removing.daemon = True
         removing.start()
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Be the one process that writes a file of the directory, by a lock beside it. Raises CannotRunError."""
-    with path.open("a") as lock:
-        deadline = monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if monotonic() > deadline:
-                    raise CannotRunError(f"another server runs on {path.parent}: stop that one first") from None
-                threading.Event().wait(0.05)
-        yield

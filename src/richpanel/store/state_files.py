@@ -18,6 +18,8 @@ import msgspec
 STATE: Final = "state.db"
 PROCESSING: Final = "process.lock"
 """Held by the one process that writes the state in force."""
+DELIVERING: Final = "deliver.lock"
+"""Held by the one process that delivers, and writes the deliveries."""
 REBUILDING: Final = "rebuild.lock"
 """Held by the one command that rebuilds: whatever else lies about is left over."""
 GRACE_SECONDS: Final = 2.0
