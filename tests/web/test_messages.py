@@ -1,5 +1,6 @@
 """REST: the debugger's list, the trace of each message, and the status."""
 
+from tests.web.outgoing import hosted
 from tests.web.running import Site, segment
 from tests.web.story import DEVICE, LURKER, UID
 
@@ -105,3 +106,23 @@ def test_a_discards_message_is_found_by_its_visitor_link(shop: Site) -> None:
     assert off["profile"] == {}
     (home,) = shop.get("/messages/m-lurker")["data"]
     assert home["profile"] == {"visitor": LURKER}
+
+
+def test_what_only_a_destination_outside_keeps_is_kept(site: Site) -> None:
+    hosted(site)
+    account = next(each["id"] for each in site.get("/destinations")["data"] if each["endpoint"] == "account")
+    assert site.api("PATCH", f"/destinations/{account}", {"enabled": False}).status == 200
+    both = {"userId": "ann", "event": "Seen", "type": "track"}
+    site.send([{**both, "messageId": "out"}, {**both, "messageId": "none", "integrations": {"All": False}}])
+    site.process()
+
+    rows = {row["messageId"]: row for row in site.get("/messages")["data"]}
+    assert (rows["out"]["outcome"], rows["out"]["code"]) == ("kept", None)
+    assert (rows["none"]["outcome"], rows["none"]["code"]) == ("filtered", "filtered_by_integrations_object")
+    assert [row["messageId"] for row in site.get("/messages", outcome="kept")["data"]] == ["out"]
+    assert [row["messageId"] for row in site.get("/messages", outcome="filtered")["data"]] == ["none"]
+    (trace,) = site.get("/messages/out")["data"]
+    assert (trace["outcome"], trace["code"]) == ("kept", None)
+    assert [each["outcome"] for each in trace["decisions"]] == ["kept"]
+    (trace,) = site.get("/messages/none")["data"]
+    assert trace["outcome"] == "filtered"

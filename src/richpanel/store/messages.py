@@ -17,7 +17,7 @@ from richpanel.core.manual import MANUAL_TYPES
 from richpanel.core.message import TYPES
 from richpanel.core.routing import Decision
 from richpanel.core.timestamps import iso
-from richpanel.store import history, identities, message_rows, names
+from richpanel.store import history, identities, message_rows, names, outbox
 from richpanel.store.account import AccountSettings
 from richpanel.store.bodies import Bodies, Place, Slice, bodies_of
 from richpanel.store.bulk import LISTED, fetch, listed
@@ -29,6 +29,9 @@ from richpanel.store.traces import Delivered, Trace, read_traces
 __all__ = ["MessageRow", "Trace", "list_messages", "trace"]
 
 OUTCOMES: Final = ("kept", "unsupported", "filtered", "failed")
+KEPT: Final = OUTCOMES[0]
+_OUTSIDE: Final = "EXISTS (SELECT 1 FROM outbox o WHERE o.place = m.place)"
+"""Kept for a destination outside, whatever the account made of it: its row tells of the account alone."""
 TYPE_NAMES: Final = (*TYPES, "channel", *MANUAL_TYPES)
 _MAX_SCAN: Final = 200_000
 """A filter that few messages meet looks at so many of them a page; the cursor goes on from there."""
@@ -102,8 +105,10 @@ class _Filters(msgspec.Struct):
             parameters.append(TYPE_NAMES.index(self.type) if self.type in TYPE_NAMES else -1)
         if self.outcome == "duplicate":
             conditions.append("m.n IN (SELECT n FROM duplicates)")
+        elif self.outcome == KEPT:
+            conditions.append(f"(m.outcome = 0 OR {_OUTSIDE})")
         elif self.outcome is not None:
-            conditions.append("m.outcome = ?")
+            conditions.append(f"m.outcome = ? AND NOT {_OUTSIDE}")
             parameters.append(OUTCOMES.index(self.outcome) if self.outcome in OUTCOMES else -1)
         return " AND ".join(conditions), parameters
 
@@ -160,9 +165,12 @@ def _fill(connection: Connection, rows: list[StoredMessage], shown: list[Message
     """Fill in names, ids and codes, looked up for the whole page at once."""
     texts = names.by_number(connection, [n for row in rows for n in (row.event, row.decisions) if n is not None])
     people = identities.by_number(connection, [n for row in rows for n in (row.identity, row.alias) if n])
+    elsewhere = outbox.there(connection, [row.place for row in rows if row.outcome])
     for row, view in zip(rows, shown, strict=True):
+        if row.place in elsewhere:
+            view.outcome = KEPT
         view.event = texts.get(row.event) if row.event is not None else None
-        if row.decisions is not None and row.outcome:
+        if row.decisions is not None and view.outcome != KEPT:
             decisions = msgspec.json.decode(texts[row.decisions], type=list[Decision])
             view.code = next((made.code.value for made in decisions if made.code is not None), None)
             view.code = view.code or (Code.NOT_CONNECTED.value if not decisions else None)

@@ -4,7 +4,7 @@ Rows stay as long as their messages do. They are found by place, for a message's
 state that is made anew numbers messages and identities afresh.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -83,7 +83,9 @@ def numbers(connection: Connection, destination: int, places: Iterable[int]) -> 
     return {place: Numbers(*rest) for place, *rest in rows}
 
 
-def there(connection: Connection, places: Iterable[int]) -> set[int]:
+def there(connection: Connection, places: Collection[int]) -> set[int]:
     """Tell which of these places the outbox has."""
+    if not places:
+        return set()
     rows = fetch(connection, f"SELECT DISTINCT place FROM outbox WHERE place IN {LISTED}", listed(places))
     return {row[0] for row in rows}

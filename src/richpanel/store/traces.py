@@ -14,7 +14,7 @@ from richpanel.core.message import TYPES, decode_message
 from richpanel.core.notes import Note
 from richpanel.core.routing import Decision
 from richpanel.core.timestamps import iso, parse
-from richpanel.store import identities, message_rows, names
+from richpanel.store import identities, message_rows, names, outbox
 from richpanel.store.bodies import Bodies, Place
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.decisions import Cuts
@@ -105,7 +105,8 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
     texts = names.by_number(connection, [n for n in (row.event, row.decisions) if n is not None])
     decisions = msgspec.json.decode(texts[row.decisions], type=list[Decision]) if row.decisions is not None else []
     code = next((made.code.value for made in decisions if made.code is not None), None)
-    if row.outcome and not decisions:
+    is_kept = not row.outcome or bool(outbox.there(connection, [row.place]))
+    if not is_kept and not decisions:
         code = Code.NOT_CONNECTED.value
     repeats = [
         Repeat(iso(received), bool(conflict))
@@ -122,8 +123,8 @@ def _trace(connection: Connection, bodies: Bodies, source: SourceRow, row: Store
         event=texts.get(row.event) if row.event is not None else None,
         received_at=iso(row.received),
         timestamp=iso(row.t),
-        outcome=_OUTCOMES[row.outcome],
-        code=code if row.outcome else None,
+        outcome=_OUTCOMES[0 if is_kept else row.outcome],
+        code=None if is_kept else code,
         conflict=any(repeat.conflict for repeat in repeats),
         profile=_profile(connection, row) if row.outcome == 0 else MatchedProfile(),
         changes=msgspec.json.decode(changes[0][0], type=list[msgspec.Raw]) if changes else [],
