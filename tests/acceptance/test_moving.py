@@ -14,8 +14,10 @@ import psycopg
 import pytest
 
 from tests.acceptance.cluster import Cluster, cluster
+from tests.acceptance.test_serve import wait_until
 from tests.acceptance.traffic import Senders, Told, check, sending_line
 from tests.server import COMMAND, Server
+from tests.sink import FINE, Sink
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("RICHPANEL_")}
 
@@ -247,19 +249,56 @@ def test_a_target_that_holds_something_else_is_refused(engines: Cluster, target:
         assert "UTF8" in refused(server, fresh)
 
 
-def test_what_was_delivered_is_not_sent_again_from_elsewhere(target: Target, tmp_path: Path) -> None:
-    with small(tmp_path) as server:
+def test_what_was_delivered_is_not_sent_again_and_what_waits_is_sent_from_there(target: Target, tmp_path: Path) -> None:
+    """Some of it was delivered before the copy, some while it was made, some waits to be tried again."""
+    sink = Sink(1)
+    server = Server(tmp_path / "data", {"RICHPANEL_ALLOW_PRIVATE_ENDPOINTS": "true"})
+    with server:
         source = server.add_source("Far", "server")
         wanted = {"name": "Far", "catalogId": "richpanel", "sources": [source.id], "settings": {"apiKey": "theirs"}}
-        made = server.api("POST", "/destinations", {**wanted, "endpoint": "https://richpanel.invalid"})
+        made = server.api("POST", "/destinations", {**wanted, "endpoint": sink.start()})
         assert made.status == 201, made.body
         time.sleep(1)  # A change of the definitions is seen within a second.
-        call(server, source.write_key, "m3", type="track", event="Seen")
-        server.wait_processed()
+        tell(server, source.write_key, "before", 20)
+        wait_until(lambda: len(sink.answered(200)) == 20, 30, "it is delivered")
         moving = Moving(server, target)
-        assert moving.end() == 1
-        assert "cannot move yet" in moving.said
-        assert server.get("/status")["messages"] == 4
+        moving.until("copied")
+        moving.process.send_signal(signal.SIGSTOP)
+        tell(server, source.write_key, "meanwhile", 20)
+        wait_until(lambda: len(sink.answered(200)) == 40, 30, "it is delivered, too")
+        sink.moods = {"unavailable": 1.0}
+        tell(server, source.write_key, "waits", 20)
+        server.wait_processed()
+        wait_until(lambda: any("waits" in event for event in sink.by_event()), 30, "it is tried")
+        moving.process.send_signal(signal.SIGCONT)
+        assert moving.end() == 0, moving.said
+        gone(server)
+        digests = moving.events[-1]["digests"]
+        assert digests["deliveries"].startswith("60:")
+        assert digests["attempts"] > "4"
+        sink.moods = FINE
+        server.start()
+        wait_until(lambda: len(sink.answered(200)) == 60, 60, "what waited has arrived")
+        tell(server, source.write_key, "after", 5)
+        wait_until(lambda: len(sink.answered(200)) == 65, 30, "what comes arrives")
+        time.sleep(2)
+        assert set(sink.answered(200).values()) == {1}
+        listed = server.get("/deliveries", status="delivered", limit=500)["data"]
+        assert len(listed) == 65
+        (trace,) = server.traces("meanwhile-7")
+        assert [each["status"] for each in trace["deliveries"]] == ["delivered"]
+        asked = trace["deliveries"][0]["attempts"][0]["request"]
+        assert asked["eventId"] == "meanwhile-7"
+        ids = target.query("SELECT id FROM delivery.deliveries ORDER BY place")
+        assert ids == sorted(ids)
+        assert len(ids) == 65
+    sink.stop()
+
+
+def tell(server: Server, key: str, name: str, count: int) -> None:
+    """Send calls of a few persons'."""
+    for number in range(count):
+        call(server, key, f"{name}-{number}", f"u{number % 4}", type="track", event="Seen")
 
 
 def test_who_was_erased_meanwhile_is_erased_there(target: Target, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Annotated, Any, Final, NoReturn
@@ -24,7 +24,7 @@ from richpanel import telemetry
 from richpanel.commands.invocation import AsJson, Data, fail, settings_of
 from richpanel.commands.moving_shown import Telling
 from richpanel.commands.moving_sides import MoveError, Sides, check, make_ready
-from richpanel.commands.moving_switch import VerifyError, begun, finish, switch, try_definitions
+from richpanel.commands.moving_switch import VerifyError, begun, carry_deliveries, finish, switch, try_definitions
 from richpanel.commands.running import NOTE, log_owner, running_server
 from richpanel.log.carrying import Carrier, CarryError
 from richpanel.log.contract import LogDamaged, LogFull, LogGone, LogLocked, LogReader, LogUnsure
@@ -32,7 +32,7 @@ from richpanel.log.ground import GroundError
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.log.stream_reader import JetStreamReader
-from richpanel.store import copying, moving, outbox, state_files
+from richpanel.store import copying, moving, state_files
 from richpanel.store.bodies import LogBodies
 from richpanel.store.database import reading
 from richpanel.store.half_copy import HalfCopy
@@ -143,11 +143,6 @@ class Move:
             applied = processed(state)
             if log.durable() < applied.position:
                 raise MoveError("the log ends before what is applied: start the server once, which puts that right")
-            if outbox.any_at_all(state):
-                raise MoveError(
-                    "this account delivers to destinations outside, and what was delivered cannot move yet: "
-                    "all of it would be sent again"
-                )
             copy, start = make_ready(sides, account, log.durable())
             try_definitions(sides)
             self._copy(state, log, telling)
@@ -204,6 +199,8 @@ class Move:
                         await carrier.carry(end, lambda _records, size: show(size))
                         telling.say("carried", _carried(carrier), records=carrier.sent.records, bytes=carrier.bytes)
                         self.digests["log"] = str(carrier.sent)
+                        for name, digest in carry_deliveries(sides, carrier.place, telling).items():
+                            self._note(name, digest)
                         self.digests["account"] = str(switch(sides, copy, self._decide))
             finally:
                 await writer.close()
@@ -237,15 +234,18 @@ class Move:
         try:
             deadline = monotonic() + _END_SECONDS
             while True:
-                with state_files.try_lock(self.sides.path / state_files.PROCESSING) as alone:
-                    if alone and (not (self.sides.path / NOTE).exists() or monotonic() > deadline):
+                with self._lock(state_files.PROCESSING) as processing, self._lock(state_files.DELIVERING) as delivering:
+                    if processing and delivering and (not (self.sides.path / NOTE).exists() or monotonic() > deadline):
                         yield writer.durable
                         return
                 if monotonic() > deadline:
-                    raise MoveError("another process still writes the state")
+                    raise MoveError("another process still writes the state, or still delivers")
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:
             await writer.close()
+
+    def _lock(self, name: str) -> AbstractContextManager[bool]:
+        return state_files.try_lock(self.sides.path / name)
 
     def _stop(self, pid: int, telling: Telling) -> None:
         try:
@@ -266,8 +266,9 @@ class Move:
             f"moved to {sides.new.databases} and {sides.log_name} in {seconds:.1f} s, {away:.1f} s of them without a "
             f"server: {self.rows:,} rows, and {carried.sent.records:,} records that wait to be processed.\n"
             f"Now {_next(sides)}. Other nodes need secret.key (or RICHPANEL_SECRET_KEY) and both settings.\n"
-            f"The old files in {sides.path} are as they were: log/, account.db and state*.db. They hold people, and "
-            "what is erased from now on is not erased there: delete them once you need them no more."
+            f"The old files in {sides.path} are as they were: log/, account.db, state*.db, delivery.db. "
+            "They hold people, and what is erased from now on is not erased there: delete them once you need them no "
+            "more."
         )
         facts: dict[str, object] = {"rows": self.rows, "records": carried.sent.records, "messages": applied.messages}
         facts |= {"database": sides.new.databases, "log": sides.log_name, "digests": self.digests}

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import environ
@@ -24,10 +24,11 @@ from richpanel.store.directory import DataDirectory
 from richpanel.store.half_copy import HalfCopy
 from richpanel.store.migrating import migrate
 from richpanel.store.moving_account import account_name
+from richpanel.store.moving_deliveries import any_deliveries
 from richpanel.store.nodes import check_key
 from richpanel.store.revisions import is_newest
 
-_BRANCHES: tuple[Branch, ...] = ("account", "state")
+_BRANCHES: tuple[Branch, ...] = ("account", "state", "delivery")
 _PATIENCE_SECONDS = 600.0
 """How long a statement waits for somebody else's lock at the target."""
 
@@ -67,8 +68,7 @@ class Sides:
     @contextmanager
     def opened(self, branch: Branch) -> Iterator[Engine]:
         """Open a schema of the target."""
-        url = self.new.account_url if branch == "account" else self.new.state_url
-        engine = open_engine(url, busy_seconds=_PATIENCE_SECONDS)
+        engine = open_engine(_urls(self.new)[branch], busy_seconds=_PATIENCE_SECONDS)
         try:
             yield engine
         finally:
@@ -82,6 +82,10 @@ class Sides:
             yield engine
         finally:
             engine.dispose()
+
+
+def _urls(place: DataDirectory) -> dict[Branch, str]:
+    return {"account": place.account_url, "state": place.state_url, "delivery": place.delivery_url}
 
 
 def check(sides: Sides, telling: Telling) -> str:
@@ -133,18 +137,30 @@ def _look_at_database(sides: Sides, telling: Telling, account: str) -> HalfCopy 
     if there is not None:
         which = "this account" if there == account else "another account"
         raise MoveError(f"{sides.new.databases} holds {which} already: {_ELSEWHERE}")
-    if half is None and "state" in ours:
-        with sides.opened("state") as engine, reading(engine) as connection:
-            if not moving.is_empty(connection):
-                raise MoveError(f"{sides.new.databases} holds a state already: {_ELSEWHERE}")
+    if half is None:
+        _see_empty(sides, ours)
     return half
 
 
+def _see_empty(sides: Sides, ours: set[str]) -> None:
+    """See that nothing is in the schemas that are there. Raises MoveError."""
+    looks: tuple[tuple[Branch, str, Callable[[Connection], bool]], ...] = (
+        ("state", "a state", lambda connection: not moving.is_empty(connection)),
+        ("delivery", "deliveries", any_deliveries),
+    )
+    for branch, what, holds in looks:
+        if branch in ours:
+            with sides.opened(branch) as engine, reading(engine) as connection:
+                if holds(connection):
+                    raise MoveError(f"{sides.new.databases} holds {what} already: {_ELSEWHERE}")
+
+
 def _our_schemas(connection: Connection, sides: Sides) -> set[str]:
-    """Give those of our two schemas that are there and have tables. Raises MoveError for somebody else's."""
+    """Give those of our schemas that are there and have tables. Raises MoveError for somebody else's."""
     statement = (
         "SELECT n.nspname, bool_or(c.relname = 'alembic_version') FROM pg_namespace n "
-        "JOIN pg_class c ON c.relnamespace = n.oid WHERE n.nspname IN ('account', 'state') GROUP BY n.nspname"
+        "JOIN pg_class c ON c.relnamespace = n.oid "
+        "WHERE n.nspname IN ('account', 'state', 'delivery') GROUP BY n.nspname"
     )
     found = dict(tuple(row) for row in fetch(connection, statement))
     if strange := sorted(name for name, ours in found.items() if not ours):
@@ -152,7 +168,9 @@ def _our_schemas(connection: Connection, sides: Sides) -> set[str]:
     return set(found)
 
 
-_ELSEWHERE = "name an empty database, or drop the schemas `account` and `state` there where nobody needs them"
+_ELSEWHERE = (
+    "name an empty database, or drop the schemas `account`, `state` and `delivery` there where nobody needs them"
+)
 
 
 def make_ready(sides: Sides, account: str, floor: int) -> tuple[HalfCopy, int]:
@@ -160,13 +178,14 @@ def make_ready(sides: Sides, account: str, floor: int) -> tuple[HalfCopy, int]:
 
     Raises GroundError, RevisionError, ConnectionError.
     """
-    for branch, url in zip(_BRANCHES, (sides.new.account_url, sides.new.state_url), strict=True):
+    for branch, url in _urls(sides.new).items():
         migrate(url, branch)
     made = asyncio.run(ground.make(sides.stream))
     copy = HalfCopy(secrets.token_hex(8), account, sides.stream.name, made)
     with sides.opened("account") as engine, engine.begin() as connection:
         half_copy.mark(connection, copy)
         moving.clear(connection, keep=("half_copy",))
-    with sides.opened("state") as engine, engine.begin() as connection:
-        moving.clear(connection)
+    for branch in ("state", "delivery"):
+        with sides.opened(branch) as engine, engine.begin() as connection:
+            moving.clear(connection)
     return copy, asyncio.run(ground.clear(sides.stream, floor))

@@ -14,12 +14,16 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine
 
+from richpanel.commands.moving_shown import Telling
 from richpanel.commands.moving_sides import MoveError, Sides
 from richpanel.config import FILE
-from richpanel.store import half_copy
+from richpanel.store import copying, half_copy, moving_deliveries
+from richpanel.store.database import reading
 from richpanel.store.half_copy import HalfCopy
 from richpanel.store.moved import Moved, moved, put, say_moved
+from richpanel.store.moving import count
 from richpanel.store.moving_account import account_name, copy_account, digest_of_account
+from richpanel.store.moving_deliveries import copy_deliveries, digest_of_deliveries
 from richpanel.store.row_digest import RowDigest
 
 
@@ -41,6 +45,23 @@ def _copied(old: Engine, new: Engine, end: Callable[[Connection], None]) -> RowD
         if digest_of_account(target) != written:
             raise VerifyError("the definitions that were written are not those that were read")
         end(target)
+    return written
+
+
+def carry_deliveries(sides: Sides, place_of: Callable[[int], int], telling: Telling) -> dict[str, RowDigest]:
+    """Copy what was delivered and what waits, once nobody delivers any more; give each table's digest.
+
+    `place_of` tells where in the stream something is that was at a place of the log. Raises VerifyError, DatabaseError.
+    """
+    written: dict[str, RowDigest] = {}
+    with copying.frozen(sides.old.delivery_url) as old, sides.opened("delivery") as new:
+        for name in moving_deliveries.MOVES:
+            with telling.task(f"copy {name}", count(old, name)) as show:
+                written[name] = copy_deliveries(old, new, name, place_of, show)
+        with reading(new) as connection, telling.task("verify", sum(each.rows for each in written.values())) as show:
+            wrong = [name for name, each in written.items() if digest_of_deliveries(connection, name, show) != each]
+    if wrong:
+        raise VerifyError(f"what PostgreSQL holds of {', '.join(wrong)} is not what was copied")
     return written
 
 

@@ -4,6 +4,8 @@ Both logs are read: of each record's bytes the SHA-256 goes into a chain, and th
 """
 
 import asyncio
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable
 from hashlib import sha256
 from time import monotonic
@@ -57,6 +59,8 @@ class Carrier:
         self._new = new
         self._seen = Chain()
         self._verified = start
+        self._began, self._begins = array("q"), array("q")
+        """Where each record began in the old log, and where it begins in the new one."""
 
     async def carry(self, until: int, show: Show = lambda _records, _bytes: None) -> None:
         """Carry the records before a position, and see that they arrived.
@@ -70,11 +74,17 @@ class Carrier:
                 raise CarryError(f"the log has nothing at {self.position:,}, before its end at {until:,}")
             await asyncio.gather(*(self._writer.append(entry.payload) for entry in entries))
             self.sent.add(entries)
+            self._began.extend(entry.start for entry in entries)
             self.position = entries[-1].end
             size = sum(len(entry.payload) for entry in entries)
             self.bytes += size
             show(len(entries), size)
         await asyncio.to_thread(self._verify)
+
+    def place(self, old: int) -> int:
+        """Give where something stands by now that stood at a place of the old log; what was not carried has stayed."""
+        index = bisect_right(self._began, old) - 1
+        return old if index < 0 else self._begins[index] + old - self._began[index]
 
     def _verify(self) -> None:
         """Read what was sent since the last time, and compare."""
@@ -83,6 +93,7 @@ class Carrier:
             entries = self._new.read(self._verified, _PIECE)
             if entries:
                 self._seen.add(entries)
+                self._begins.extend(entry.start for entry in entries)
                 self._verified = entries[-1].end
             elif monotonic() > deadline:
                 break

@@ -95,7 +95,7 @@ def copy_table(old: Connection, new: Engine, name: str, show: Show) -> RowDigest
     """Copy a table into an empty one; give the digest of what was written. Raises DatabaseError."""
     move, digest = MOVES[name], RowDigest()
     with new.begin() as connection:
-        _unhurried(connection)
+        unhurried(connection)
         rows = _read(old, connection, move, digest, show)
         if name == "search":
             _write_search(connection, rows)
@@ -106,13 +106,13 @@ def copy_table(old: Connection, new: Engine, name: str, show: Show) -> RowDigest
     return digest
 
 
-def _unhurried(connection: Connection) -> None:
+def unhurried(connection: Connection) -> None:
     """A commit need not be on disk at once: one that comes later is, and those before it are then, too."""
     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _read(old: Connection, new: Connection, move: Move, digest: RowDigest, show: Show) -> Iterator[Row]:
-    for rows in _in_pieces(old, move.query):
+    for rows in in_pieces(old, move.query):
         if move.changed is not None:
             rows = [move.changed(new, row) for row in rows]
         digest.add(rows)
@@ -120,7 +120,7 @@ def _read(old: Connection, new: Connection, move: Move, digest: RowDigest, show:
         show(len(rows))
 
 
-def _in_pieces(connection: Connection, query: str) -> Iterator[list[Row]]:
+def in_pieces(connection: Connection, query: str) -> Iterator[list[Row]]:
     """Give the rows of a query, some at a time."""
     with connection.exec_driver_sql(query, execution_options=STREAMED) as result:
         while rows := result.fetchmany(_AT_ONCE):
@@ -180,7 +180,7 @@ def _each_hash_once(rows: Iterable[Row]) -> list[list[tuple[int, int]]]:
 def digest_of(new: Connection, name: str, show: Show) -> RowDigest:
     """Give the digest of what PostgreSQL holds of a table now."""
     move, digest = MOVES[name], RowDigest()
-    for rows in _in_pieces(new, move.query):
+    for rows in in_pieces(new, move.query):
         digest.add(((0, *row[1:]) for row in rows) if name == "message_ids" else rows)
         show(len(rows))
     return digest
