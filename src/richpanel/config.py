@@ -216,6 +216,14 @@ class Settings:
         bool,
         Rule(_switch, "true or false: whether a destination may be on a private network, or reached without TLS."),
     ] = False
+    delivery_patience: Annotated[
+        int,
+        Rule(_integer(4, 720), "Hours for which a delivery that fails is tried again before it is a dead letter."),
+    ] = 4
+    delivery_retention: Annotated[
+        int,
+        Rule(_integer(1, 36_500), "Days for which finished deliveries and their tries are kept; dead letters stay."),
+    ] = 30
     database_url: Annotated[
         str | None,
         Rule(

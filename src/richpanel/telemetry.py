@@ -89,12 +89,36 @@ OUTCOMES: Final = Gauge("richpanel_messages", "Messages in the state by what bec
 BATCHES: Final = Counter("richpanel_batches_total", "Batches that the processing stored.")
 BATCH_SECONDS: Final = Histogram("richpanel_batch_seconds", "Reading, folding and storing one batch.")
 # The program.
+DELIVERIES: Final = Gauge(
+    "richpanel_deliver_deliveries",
+    "Deliveries that wait (queued, retrying), and dead letters.",
+    "destination",
+    "status",
+)
+DELIVER_OLDEST: Final = Gauge(
+    "richpanel_deliver_oldest_waiting_seconds", "Age of the oldest delivery that waits.", "destination"
+)
+DELIVER_RESULTS: Final = Counter(
+    "richpanel_deliver_attempts_total",
+    "Tries by what came of them (retrying: one that failed, and is made again), and what ended without one.",
+    *("destination", "status", "code"),
+)
+DELIVER_SECONDS: Final = Histogram(
+    "richpanel_deliver_seconds", "From a call's arrival to the answer that it was taken, to 9 %.", "destination"
+)
+DELIVER_RESTS: Final = Gauge(
+    "richpanel_deliver_breaker_open",
+    "Whether a destination is left alone, since it only failed of late; known where its node takes calls, too.",
+    "destination",
+)
+
 RESTARTS: Final = Counter("richpanel_role_restarts_total", "Roles that died and were started again.", "role")
 
 FIGURES: Final[tuple[Counter | Gauge | Histogram, ...]] = (
     *(ACCEPTED, DISCARDED, REFUSED, REFUSED_PRIVACY, REQUEST_SECONDS),
     *(LOG_BYTES, LOG_ARCHIVED_BYTES, LOG_WAITING_BYTES, LOG_PENDING, LOG_DURABLE),
     *(PROCESSED, PROCESSED_MESSAGES, LAG_SECONDS, PROCESS_UP, WEB_UP, OUTCOMES, BATCHES, BATCH_SECONDS, RESTARTS),
+    *(DELIVERIES, DELIVER_OLDEST, DELIVER_RESULTS, DELIVER_SECONDS, DELIVER_RESTS),
 )
 """All there are: a figure that is not here is not shown."""
 

@@ -1,5 +1,6 @@
 """A destination that people change while things wait for it: switched off, deleted, pointed elsewhere."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from tests.acceptance.test_delivery import connected, rows, send, statuses, story, wait_settled
 from tests.acceptance.test_serve import wait_until
-from tests.server import Server
+from tests.server import Server, request
 from tests.sink import FINE, Sink
 
 pytestmark = pytest.mark.usefixtures("installation")
@@ -109,3 +110,42 @@ def test_changed_settings_are_used_from_the_next_try_on(server: Server, sinks: t
 def resting(sink: Sink) -> bool:
     """Whether nothing has come for some seconds."""
     return bool(sink.arrivals) and time.monotonic() - sink.arrivals[-1].at > 4
+
+
+def test_figures_tell_what_waits_and_what_became_of_tries(server: Server, sinks: tuple[Sink, Sink]) -> None:
+    sink = sinks[0]
+    source = connected(server, sink.start())
+    name = ours(server)["id"]
+    send(server, source, story(people=3, calls=2))
+    assert wait_settled(server, 6) == Counter(delivered=6)
+    assert server.get("/status")["deliveries"] == {"queued": 0, "retrying": 0, "dead": 0, "oldestWaitingSeconds": 0}
+    sink.moods = DOWN
+    send(
+        server,
+        source,
+        [{"messageId": f"w-{n}", "type": "track", "event": "Seen", "userId": f"w{n}"} for n in range(12)],
+    )
+    wait_until(lambda: statuses(server)["retrying"] >= 10, 30, "they are tried again")
+    text = request("GET", f"{server.url}/metrics").body.decode()
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("richpanel_deliver_"))
+    kinds = ("queued", "retrying", "dead")
+    counts = {
+        kind: float(figures[f'richpanel_deliver_deliveries{{destination="{name}",status="{kind}"}}']) for kind in kinds
+    }
+    assert sum(counts.values()) == 12
+    assert counts["retrying"] >= 10
+    assert figures[f'richpanel_deliver_attempts_total{{code="",destination="{name}",status="delivered"}}'] == "6.0"
+    again = f'richpanel_deliver_attempts_total{{code="answered_5xx",destination="{name}",status="retrying"}}'
+    assert float(figures[again]) >= 10
+    assert figures[f'richpanel_deliver_seconds_count{{destination="{name}"}}'] == "6.0"
+    assert float(figures[f'richpanel_deliver_oldest_waiting_seconds{{destination="{name}"}}']) > 0
+    rests = f'richpanel_deliver_breaker_open{{destination="{name}"}} 1.0'
+    wait_until(lambda: rests in request("GET", f"{server.url}/metrics").body.decode(), 20, "it is left alone")
+    shown = server.get("/status")["deliveries"]
+    assert (shown["queued"] + shown["retrying"], shown["dead"]) == (12, 0)
+    assert shown["oldestWaitingSeconds"] > 0
+    told = json.loads(server.command("status", "--json"))["deliveries"]
+    assert told["queued"] + told["retrying"] == 12
+    assert "12 wait, the oldest for" in server.command("status")
+    assert "deliveries to Stranger" in server.command("doctor")
+    sink.moods = FINE

@@ -17,7 +17,7 @@ from tests.sdk.network import LOOPBACK, free_port
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "compose"
 CHECK = (str(Path(sys.executable).parent / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec")
-NODES = ("ingest", "process", "web")
+NODES = ("ingest", "process", "deliver", "web")
 GIVEN = {"POSTGRES_PASSWORD": "open-sesame", "RICHPANEL_SECRET_KEY": "0" * 64}
 
 

@@ -20,7 +20,8 @@ where each came from, secrets hidden. Secrets have no option: a command line can
 _METRICS = """# Figures
 
 `GET /metrics` gives these in Prometheus' text format. They count from the start of their process; `richpanel_messages`
-and the positions are read from the state. `source` is a source's id.
+and the positions are read from the state, what is delivered outside from the deliveries: whichever node is asked, it
+tells of all of them. `source` is a source's id, `destination` a destination's.
 
 | name | kind | labels | |
 |---|---|---|---|

@@ -185,7 +185,7 @@ def test_a_database_that_hangs_is_given_up_and_asked_again(request: pytest.Fixtu
     make(directory)
     assert directory.database_url is not None
     schema = Schema(directory.database_url, "account", seconds=0.5)
-    glance = Glance(schema, schema)
+    glance = Glance(schema, schema, schema)
     version = glance.definitions_version()
     ((pid,),) = schema.ask("SELECT pg_backend_pid()")
     os.kill(pid, signal.SIGSTOP)

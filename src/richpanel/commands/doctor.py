@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
-from richpanel.commands import checks, database_checks, stream_checks
+from richpanel.commands import checks, database_checks, delivery_checks, stream_checks
 from richpanel.commands.checks import Check
 from richpanel.commands.invocation import AsJson, Data, console, directory_of, print_json, print_table
 from richpanel.config import read_settings
@@ -47,6 +47,7 @@ def _examine(directory: DataDirectory, *, deep: bool, data: Data) -> list[Check]
     if (found[-1].name == "data directory" and directory.is_embedded) or not _is_there(directory, found):
         return found
     found += database_checks.databases(directory, settings.secret_key, deep=deep)
+    found += delivery_checks.deliveries(directory)
     if not directory.is_embedded:
         return [*found, *stream_checks.stream(directory), *checks.mail(settings)]
     out = console(stderr=True)

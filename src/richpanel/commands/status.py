@@ -3,6 +3,8 @@
 from contextlib import closing, suppress
 from time import time
 
+from sqlalchemy.exc import DatabaseError
+
 from richpanel.commands.checks import sizes_text
 from richpanel.commands.invocation import (
     AsJson,
@@ -21,7 +23,10 @@ from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.opening import open_reader
 from richpanel.log.retention import LogSizes, log_sizes
 from richpanel.log.stream import sequence_at
-from richpanel.store.database import reading
+from richpanel.store.bulk import fetch
+from richpanel.store.database import open_engine, reading
+from richpanel.store.delivery_waiting import Waiting, waiting
+from richpanel.store.destinations import outside as outside_numbers
 from richpanel.store.directory import DataDirectory
 from richpanel.store.sources import list_sources
 from richpanel.store.status import message_count, processed, source_counts
@@ -35,6 +40,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
     with state(directory) as engine, reading(engine) as connection:
         progress = processed(connection)
         counts = source_counts(connection)
+    outside = _deliveries(directory)
     last, since = _log(directory, progress.position)
     lag = 0.0 if since is None else max(0.0, time() - since / 1000)
     running = running_server(directory.path)
@@ -43,6 +49,12 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         shown = {"log": {"last": last}, "processed": progress.position, "oldestUnprocessedSeconds": lag}
         shown |= {"server": running.url if running else None, "lmtp": running.lmtp if running else None}
         shown["files"] = _files(log_sizes(directory.log)) if directory.log_url is None else None
+        shown["deliveries"] = {
+            "queued": sum(each.queued for each in outside),
+            "retrying": sum(each.retrying for each in outside),
+            "dead": sum(each.dead for each in outside),
+            "oldestWaitingSeconds": _oldest(outside),
+        }
         print_json({**shown, "messages": message_count(counts), "outcomes": outcomes})
         return
     rows = [
@@ -51,6 +63,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         ["log", _kept(directory, last)],
         ["waiting", f"{_behind(directory, progress.position, last)}, the oldest {lag:.1f} s old" if lag else "nothing"],
         ["messages", f"{message_count(counts):,}"],
+        *_outside(outside),
     ]
     print_table(["", ""], rows, empty="")
     lines = [
@@ -62,6 +75,36 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         print_table(["source", "outcome", "messages"], lines, empty="")
     else:
         console().print("Nothing has arrived yet.")
+
+
+def _deliveries(directory: DataDirectory) -> list[Waiting]:
+    """Tell what waits to be delivered outside; nothing where a version of before that runs here."""
+    if directory.is_embedded and not (directory.path / "delivery.db").exists():
+        return []
+    with definitions(directory) as connection:
+        numbers = outside_numbers(connection).values()
+    engine = open_engine(directory.delivery_url, read_only=True, cache_mib=1)
+    try:
+        with reading(engine) as connection:
+            return waiting(lambda query: fetch(connection, query), numbers)
+    except DatabaseError:  # `doctor` tells of it.
+        return []
+    finally:
+        engine.dispose()
+
+
+def _outside(found: list[Waiting]) -> list[list[str]]:
+    """Tell people of deliveries, where there are destinations outside."""
+    if not found:
+        return []
+    count, dead = sum(each.queued + each.retrying for each in found), sum(each.dead for each in found)
+    waits = f"{count:,} wait, the oldest for {_oldest(found):,.0f} s" if count else "none waits"
+    return [["deliveries", f"{waits}, {dead:,} are dead letters" if dead else waits]]
+
+
+def _oldest(found: list[Waiting]) -> float:
+    oldest = min((each.oldest_at for each in found if each.oldest_at is not None), default=None)
+    return 0.0 if oldest is None else max(0.0, time() - oldest / 1000)
 
 
 def _log(directory: DataDirectory, position: int) -> tuple[int, int | None]:

@@ -14,7 +14,7 @@ from richpanel.core.codes import Code
 from richpanel.core.retrying import STATUSES
 from richpanel.deliver.payloads import Known, Payload, Prepared, Strayed, Unsent, prepare
 from richpanel.deliver.sending import host_of
-from richpanel.store import deliveries, tries
+from richpanel.store import deliveries, delivery_retention, tries
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.bodies import Slice, bodies_of
 from richpanel.store.database import reading
@@ -27,6 +27,11 @@ from richpanel.store.sources import SourceRow, list_sources
 HOSTED: Final = "api.richpanel.com"
 """Richpanel's own host, whose 200 means that it took the request, and no more (facts of Richpanel 6)."""
 _AT_ONCE: Final = 5_000
+_TIDIED_AT_ONCE: Final = 1_000
+"""Of what goes: a turn of somebody's waits for no more."""
+_DAY_MS: Final = 86_400_000
+_SHOWN_DAYS: Final = 31
+"""Figures are shown of so long."""
 
 
 class Store(NamedTuple):
@@ -144,6 +149,15 @@ class Books:
             gone = [Unsent(each, "failed", Code.DESTINATION_DELETED) for each in rows]
             deliveries.record(delivery, [_settled(each, now) for each in gone])
         return _AT_ONCE in (taken, len(rows))
+
+    def tidy(self, number: int, days: int) -> bool:
+        """Let go of what was finished so many days ago, some at a time; tell whether there may be more."""
+        before = self._store.now() - days * _DAY_MS
+        shown = self._store.now() - max(days, _SHOWN_DAYS) * _DAY_MS
+        with self._store.delivery.begin() as delivery:
+            gone = delivery_retention.drop_finished(delivery, number, before=before, limit=_TIDIED_AT_ONCE)
+            gone += delivery_retention.add_up(delivery, number, before=shown, limit=_TIDIED_AT_ONCE)
+        return gone >= _TIDIED_AT_ONCE
 
     def _renumber(self, delivery: Connection, state: Connection, destination: int, now: int) -> str | None:
         """Have what waits numbered as this state numbers, or persons could overtake themselves; give which one it is.

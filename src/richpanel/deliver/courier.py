@@ -37,13 +37,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Means:
-    """What couriers work with; `now` gives ms UTC, `hands` is the thread that keeps the books."""
+    """What couriers work with; `now` gives ms UTC, `hands` is the thread that keeps the books.
+
+    What is finished is kept for `kept_days`.
+    """
 
     books: Books
     sender: Sender
     hands: Executor
     now: Callable[[], int]
     patience: Patience = field(default_factory=Patience)
+    kept_days: int = 30
     jitter: Callable[[], float] = random.random
 
 
@@ -68,6 +72,11 @@ class Courier:
         self._next_due: int | None = 0
         self._has_news = False
         self._wake = asyncio.Event()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether the destination is left alone, since it has only failed of late or asked for it."""
+        return self._pace.is_resting(monotonic())
 
     def wake(self) -> None:
         """There is something new to look at."""

@@ -13,6 +13,9 @@ from richpanel.deliver.courier import Courier, Means
 LOOK_SECONDS: Final = 0.1
 """How often it looks whether the state has moved on."""
 _UNWELL_SECONDS: Final = 1.0
+_TIDY_STEP_SECONDS: Final = 0.5
+_TIDY_SECONDS: Final = 600.0
+"""How long the next look for what is old waits once nothing is left of it."""
 _DROP_SECONDS: Final = 1.0
 _LATE_SECONDS: Final = 10.0
 """So long after a destination is gone messages may still be decided by definitions that have it."""
@@ -32,8 +35,19 @@ class Place(Protocol):
 class Dispatch:
     """Keeps a courier at each destination that this process is to serve."""
 
-    def __init__(self, means: Means, place: Callable[[int], Place] | None, drain: float) -> None:
-        """`place` gives the place for a destination, by its number; None where nobody else delivers."""
+    def __init__(
+        self,
+        means: Means,
+        place: Callable[[int], Place] | None,
+        drain: float,
+        tell: Callable[[dict[int, bool]], None] = lambda _: None,
+    ) -> None:
+        """`place` gives the place for a destination, by its number; None where nobody else delivers.
+
+        `tell` hears, whenever that changes, which destinations are served here, and whether they are left alone.
+        """
+        self._tell = tell
+        self._told: dict[int, bool] = {}
         self._means = means
         self._place = place
         self._drain = drain
@@ -43,6 +57,8 @@ class Dispatch:
         self._dropped: set[int] = set()
         self._gone: dict[int, float] = {}
         self._next_drop = 0.0
+        self._to_tidy: list[int] = []
+        self._next_tidy = 0.0
         self._mark = -1
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -71,6 +87,11 @@ class Dispatch:
             if number not in self._tasks and await self._has_place(number):
                 self._begin(number, stop)
         await self._drop()
+        await self._tidy()
+        resting = {number: courier.is_resting for number, courier in self._couriers.items()}
+        if resting != self._told:
+            self._told = resting
+            self._tell(resting)
         if mark != self._mark or setup.version != version:
             self._mark = mark
             for courier in self._couriers.values():
@@ -95,6 +116,23 @@ class Dispatch:
                 del self._gone[number]
                 if (place := self._places.pop(number, None)) is not None:
                     place.close()
+
+    async def _tidy(self) -> None:
+        """Let go of what is old, of whatever is served here or by nobody any more: a step at a time, then a rest."""
+        if monotonic() < self._next_tidy:
+            return
+        self._next_tidy = monotonic() + _TIDY_STEP_SECONDS
+        if not self._to_tidy:
+            setup = self._means.books.setup
+            self._to_tidy = sorted(setup.ever - setup.destinations.keys() | self._tasks.keys())
+        if not self._to_tidy:
+            return
+        number = self._to_tidy[-1]
+        loop, books = asyncio.get_running_loop(), self._means.books
+        if not await loop.run_in_executor(self._means.hands, books.tidy, number, self._means.kept_days):
+            self._to_tidy.pop()
+            if not self._to_tidy:
+                self._next_tidy += _TIDY_SECONDS
 
     async def _has_place(self, number: int) -> bool:
         if self._place is None:

@@ -31,7 +31,7 @@ def run(settings: Settings, parent: Parent) -> None:
                     return
         from richpanel.roles import delivering  # Loaded where it is used.
 
-        delivering.run(settings, stop)
+        delivering.run(settings, parent, stop)
 
 
 def _delivers(glance: Glance) -> bool:

@@ -5,25 +5,29 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from signal import SIGTERM
+from typing import Final
 
 import uvloop
 
-from richpanel import __version__
+from richpanel import __version__, telemetry
 from richpanel.config import Settings
+from richpanel.core.retrying import Patience
 from richpanel.deliver.books import Books, Store
 from richpanel.deliver.courier import Means
 from richpanel.deliver.dispatch import Dispatch
 from richpanel.deliver.sending import Sender
 from richpanel.log.opening import open_reader
 from richpanel.roles.clock import now_ms
-from richpanel.roles.parent import CannotRunError
+from richpanel.roles.parent import CannotRunError, Parent
 from richpanel.store.advisory import Seat
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.secrets import SecretKeyError, open_secrets
 
+_HOUR_MS: Final = 3_600_000
 
-def run(settings: Settings, told: threading.Event) -> None:
+
+def run(settings: Settings, parent: Parent, told: threading.Event) -> None:
     """Deliver until `told` to stop; what is under way is finished first. Raises CannotRunError."""
     directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
     try:
@@ -37,12 +41,20 @@ def run(settings: Settings, told: threading.Event) -> None:
         open_engine(directory.account_url, read_only=True, cache_mib=1),
     )
     with closing(reader), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_deliver(settings, told, Books(Store(*engines, reader.slice, secrets, now_ms))))
+        runner.run(_deliver(settings, parent, told, Books(Store(*engines, reader.slice, secrets, now_ms))))
     for engine in engines:
         engine.dispose()
 
 
-async def _deliver(settings: Settings, told: threading.Event, books: Books) -> None:
+def _tell(parent: Parent, books: Books, resting: dict[int, bool]) -> None:
+    """Tell which destinations are left alone just now."""
+    for number, is_resting in resting.items():
+        if (destination := books.setup.destinations.get(number)) is not None:
+            telemetry.DELIVER_RESTS.set(float(is_resting), destination.id)
+    parent.say(figures=telemetry.snapshot())
+
+
+async def _deliver(settings: Settings, parent: Parent, told: threading.Event, books: Books) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(SIGTERM, stop.set)
     if told.is_set():
@@ -51,6 +63,8 @@ async def _deliver(settings: Settings, told: threading.Event, books: Books) -> N
     place = None if url is None else lambda number: Seat(url, f"delivering {number}")
     sender = Sender(f"richpanel-destination/{__version__}", allow_private=settings.allow_private_endpoints)
     with ThreadPoolExecutor(1, thread_name_prefix="books") as hands:
-        dispatch = Dispatch(Means(books, sender, hands, now_ms), place, settings.drain_timeout)
+        patience = Patience(lasting=settings.delivery_patience * _HOUR_MS)
+        means = Means(books, sender, hands, now_ms, patience, kept_days=settings.delivery_retention)
+        dispatch = Dispatch(means, place, settings.drain_timeout, lambda resting: _tell(parent, books, resting))
         await dispatch.run(stop)
         await sender.close()

@@ -6,10 +6,11 @@ The front is to be small, and ready at once when it starts again amid traffic: S
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+from richpanel.store.delivery_waiting import Waiting, waiting
 from richpanel.store.driver import Unreadable as Unreadable
 from richpanel.store.driver import file_at, sqlite3
 
@@ -54,10 +55,10 @@ class Database(Protocol):
 def open_glance(directory: Path, database_url: str | None) -> "Glance":
     """Look into the databases of a data directory, or of a cluster."""
     if database_url is None:
-        return Glance(File(directory / "account.db"), File(directory / "state.db"))
+        return Glance(*(File(directory / f"{name}.db") for name in ("account", "state", "delivery")))
     from richpanel.store.glance_postgres import Schema  # Loaded where it is used.
 
-    return Glance(Schema(database_url, "account"), Schema(database_url, "state"))
+    return Glance(*(Schema(database_url, name) for name in ("account", "state", "delivery")))
 
 
 def secret_opener(directory: Path, key: str | None) -> Callable[[str], str | None]:
@@ -78,16 +79,18 @@ def secret_opener(directory: Path, key: str | None) -> Callable[[str], str | Non
 
 
 class Glance:
-    """Reads both databases; any thread may ask. Every method raises Unreadable."""
+    """Reads the databases; any thread may ask. Every method raises Unreadable."""
 
-    def __init__(self, account: Database, state: Database) -> None:
+    def __init__(self, account: Database, state: Database, delivery: Database) -> None:
         self._account = account
         self._state = state
+        self._delivery = delivery
 
     def close(self) -> None:
-        """Close both."""
+        """Close them."""
         self._account.close()
         self._state.close()
+        self._delivery.close()
 
     def definitions_version(self) -> int:
         """Give the number that grows with every change to the definitions."""
@@ -125,6 +128,25 @@ class Glance:
     def delivers_outside(self) -> bool:
         """Tell whether there is, or was, a destination that is not the built-in account."""
         return bool(self._account.ask("SELECT 1 FROM destinations WHERE endpoint <> 'account' LIMIT 1"))
+
+    def outside(self) -> dict[int, str]:
+        """Give the ids of the destinations that are not the built-in account, deleted ones too, by number."""
+        return dict(self._account.ask("SELECT number, id FROM destinations WHERE endpoint <> 'account'"))
+
+    def deliveries_waiting(self, destinations: Iterable[int]) -> list[Waiting]:
+        """Tell what waits to be delivered to each of these destinations, by number."""
+        return waiting(self._delivery.ask, destinations)
+
+    def delivery_results(self) -> list[tuple[int, int, str, int]]:
+        """Count what came of deliveries and tries: destination's number, status, code, number."""
+        return self._delivery.ask(
+            "SELECT destination, status, code, sum(count) FROM figures WHERE status > 0 "
+            "GROUP BY destination, status, code"
+        )
+
+    def delivery_latencies(self) -> list[tuple[int, int, int]]:
+        """Count how long deliveries took: destination's number, bucket (`core.latencies`), number."""
+        return self._delivery.ask("SELECT destination, bucket, sum(count) FROM latencies GROUP BY destination, bucket")
 
     def source_ids(self) -> dict[int, str]:
         """Give the ids of all sources that ever were, by number."""

@@ -13,6 +13,7 @@ from richpanel import telemetry
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone, LogReader
 from richpanel.store.glance import Glance, Unreadable
+from richpanel.web.delivery_metrics import read_deliveries
 from richpanel.web.metrics import exposition
 
 PATHS: Final = ("/health", "/ready", "/metrics")
@@ -135,6 +136,8 @@ class Health:
         for source, outcome, count in counts:
             telemetry.OUTCOMES.set(count, names.get(source, str(source)), outcome)
         telemetry.REFUSED_PRIVACY.values.update(((source,), number) for source, number in refusals)
+        with suppress(Unreadable):
+            read_deliveries(self.glance, self.now())
         return exposition()
 
     def _lag(self, position: int) -> float:
