@@ -275,6 +275,34 @@ def test_a_value_that_is_superseded_is_never_sent(server: Server, sink: Sink) ->
     assert "m-2" not in sink.by_event()
 
 
+def ids(server: Server, status: str) -> list[int]:
+    """The deliveries that have a status, in log order."""
+    return [row[0] for row in rows(server, f"SELECT id FROM deliveries WHERE status = {STATUSES.index(status)}")]
+
+
+def test_somebody_drops_what_waits_and_the_rest_goes_on(server: Server, sink: Sink) -> None:
+    """While the stranger is away, too: nothing but the database is needed for it."""
+    sink.moods = {"reset": 1.0}
+    source = connected(server, sink.start())
+    messages = story(people=1, calls=4)
+    send(server, source, messages)
+    wait_until(lambda: len(ids(server, "retrying")) == 1, 30, "the first is tried")
+    first, second, *_ = [row[0] for row in rows(server, "SELECT id FROM deliveries ORDER BY place")]
+    for number in (first, second):
+        assert server.api("POST", f"/deliveries/{number}/drop").status == 202
+    wait_until(lambda: ids(server, "failed") == [first, second], 30, "they are dropped")
+    assert server.api("GET", f"/deliveries/{second}").json()["asked"] is None
+    wait_until(lambda: len(ids(server, "retrying")) == 1, 30, "the next one's turn has come")
+    (third,) = ids(server, "retrying")
+    before = sink.requests
+    sink.moods = FINE
+    server.api("POST", f"/deliveries/{third}/retry")
+    assert wait_settled(server, len(messages)) == Counter(delivered=2, failed=2)
+    assert sink.requests > before
+    assert set(sink.answered(200)) == {message["messageId"] for message in messages[2:]}
+    server.stop()
+
+
 @pytest.mark.soak
 def test_a_rate_is_never_exceeded(server: Server, sink: Sink) -> None:
     source = connected(server, sink.start(), rate=20)

@@ -54,13 +54,13 @@ class Keeper:
     def fresh(self) -> Books:
         """Books of somebody who begins."""
         account = self.account
-        engines = self.delivery, account.state_engine, account.account_engine
+        engines = self.delivery, account.account_engine, account.state_engine, account.account_engine
         return Books(Store(*engines, account.reader.slice, self.secrets, lambda: self.now))
 
     def turn(self, *results: Result, live: int = 10, under_way: tuple[int, ...] = ()) -> Turn:
         """Take a turn with what the definitions are by now."""
         self.books.news()
-        return self.books.turn(self.books.setup.destinations[self.number], results, Wanted(live, 0, under_way))
+        return self.books.turn(self.books.setup.destinations[self.number], results, Wanted(live, 0, under_way, ()))
 
     def events(self, *results: Result, **more: Any) -> list[str]:
         """The events of what a turn claims."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from richpanel.store.deliveries import ACCEPTED, DEAD, FAILED, RETRYING
-from tests.web.outgoing import answered, hosted, take_over
+from tests.web.outgoing import answered, grant, hosted, take_over
 from tests.web.running import NOW, Site
 
 
@@ -100,3 +100,35 @@ def test_the_figures_follow_a_call_from_the_door_to_the_answer(sent: tuple[Site,
     site.clock.ms = NOW + 25 * 3_600_000
     later = {each["destination"]: each for each in site.get("/deliveries/overview")["destinations"]}[destination]
     assert (later["received"], later["delivered"], later["queued"]) == (0, 0, 1)
+
+
+def test_a_delivery_is_dropped_and_stays_to_be_seen(sent: tuple[Site, str, int]) -> None:
+    site, destination, _ = sent
+    for number, status in ((2, "retrying"), (4, "dead"), (5, "queued")):
+        answer = site.api("POST", f"/deliveries/{number}/drop")
+        assert (answer.status, answer.json()["status"], answer.json()["asked"]) == (202, status, "drop")
+    grant(site)
+    for number in (2, 4, 5):
+        one = site.get(f"/deliveries/{number}")
+        assert (one["status"], one["code"], one["asked"], one["nextAttempt"]) == ("failed", "dropped", None, None)
+        assert len(one["attempts"]) == (0 if number == 5 else 1)
+    found = {each["destination"]: each for each in site.get("/deliveries/overview")["destinations"]}[destination]
+    assert [found[name] for name in ("queued", "retrying", "failed", "dead")] == [0, 0, 4, 0]
+    (reason,) = [each for each in found["reasons"] if each["code"] == "dropped"]
+    assert (reason["stage"], reason["count"], reason["samples"]) == ("failed", 3, [5, 4, 2])
+    again = site.api("POST", "/deliveries/4/drop")
+    assert again.status == 409
+    assert again.json()["detail"] == "This delivery is failed; it can be dropped if it is queued or retrying or dead."
+
+
+def test_a_delivery_is_tried_now(sent: tuple[Site, str, int]) -> None:
+    site, _, _ = sent
+    later = site.get("/deliveries/2")["nextAttempt"]
+    assert site.api("POST", "/deliveries/2/retry").json()["asked"] == "retry"
+    grant(site)
+    one = site.get("/deliveries/2")
+    assert (one["status"], one["asked"]) == ("retrying", None)
+    assert one["nextAttempt"] < later
+    assert site.api("POST", "/deliveries/4/retry").status == 409
+    assert site.api("POST", "/deliveries/99/retry").status == 404
+    assert site.api("POST", "/deliveries/2/retry", token=None).status == 401

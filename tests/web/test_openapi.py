@@ -31,6 +31,8 @@ PATHS = {
     "/deliveries",
     "/deliveries/overview",
     "/deliveries/{delivery_id}",
+    "/deliveries/{delivery_id}/drop",
+    "/deliveries/{delivery_id}/retry",
     "/destinations",
     "/destinations/{destination_id}",
     "/destinations/{destination_id}/filters/try",

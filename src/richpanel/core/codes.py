@@ -115,6 +115,7 @@ class Code(StrEnum):
     BODY_GONE = "body_gone", 200, "What the message said is no longer kept."
     MESSAGE_GONE = "message_gone", 200, "The message is not for the destination any more: another copy of it counts."
     NOT_DELIVERABLE = "not_deliverable", 200, "The message cannot be said in the destination's words."
+    DROPPED = "dropped", 200, "Somebody dropped it: it is not sent any more."
     DESTINATION_DELETED = "destination_deleted", 200, "The destination was deleted, or is the account's own by now."
 
     # Something about a kept message that a person may want to know; shown in its trace.

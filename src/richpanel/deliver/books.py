@@ -14,12 +14,13 @@ from richpanel.core.codes import Code
 from richpanel.core.retrying import STATUSES
 from richpanel.deliver.payloads import Known, Payload, Prepared, Strayed, Unsent, prepare
 from richpanel.deliver.sending import host_of
-from richpanel.store import deliveries, delivery_retention, tries
+from richpanel.store import deliveries, delivery_requests, delivery_retention, tries
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.bodies import Slice, bodies_of
 from richpanel.store.database import reading
 from richpanel.store.definitions import definitions_version
 from richpanel.store.deliveries import BULK, LIVE, Delivery, Result
+from richpanel.store.delivery_requests import Asked
 from richpanel.store.destinations import ACCOUNT, DestinationRow, all_numbers, destination_secret, list_destinations
 from richpanel.store.secrets import SecretBox
 from richpanel.store.sources import SourceRow, list_sources
@@ -35,9 +36,13 @@ _SHOWN_DAYS: Final = 31
 
 
 class Store(NamedTuple):
-    """Where everything is: `delivery` is written, the others are read. `log` reads bodies; `now` gives ms UTC."""
+    """Where everything is: `delivery` is written, the others are read. `log` reads bodies; `now` gives ms UTC.
+
+    `notes` is the account, to be written: what is asked of deliveries is taken out of it once it is done.
+    """
 
     delivery: Engine
+    notes: Engine
     state: Engine
     account: Engine
     log: Slice
@@ -46,11 +51,15 @@ class Store(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """How many deliveries may be claimed in each lane, but none of those that are under way."""
+    """How many deliveries may be claimed in each lane, but none of those that are under way.
+
+    `asked` is what people ask of others than those.
+    """
 
     live: int
     bulk: int
     under_way: Collection[int]
+    asked: Sequence[Asked]
 
 
 class Turn(NamedTuple):
@@ -92,11 +101,13 @@ class Books:
         self._store = store
         self._numbered: dict[int, str] = {}  # By which state what waits for a destination is numbered.
         self.setup = self._read_setup()
+        self.asked: list[Asked] = []
 
     def news(self) -> int:
-        """Look whether definitions have changed, and give up to where the state has the log."""
+        """Look whether definitions have changed and what is asked, and give up to where the state has the log."""
         with reading(self._store.account) as account:
             version = definitions_version(account)
+            self.asked = delivery_requests.waiting(account)
         if version != self.setup.version:
             self.setup = self._read_setup()
         with reading(self._store.state) as state:
@@ -117,6 +128,7 @@ class Books:
             numbered = self._renumber(delivery, state, destination.number, now)
             if numbered is None:  # What waits is said by its numbers: the state's mark moves, and then it is looked at.
                 return Turn([], {}, None, False, None)
+            delivery_requests.grant(delivery, wanted.asked, now)
             taken = deliveries.take_over(delivery, state, destination.number, now=now, limit=_AT_ONCE)
             found = self._due(delivery, destination.number, wanted, now)
             prepared = self._prepare(state, destination, found)
@@ -129,6 +141,7 @@ class Books:
             next_due = tries.next_due(delivery, destination.number, now)
             first = tries.first_tries(delivery, [each.delivery.id for each in claimed if each.delivery.attempts])
         self._numbered[destination.number] = numbered
+        self._forget(wanted.asked)
         more = taken == _AT_ONCE or bool(unsent) or strayed
         return Turn(claimed, first, self._secret(destination), more, next_due)
 
@@ -170,6 +183,17 @@ class Books:
                 return None
             deliveries.renumber(delivery, state, destination, now=now)
         return identity
+
+    def grant(self, asked: Sequence[Asked]) -> None:
+        """Do what is asked of deliveries of a destination that is gone."""
+        with self._store.delivery.begin() as delivery:
+            delivery_requests.grant(delivery, asked, self._store.now())
+        self._forget(asked)
+
+    def _forget(self, asked: Sequence[Asked]) -> None:
+        if asked:
+            with self._store.notes.begin() as notes:
+                delivery_requests.done(notes, asked)
 
     def _due(self, delivery: Connection, destination: int, wanted: Wanted, now: int) -> list[Delivery]:
         found: list[Delivery] = []

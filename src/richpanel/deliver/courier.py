@@ -24,6 +24,7 @@ from richpanel.deliver.pace import Pace
 from richpanel.deliver.payloads import Payload
 from richpanel.deliver.sending import Answer, Sender, url_of
 from richpanel.store.deliveries import RETRYING, Attempt, Result
+from richpanel.store.delivery_requests import Asked
 from richpanel.store.destinations import DestinationRow
 
 _WHOLE: Final = frozenset({401, 403, 404, 405})
@@ -65,6 +66,7 @@ class Courier:
         self._halves: deque[list[Payload]] = deque()
         self._tasks: dict[asyncio.Task[None], list[Payload]] = {}
         self._results: list[Result] = []
+        self._asked: Sequence[Asked] = ()
         self._first_tries: dict[int, int] = {}
         self._secret: str | None = None
         self._served: DestinationRow | None = None
@@ -78,9 +80,10 @@ class Courier:
         """Whether the destination is left alone, since it has only failed of late or asked for it."""
         return self._pace.is_resting(monotonic())
 
-    def wake(self) -> None:
-        """There is something new to look at."""
-        self._has_news = True
+    def wake(self, asked: Sequence[Asked] = ()) -> None:
+        """There is something new to look at, or people ask something of deliveries: that is said until it is done."""
+        self._has_news = self._has_news or not asked
+        self._asked = asked or self._asked
         self._wake.set()
 
     async def run(self, stop: asyncio.Event, drain: float) -> None:
@@ -141,10 +144,11 @@ class Courier:
             self._put_back()  # It may be old when its turn comes.
         wanted = self._wanted(destination)
         is_due = self._has_news or (self._next_due is not None and self._next_due <= self._means.now())
-        if not self._results and not (wanted.live > 0 and is_due):
+        if not self._results and not wanted.asked and not (wanted.live > 0 and is_due):
             return True
         results, self._results = self._results, []
         refused, self._refused = self._refused, []
+        self._asked = ()
         self._has_news = False  # Before the turn: what comes meanwhile may not be in it.
         try:
             turn: Turn = await self._book(self._means.books.turn, destination, results, wanted)
@@ -182,7 +186,8 @@ class Courier:
         live = max((free + ahead - len(self._halves)) * size - ready, 0)
         groups = (*self._tasks.values(), *self._ready, *self._halves, *self._refused)
         under_way = {each.delivery.id for group in groups for each in group}
-        return Wanted(live, max(live - spare * size, 0), under_way)
+        asked = [each for each in self._asked if each.delivery not in under_way]
+        return Wanted(live, max(live - spare * size, 0), under_way, asked)
 
     def _start(self, destination: DestinationRow) -> None:
         """Send what may be sent now."""

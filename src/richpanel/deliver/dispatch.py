@@ -1,6 +1,7 @@
 """Dispatch: a courier for each destination outside, begun and ended as people set destinations up."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol
@@ -9,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from richpanel import telemetry
 from richpanel.deliver.courier import Courier, Means
+from richpanel.store.delivery_requests import Asked
 
 LOOK_SECONDS: Final = 0.1
 """How often it looks whether the state has moved on."""
@@ -87,6 +89,7 @@ class Dispatch:
             if number not in self._tasks and await self._has_place(number):
                 self._begin(number, stop)
         await self._drop()
+        await self._pass_on()
         await self._tidy()
         resting = {number: courier.is_resting for number, courier in self._couriers.items()}
         if resting != self._told:
@@ -133,6 +136,18 @@ class Dispatch:
             self._to_tidy.pop()
             if not self._to_tidy:
                 self._next_tidy += _TIDY_SECONDS
+
+    async def _pass_on(self) -> None:
+        """Tell couriers what is asked of their deliveries; of a destination that is gone nothing is under way."""
+        books = self._means.books
+        by_number: defaultdict[int, list[Asked]] = defaultdict(list)
+        for each in books.asked:
+            by_number[each.destination].append(each)
+        for number, asked in by_number.items():
+            if (courier := self._couriers.get(number)) is not None:
+                courier.wake(asked)
+            elif number not in books.setup.destinations and await self._has_place(number):
+                await asyncio.get_running_loop().run_in_executor(self._means.hands, books.grant, asked)
 
     async def _has_place(self, number: int) -> bool:
         if self._place is None:

@@ -37,6 +37,7 @@ def run(settings: Settings, parent: Parent, told: threading.Event) -> None:
     reader = open_reader(directory.log, settings.log_url)
     engines = (
         open_engine(directory.delivery_url),
+        open_engine(directory.account_url, cache_mib=1),
         open_engine(directory.state_url, read_only=True, cache_mib=8),
         open_engine(directory.account_url, read_only=True, cache_mib=1),
     )

@@ -149,6 +149,15 @@ destination_sources = Table(
     Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
 )
 
+delivery_requests = Table(  # What is asked of a delivery, until whoever serves its destination has done it.
+    "delivery_requests",
+    metadata,
+    Column("delivery", Big, primary_key=True, autoincrement=False),
+    Column("destination", Integer, nullable=False),  # Its number.
+    Column("action", Words, nullable=False),  # "drop" or "retry".
+    Column("at", Big, nullable=False),  # ms UTC
+)
+
 imports = Table(  # How far `richpanel import` got with a file.
     "imports",
     metadata,

@@ -112,7 +112,7 @@ def take_over(delivery: Connection, state: Connection, destination: int, *, now:
     )
     if reached > after:
         insert(delivery, schema.cursors, [(destination, reached)], replace=True)
-    _count(delivery, Counter({(destination, _minute(now), QUEUED, ""): len(found)}))
+    _count(delivery, Counter({(destination, minute_of(now), QUEUED, ""): len(found)}))
     return len(found)
 
 
@@ -245,12 +245,13 @@ def _cut(attempt: Attempt) -> Attempt:
     return attempt if response is None else attempt._replace(response=response[:RESPONSE_BYTES])
 
 
-def _minute(at: int) -> int:
+def minute_of(at: int) -> int:
+    """Give the beginning of the minute that an instant is in; both are ms UTC."""
     return at - at % _MINUTE_MS
 
 
 def _figure(result: Result) -> tuple[int, int, int, str]:
-    return (result.delivery.destination, _minute(result.at), result.status, result.code or "")
+    return (result.delivery.destination, minute_of(result.at), result.status, result.code or "")
 
 
 def _count(connection: Connection, counts: Counter[tuple[int, int, int, str]]) -> None:
@@ -260,7 +261,7 @@ def _count(connection: Connection, counts: Counter[tuple[int, int, int, str]]) -
 def _time(connection: Connection, results: Iterable[Result]) -> None:
     """Note how long those took that arrived; a replay's begins with the replay."""
     took = Counter(
-        (one.delivery.destination, _minute(one.at), bucket_of(one.at - _begun(one.delivery)))
+        (one.delivery.destination, minute_of(one.at), bucket_of(one.at - _begun(one.delivery)))
         for one in results
         if one.status in (DELIVERED, ACCEPTED)
     )

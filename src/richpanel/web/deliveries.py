@@ -3,15 +3,19 @@
 import re
 from typing import Annotated, Final, Literal
 
-from litestar import get
+from litestar import get, post
 from litestar.di import NamedDependency as Given
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import ClientException, NotFoundException
 from msgspec import Meta
 
+from richpanel.core.retrying import STATUSES
+from richpanel.store import delivery_requests
 from richpanel.store.bodies import bodies_of
 from richpanel.store.database import reading as snapshot
+from richpanel.store.deliveries import Delivery
 from richpanel.store.delivery_figures import Overview, arrived, overview
 from richpanel.store.delivery_reading import DeliveryRow, DeliveryView, list_deliveries, read_delivery
+from richpanel.store.delivery_requests import ALLOWED, Action, Asked
 from richpanel.store.ledger import refused_since
 from richpanel.store.message_rows import known_id, load
 from richpanel.store.outbox import numbers
@@ -26,6 +30,7 @@ WINDOWS: Final[dict[Window, int]] = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30
 """Hours."""
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 _HOUR_MS: Final = 3_600_000
+_ASKED: Final[dict[Action, str]] = {"drop": "it can be dropped", "retry": "it can be tried now"}
 
 
 class DeliveriesQuery(Paged, kw_only=True):
@@ -42,10 +47,23 @@ class OverviewQuery(Query, kw_only=True):
 
 
 class FoundDelivery(DeliveryView, rename="camel", kw_only=True):
-    """A delivery with its tries, and whose it is: the message's id and source; null once that is not kept."""
+    """A delivery with its tries, and whose it is: the message's id and source; null once that is not kept.
+
+    `asked` is what somebody asks of it that is not done yet.
+    """
 
     message_id: str | None
     source: str | None
+    asked: Action | None
+
+
+class NotNow(ClientException):
+    """This cannot be asked of a delivery as it is."""
+
+    status_code = 409
+
+
+_RAISES: Final = [NotFoundException, NotNow]
 
 
 def read_list(reading: Reading, asked: DeliveriesQuery) -> Page[DeliveryRow]:
@@ -65,12 +83,9 @@ def read_list(reading: Reading, asked: DeliveriesQuery) -> Page[DeliveryRow]:
 
 def read_one(reading: Reading, id: str) -> FoundDelivery:
     """Read a delivery; raises NotFoundException."""
-    number = int(id) if _ID.fullmatch(id) else 0
-    with snapshot(reading.deliveries) as connection:
-        found = read_delivery(connection, reading.known.destination_ids, number)
-    if found is None:
-        raise NotFoundException("There is no delivery with this id.")
-    view, row = found
+    view, row = _found(reading, id)
+    with snapshot(reading.definitions) as connection:
+        asked = delivery_requests.asked_of(connection, row.id)
     there = numbers(reading.state, row.destination, [row.place]).get(row.place)
     stored = load(reading.state, [there.n]).get(there.n) if there else None
     bodies = bodies_of(reading.state, reading.bodies)
@@ -79,7 +94,28 @@ def read_one(reading: Reading, id: str) -> FoundDelivery:
         **fields,
         message_id=known_id(bodies, stored) if stored else None,
         source=reading.sources[stored.source].id if stored else None,
+        asked=asked,
     )
+
+
+def _found(reading: Reading, id: str) -> tuple[DeliveryView, Delivery]:
+    number = int(id) if _ID.fullmatch(id) else 0
+    with snapshot(reading.deliveries) as connection:
+        found = read_delivery(connection, reading.known.destination_ids, number)
+    if found is None:
+        raise NotFoundException("There is no delivery with this id.")
+    return found
+
+
+async def ask(stores: Stores, id: str, action: Action) -> FoundDelivery:
+    """Ask something of a delivery, which is done in a moment; raises NotFoundException and NotNow."""
+    _, row = await stores.read(lambda reading: _found(reading, id))
+    if row.status not in ALLOWED[action]:
+        can = " or ".join(STATUSES[status] for status in sorted(ALLOWED[action]))
+        raise NotNow(f"This delivery is {STATUSES[row.status]}; {_ASKED[action]} if it is {can}.")
+    asked = Asked(row.id, row.destination, action, stores.now())
+    await stores.define(lambda conn: delivery_requests.ask(conn, asked))
+    return await stores.read(lambda reading: read_one(reading, id))
 
 
 def read_overview(reading: Reading, window: Window) -> Overview:
@@ -110,4 +146,35 @@ async def delivery(stores: Given[Stores], delivery_id: Identifier) -> FoundDeliv
     return await stores.read(lambda reading: read_one(reading, decode_id(delivery_id)))
 
 
-deliveries_api = [deliveries, delivery_overview, delivery]
+@post(
+    "/deliveries/{delivery_id:str}/drop",
+    operation_id="dropDelivery",
+    tags=["Deliveries"],
+    status_code=202,
+    raises=_RAISES,
+)
+async def drop_delivery(stores: Given[Stores], delivery_id: Identifier) -> FoundDelivery:
+    """Drop a delivery that waits, or a dead letter.
+
+    In a moment it is `failed` with the code `dropped`, unless it was under way and arrived: ask again. Until then
+    `asked` says so. What waits behind it, of the same person, goes on.
+    """
+    return await ask(stores, decode_id(delivery_id), "drop")
+
+
+@post(
+    "/deliveries/{delivery_id:str}/retry",
+    operation_id="retryDelivery",
+    tags=["Deliveries"],
+    status_code=202,
+    raises=_RAISES,
+)
+async def retry_delivery(stores: Given[Stores], delivery_id: Identifier) -> FoundDelivery:
+    """Try a delivery now that waits for its next try, and what it waits for, of the same person.
+
+    A destination that only fails is left in peace for a while all the same: it is tried as soon as that is over.
+    """
+    return await ask(stores, decode_id(delivery_id), "retry")
+
+
+deliveries_api = [deliveries, delivery_overview, delivery, drop_delivery, retry_delivery]
