@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -15,10 +15,12 @@ from richpanel.core.timestamps import iso
 from richpanel.store import names
 from richpanel.store.bulk import fetch
 from richpanel.store.deliveries import ACCEPTED, DEAD, DELIVERED, FAILED, QUEUED, RETRYING, SUPERSEDED
+from richpanel.store.delivery_breakdown import ByEvent, EventFigures, Moment, by_event, series, shown
 from richpanel.store.destinations import ACCOUNT, DestinationRow
 
 MOST_MESSAGES: Final = 200_000
 """So many of the newest messages are counted at the most, however long the window is."""
+_MOST_NAMES: Final = 200
 _SAMPLES: Final = 3
 _LOOKED_AT: Final = 500
 _TEXTS: Final[dict[str, str]] = {each.value: each.text for each in Code}
@@ -26,20 +28,25 @@ _decode = msgspec.json.Decoder(list[Decision]).decode
 
 
 class Reason(msgspec.Struct, rename="camel"):
-    """How many were stopped at a stage for a reason, and some of them, by delivery id, where there are deliveries."""
+    """How many were stopped at a stage for a reason, and some of them, by delivery id, where there are deliveries.
+
+    `filter` is the title of the destination filter that stopped them.
+    """
 
     stage: str
     code: str
     text: str
     count: int
     samples: list[int] = []
+    filter: str | None = None
 
 
 class Funnel(msgspec.Struct, rename="camel", kw_only=True):
     """What came of the calls for a destination. `queued` and `retrying` are as of now, all else is of the window.
 
     `retries` counts tries that failed and are made again; `failed` those that were given up, of which the dead can be
-    replayed. `p95_milliseconds` is from the arrival of a call to the answer.
+    replayed, and the dropped were given up by a person. `p95_milliseconds` is from the arrival of a call to the answer.
+    `series` is there for a destination outside, `by_event` for the names that have the most calls.
     """
 
     destination: str
@@ -53,10 +60,13 @@ class Funnel(msgspec.Struct, rename="camel", kw_only=True):
     retries: int = 0
     failed: int = 0
     dead: int = 0
+    dropped: int = 0
     superseded: int = 0
     delivered: int = 0
     p95_milliseconds: int | None = None
     reasons: list[Reason] = []
+    series: list[Moment] = []
+    by_event: list[EventFigures] = []
 
 
 class Overview(msgspec.Struct, rename="camel", kw_only=True):
@@ -68,27 +78,49 @@ class Overview(msgspec.Struct, rename="camel", kw_only=True):
     destinations: list[Funnel]
 
 
+class Decided(NamedTuple):
+    """How many messages of a name (empty without one) were decided about in the same way."""
+
+    decisions: list[Decision]
+    event: str
+    number: int
+
+
 class Arrived(msgspec.Struct):
     """What came since an instant: decisions with their number, and by source number what was refused, with the code."""
 
     since: int
-    decided: list[tuple[list[Decision], int, int]]
+    decided: list[Decided]
     refused: dict[int, Counter[str]]
+
+
+class Span(NamedTuple):
+    """A window: its name, when it begins and ends, ms UTC, and into how many parts it is divided."""
+
+    window: str
+    since: int
+    now: int
+    parts: int
 
 
 def arrived(state: Connection, since: int) -> Arrived:
     """Count what came since an instant (ms UTC), among the newest `MOST_MESSAGES`."""
     rows = fetch(
         state,
-        "SELECT source, decisions, count(*), min(received), sum(CASE WHEN received < ? THEN 1 ELSE 0 END) FROM "
-        "(SELECT source, decisions, received FROM messages ORDER BY n DESC LIMIT ?) newest "
-        "WHERE decisions IS NOT NULL GROUP BY source, decisions",
+        "SELECT decisions, event, count(*), min(received), sum(CASE WHEN received < ? THEN 1 ELSE 0 END) FROM "
+        "(SELECT decisions, event, received FROM messages ORDER BY n DESC LIMIT ?) newest "
+        "WHERE decisions IS NOT NULL GROUP BY decisions, event",
         *(since, MOST_MESSAGES),
     )
     counted = sum(row[2] for row in rows)
     reached = min((row[3] for row in rows), default=since)
-    texts = names.by_number(state, {row[1] for row in rows})
-    decided = [(_decode(texts[row[1]]), row[0], row[2] - row[4]) for row in rows if row[2] > row[4]]
+    there = [(row[0], row[1], row[2] - row[4]) for row in rows if row[2] > row[4]]
+    texts = names.by_number(state, {number for number, _, _ in there})
+    events = names.by_number(state, _most(there))
+    sums: Counter[tuple[int, str]] = Counter()
+    for number, event, count in there:
+        sums[number, events.get(event, "")] += count
+    decided = [Decided(_decode(texts[number]), event, count) for (number, event), count in sums.items()]
     refused: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for source, code, count in fetch(
         state, "SELECT source, code, count(*) FROM discards WHERE at >= ? GROUP BY source, code", since
@@ -97,50 +129,69 @@ def arrived(state: Connection, since: int) -> Arrived:
     return Arrived(max(since, reached) if counted >= MOST_MESSAGES else since, decided, dict(refused))
 
 
+def _most(counted: Iterable[tuple[int, int | None, int]]) -> list[int]:
+    """Give the events that have the most messages: names of pages may be without number."""
+    sums: Counter[int] = Counter()
+    for _, event, count in counted:
+        if event is not None:
+            sums[event] += count
+    return [event for event, _ in sums.most_common(_MOST_NAMES)]
+
+
 def overview(
     delivery: Connection,
     came: Arrived,
     destinations: Iterable[DestinationRow],
     private: Mapping[str, int],
-    *,
-    window: str,
-    since: int,
+    span: Span,
 ) -> Overview:
-    """Put the figures together; `private` are messages refused for privacy, by source id. Times are ms UTC."""
+    """Put the figures together; `private` are messages refused for privacy, by source id."""
     funnels = []
+    events: ByEvent = by_event(delivery, span.since)
     for row in destinations:
         funnel = Funnel(destination=row.id, name=row.name)
-        _count_arrived(funnel, row, came)
+        counts = events.get(row.number, {})
+        _count_arrived(funnel, row, came, counts)
         funnel.filtered_at_source = sum(private.get(source, 0) for source in row.sources)
         funnel.received += funnel.failed_on_ingest + funnel.filtered_at_source
         if row.endpoint != ACCOUNT:
-            _count_deliveries(delivery, funnel, row.number, since)
+            _count_deliveries(delivery, funnel, row.number, span.since)
+            funnel.series = series(delivery, row.number, span.since, span.now, span.parts)
+        funnel.by_event = shown(counts)
         funnel.reasons.sort(key=lambda reason: -reason.count)
         funnels.append(funnel)
-    return Overview(window=window, since=iso(since), received_from=iso(came.since), destinations=funnels)
+    return Overview(window=span.window, since=iso(span.since), received_from=iso(came.since), destinations=funnels)
 
 
-def _count_arrived(funnel: Funnel, row: DestinationRow, came: Arrived) -> None:
-    """Count what was decided for a destination; at the account, what it keeps has arrived."""
-    stopped: Counter[tuple[str, str]] = Counter()
-    for decisions, _, count in came.decided:
+def _count_arrived(funnel: Funnel, row: DestinationRow, came: Arrived, events: dict[str, Counter[str]]) -> None:
+    """Count what was decided for a destination, by event, too; at the account, what it keeps has arrived."""
+    stopped: Counter[tuple[str, str, str | None]] = Counter()
+    for decisions, event, count in came.decided:
         for made in decisions:
             if made.destination != row.id:
                 continue
+            figures = events.setdefault(event, Counter())
             funnel.received += count
+            figures["received"] += count
             if made.outcome == "kept":
-                funnel.delivered += count if row.endpoint == ACCOUNT else 0
+                kept = count if row.endpoint == ACCOUNT else 0
+                funnel.delivered += kept
+                figures["delivered"] += kept
             elif made.outcome == "failed":
                 funnel.failed += count
-                stopped["failed", made.code or ""] += count
+                figures["failed"] += count
+                stopped["failed", made.code or "", None] += count
             else:
                 funnel.filtered_at_destination += count
-                stopped["filteredAtDestination", made.code or ""] += count
+                figures["filtered_at_destination"] += count
+                stopped["filteredAtDestination", made.code or "", made.filter] += count
     for source in row.source_numbers:
         for code, count in came.refused.get(source, {}).items():
             funnel.failed_on_ingest += count
-            stopped["failedOnIngest", code] += count
-    funnel.reasons += [_reason(stage, code, count) for (stage, code), count in stopped.items()]
+            stopped["failedOnIngest", code, None] += count
+    funnel.reasons += [
+        Reason(stage, code, text_of(code), count, filter=title) for (stage, code, title), count in stopped.items()
+    ]
 
 
 def _count_deliveries(delivery: Connection, funnel: Funnel, number: int, since: int) -> None:
@@ -160,9 +211,10 @@ def _count_deliveries(delivery: Connection, funnel: Funnel, number: int, since: 
     by_status: Counter[int] = Counter()
     for status, code, count in rows:
         by_status[status] += int(count)
-        if status in (RETRYING, FAILED, DEAD, SUPERSEDED) and code:
+        if status in (RETRYING, FAILED, DEAD, SUPERSEDED) and code and count:
             samples = _samples(delivery, number, status, code)
-            funnel.reasons.append(_reason(STATUSES[status], code, int(count), samples))
+            funnel.reasons.append(Reason(STATUSES[status], code, text_of(code), int(count), samples))
+            funnel.dropped += int(count) if code == Code.DROPPED else 0
     funnel.retries, funnel.superseded, funnel.dead = by_status[RETRYING], by_status[SUPERSEDED], by_status[DEAD]
     funnel.failed += by_status[FAILED] + by_status[DEAD]
     funnel.delivered = by_status[DELIVERED] + by_status[ACCEPTED]
@@ -189,5 +241,6 @@ def _samples(delivery: Connection, number: int, status: int, code: str) -> list[
     return [row[0] for row in rows]
 
 
-def _reason(stage: str, code: str, count: int, samples: list[int] | None = None) -> Reason:
-    return Reason(stage, code, _TEXTS.get(code, ""), count, samples or [])
+def text_of(code: str) -> str:
+    """Say in a sentence what a code means."""
+    return _TEXTS.get(code, "")

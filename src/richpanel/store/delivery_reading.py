@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from heapq import nlargest
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.deliveries import COLUMNS, FINISHED, Attempt, Delivery
 from richpanel.store.paging import Page, read_cursor, write_cursor
 
+_LOOKED_AT: Final = 100_000
 _NOTHING = msgspec.Raw(b"null")
 
 
@@ -48,32 +49,42 @@ class DeliveryView(DeliveryRow, rename="camel", kw_only=True):
     attempts: list[AttemptView]
 
 
+class Which(NamedTuple):
+    """Which deliveries: of a status, to a destination (its id), of an event's name."""
+
+    status: str | None = None
+    destination: str | None = None
+    event: str | None = None
+
+
 def list_deliveries(
-    connection: Connection,
-    destinations: Mapping[int, str],
-    *,
-    status: str | None,
-    destination: str | None,
-    cursor: str | None,
-    limit: int,
+    connection: Connection, destinations: Mapping[int, str], which: Which, *, cursor: str | None, limit: int
 ) -> Page[DeliveryRow]:
-    """List deliveries, newest first. `destinations` are ids by number. Raises BadCursor."""
+    """List deliveries, newest first. `destinations` are ids by number. Raises BadCursor.
+
+    For an event's sake so many are looked through that a page may have fewer, or none, and still a next one.
+    """
     after = read_cursor(cursor, int)
     before = after[0] if after else 1 << 62
-    if status is None and destination is None:
+    numbers = [number for number, id_ in destinations.items() if which.destination in (None, id_)]
+    statuses = range(len(STATUSES)) if which.status is None else [STATUSES.index(which.status)]
+    reached = None
+    if which.event is not None:
+        found, reached = _named(connection, which.event, (numbers, statuses), before, limit + 1)
+    elif which.status is None and which.destination is None:
         rows = fetch(
             connection, f"SELECT {COLUMNS} FROM deliveries WHERE id < ? ORDER BY id DESC LIMIT ?", before, limit + 1
         )
         found = [Delivery(*row) for row in rows]
     else:
-        numbers = [number for number, id_ in destinations.items() if destination in (None, id_)]
-        statuses = range(len(STATUSES)) if status is None else [STATUSES.index(status)]
         found = nlargest(
             limit + 1,
             (Delivery(*row) for n in numbers for s in statuses for row in _newest(connection, n, s, before, limit + 1)),
             key=lambda each: each.id,
         )
     more = write_cursor(found[limit - 1].id) if len(found) > limit else None
+    if more is None and reached is not None:
+        more = write_cursor(reached)
     return Page([DeliveryRow(**_fields(each, destinations)) for each in found[:limit]], more)
 
 
@@ -109,6 +120,28 @@ def _newest(connection: Connection, destination: int, status: int, before: int, 
         f"SELECT {COLUMNS} FROM deliveries WHERE destination = ? AND status = ? AND id < ? ORDER BY id DESC LIMIT ?",
         *(destination, status, before, limit),
     )
+
+
+def _named(
+    connection: Connection, event: str, among: tuple[Iterable[int], Iterable[int]], before: int, limit: int
+) -> tuple[list[Delivery], int | None]:
+    """Give the newest deliveries of an event below an id, and where the search stopped if it was not through.
+
+    `among`: the numbers of destinations and the statuses that count. There is no index for events.
+    """
+    looked = fetch(
+        connection,
+        "SELECT min(id), count(*) FROM (SELECT id FROM deliveries WHERE id < ? ORDER BY id DESC LIMIT ?) looked",
+        *(before, _LOOKED_AT),
+    )
+    reached, count = looked[0]
+    rows = fetch(
+        connection,
+        f"SELECT {COLUMNS} FROM deliveries WHERE id < ? AND id >= ? AND event = ? "
+        f"AND +destination IN {LISTED} AND +status IN {LISTED} ORDER BY id DESC LIMIT ?",
+        *(before, reached or 0, event, listed(among[0]), listed(among[1]), limit),
+    )
+    return [Delivery(*row) for row in rows], int(reached) if count == _LOOKED_AT else None
 
 
 def _with_attempts(connection: Connection, destinations: Mapping[int, str], rows: list[Delivery]) -> list[DeliveryView]:

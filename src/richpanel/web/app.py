@@ -23,6 +23,7 @@ from richpanel.web.connectors import connectors_api
 from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
 from richpanel.web.deliveries import deliveries_api
+from richpanel.web.delivery_pages import delivery_pages
 from richpanel.web.destination_pages import destination_pages
 from richpanel.web.destinations import EndpointPolicy, destinations_api
 from richpanel.web.filter_pages import filter_pages
@@ -152,7 +153,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages, *privacy_pages),
-            *(*catalog_pages, *destination_pages, *filter_pages, *integration_pages),
+            *(*catalog_pages, *delivery_pages, *destination_pages, *filter_pages, *integration_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages),
         exception_handlers={Exception: answer_error},

@@ -13,8 +13,8 @@ from richpanel.store import delivery_requests
 from richpanel.store.bodies import bodies_of
 from richpanel.store.database import reading as snapshot
 from richpanel.store.deliveries import Delivery
-from richpanel.store.delivery_figures import Overview, arrived, overview
-from richpanel.store.delivery_reading import DeliveryRow, DeliveryView, list_deliveries, read_delivery
+from richpanel.store.delivery_figures import Overview, Span, arrived, overview
+from richpanel.store.delivery_reading import DeliveryRow, DeliveryView, Which, list_deliveries, read_delivery
 from richpanel.store.delivery_requests import ALLOWED, Action, Asked
 from richpanel.store.ledger import refused_since
 from richpanel.store.message_rows import known_id, load
@@ -26,8 +26,8 @@ from richpanel.web.stores import Reading, Stores
 
 Status = Literal["queued", "retrying", "delivered", "accepted", "superseded", "failed", "dead"]
 Window = Literal["1h", "24h", "7d", "30d"]
-WINDOWS: Final[dict[Window, int]] = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24}
-"""Hours."""
+WINDOWS: Final[dict[Window, tuple[int, int]]] = {"1h": (1, 60), "24h": (24, 48), "7d": (168, 56), "30d": (720, 60)}
+"""Hours, and into how many parts they are divided."""
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 _HOUR_MS: Final = 3_600_000
 _ASKED: Final[dict[Action, str]] = {"drop": "it can be dropped", "retry": "it can be tried now"}
@@ -38,6 +38,7 @@ class DeliveriesQuery(Paged, kw_only=True):
 
     status: Status | None = None
     destination: Annotated[str, Meta(description="The id of a destination.")] | None = None
+    event: Annotated[str, Meta(description="The name of a track or page call.")] | None = None
 
 
 class OverviewQuery(Query, kw_only=True):
@@ -73,8 +74,7 @@ def read_list(reading: Reading, asked: DeliveriesQuery) -> Page[DeliveryRow]:
             lambda: list_deliveries(
                 connection,
                 reading.known.destination_ids,
-                status=asked.status,
-                destination=asked.destination,
+                Which(asked.status, asked.destination, asked.event),
                 cursor=asked.cursor,
                 limit=asked.limit,
             )
@@ -120,12 +120,15 @@ async def ask(stores: Stores, id: str, action: Action) -> FoundDelivery:
 
 def read_overview(reading: Reading, window: Window) -> Overview:
     """Read the figures of a window that ends now."""
-    since = reading.now - WINDOWS[window] * _HOUR_MS
+    hours, parts = WINDOWS[window]
+    since = reading.now - hours * _HOUR_MS
     came = arrived(reading.state, since)
     with snapshot(reading.definitions) as connection:
         private = refused_since(connection, since)
     with snapshot(reading.deliveries) as connection:
-        return overview(connection, came, reading.known.destination_rows, private, window=window, since=since)
+        return overview(
+            connection, came, reading.known.destination_rows, private, Span(window, since, reading.now, parts)
+        )
 
 
 @get("/deliveries", operation_id="listDeliveries", tags=["Deliveries"])

@@ -5,7 +5,9 @@ from typing import Final
 from litestar import Response, get
 from litestar.di import NamedDependency as Given
 
+from richpanel.store.delivery_trouble import COUNTED
 from richpanel.web.access import AnyRequest, Viewer
+from richpanel.web.delivery_pages import find_trouble
 from richpanel.web.message_pages import first_source, source_names
 from richpanel.web.messages import MessagesQuery, read_messages
 from richpanel.web.pages import Context, Pages
@@ -42,6 +44,8 @@ def _overview(reading: Reading, origin: str) -> Context:
         "customers": reading.count(True),
         "visitors": reading.count(False),
         "status": status,
+        "troubles": find_trouble(reading),
+        "most_waiting": COUNTED,
         "messages": read_messages(reading, MessagesQuery(limit=_LATEST)),
         "sources": [(row, _figures(status.outcomes.get(row.id, {}))) for row in present],
         "source_names": source_names(reading),

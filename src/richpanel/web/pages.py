@@ -25,6 +25,7 @@ SECTIONS: Final = (
             ("/catalog", "grid", "Catalog"),
             ("/sources", "globe", "Sources"),
             ("/destinations", "send", "Destinations"),
+            ("/deliveries", "truck", "Deliveries"),
             ("/messages", "list", "Messages"),
         ),
     ),

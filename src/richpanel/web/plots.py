@@ -1,0 +1,58 @@
+"""Plots: figures over time as bars, in SVG that a page holds; colours come from the style sheet."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from richpanel.store.delivery_breakdown import Moment
+
+HEIGHT: Final = 64
+_STEP: Final = 10
+"""The width of a bar with the gap behind it; the plot is stretched to the room there is."""
+_GAP: Final = 2
+_LEAST: Final = 2
+"""What is there at all is seen."""
+_TONES: Final = ("good", "bad", "warn")
+
+
+class Plot(NamedTuple):
+    """Bars as a path for each tone: delivered on the ground, failed on them, then tries that failed.
+
+    `most` is the greatest sum of a bar; the others are sums of all.
+    """
+
+    width: int
+    height: int
+    paths: Sequence[tuple[str, str]]
+    most: int
+    delivered: int
+    failed: int
+    retries: int
+    since: str
+
+
+def plot(series: Sequence[Moment]) -> Plot | None:
+    """Draw a series; None where nothing happened."""
+    sums = [(each.delivered, each.failed, each.retries) for each in series]
+    most = max(map(sum, sums), default=0)
+    if not most:
+        return None
+    drawn: dict[str, list[str]] = {tone: [] for tone in _TONES}
+    for place, counts in enumerate(sums):
+        top = HEIGHT
+        for tone, count in zip(_TONES, counts, strict=True):
+            if count:
+                height = max(round(count / most * (HEIGHT - 2 * _LEAST)), _LEAST)
+                top -= height
+                width = _STEP - _GAP
+                drawn[tone].append(f"M{place * _STEP} {top}h{width}v{height}h-{width}z")
+    delivered, failed, retries = (sum(each) for each in zip(*sums, strict=True))
+    return Plot(
+        width=len(series) * _STEP - _GAP,
+        height=HEIGHT,
+        paths=[(tone, "".join(parts)) for tone, parts in drawn.items() if parts],
+        most=most,
+        delivered=delivered,
+        failed=failed,
+        retries=retries,
+        since=series[0].at,
+    )
