@@ -114,8 +114,9 @@ def fold(
     orders = Orders(connection, definitions.account)
     groups = _by_owner(kept)
     _join(folding, orders, groups, moved)
-    before = refold(reader, folding, moved.refolds, orders, apart=settled.numbers)
-    refold_orders(reader, memory, orders, removed.orders, apart=settled.numbers)
+    apart = settled.numbers
+    before = refold(reader, folding, moved.refolds, orders, apart=apart)
+    refold_orders(reader, memory, orders, removed.orders, apart=apart)
     for owner, group in groups.items():
         folding.fold(owner, group)
     folding.keep_figures(before)

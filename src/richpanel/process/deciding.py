@@ -18,7 +18,9 @@ from richpanel.process.definitions import Definitions, Route
 from richpanel.process.earlier import Earlier
 from richpanel.process.incoming import IDENTIFY, Incoming, cut_short, make_whole
 from richpanel.process.memory import Memory
+from richpanel.store import names
 from richpanel.store.destinations import ACCOUNT
+from richpanel.store.message_rows import StoredMessage
 from richpanel.store.names import WHOLE
 
 KEPT: Final = 0
@@ -79,6 +81,46 @@ def decide_all(
         message.decision = numbers[text]
     if definitions.outside:
         outgoing.note(chosen, definitions.outside)
+    return connectors
+
+
+def decide_again(
+    connection: Connection,
+    memory: Memory,
+    definitions: Definitions,
+    destination: str,
+    stored: Sequence[tuple[StoredMessage, Incoming]],
+) -> dict[int, int]:
+    """Decide about stored messages again for one destination, unless it keeps them; the other decisions stay.
+
+    Fills in outcomes and decisions. Gives, by number, the connectors of those that the account did not keep and does
+    now: what filters take of them is taken here. A message whose source is not connected any more stays as it is.
+    """
+    texts = names.by_number(connection, {row.decisions for row, _ in stored if row.decisions is not None})
+    chosen: list[tuple[Incoming, str]] = []
+    connectors: dict[int, int] = {}
+    for row, message in stored:
+        message.outcome, message.decision = row.outcome, row.decisions or 0
+        route = next((r for r in definitions.routes.get(message.source.id, ()) if r.destination == destination), None)
+        before = _decode(texts[row.decisions]) if row.decisions is not None else []
+        if route is None or any(each.destination == destination and each.outcome == "kept" for each in before):
+            continue
+        make_whole(message)
+        # Behind the others: of several that keep a message at the account the first tells how, and goes on to.
+        made = [each for each in before if each.destination != destination]
+        made.append(_stored(route, _ruling(message, route)))
+        found = _meant(_encode(made).decode(), made)
+        chosen.append((message, found.text))
+        if row.outcome == KEPT:
+            continue
+        message.outcome = found.outcome
+        if found.outcome == KEPT:
+            connectors[message.n] = found.connector
+            if found.cut is not None:
+                cut_short(message, found.cut, definitions.account.blocked_ids)
+    numbers = memory.name(connection, {text for _, text in chosen}, longest=WHOLE)
+    for message, text in chosen:
+        message.decision = numbers[text]
     return connectors
 
 

@@ -19,6 +19,8 @@ from richpanel.core.pipeline import look_inside
 from richpanel.core.record import Discard, Meta
 from richpanel.core.regulation import DOOR as REGULATION_DOOR
 from richpanel.core.regulation import Regulation, decode_regulation
+from richpanel.core.replaying import DOOR as REPLAY_DOOR
+from richpanel.core.replaying import Again, decode_again
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import call_time, event_time, parse
 from richpanel.log.contract import HEADER_SIZE, Entry
@@ -135,7 +137,7 @@ class Opened(NamedTuple):
     """A batch's records, decoded: what they hold, and the position and arrival (ms UTC) of the last of them.
 
     `version` is that of the definitions that they were opened with. A `regulation` is a batch of its own, for it holds
-    by its place in the log.
+    by its place in the log, and so is what is to be decided about `again`, which must be stored.
     """
 
     version: int
@@ -145,12 +147,13 @@ class Opened(NamedTuple):
     received_at: int
     regulation: Regulation | None = None
     private: Sequence[Private] = ()
+    again: Again | None = None
 
 
 def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
     """Decode records, at least one. It needs nothing of the state, so it can be done ahead of the batch's turn.
 
-    A regulation comes alone: what is in front of it is a batch, and so is what is behind it.
+    A regulation comes alone, as does a chunk of a replay: what is in front of it is a batch, and so is what is behind.
     What was erased is passed over: it is neither a message nor a discard.
     """
     account = definitions.account
@@ -160,11 +163,10 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
     end = entries[0].start
     for entry in entries:
         meta, items, discarded = record.decode(entry.payload)
-        if meta.door == REGULATION_DOOR:
+        if meta.door in (REGULATION_DOOR, REPLAY_DOOR):
             if end > entries[0].start:
                 break
-            regulation = decode_regulation(items[0].body)
-            return Opened(definitions.version, entry.end, [], [], meta.at, regulation)
+            return _alone(Opened(definitions.version, entry.end, [], [], meta.at), meta.door, items[0].body)
         end = entry.end
         received_at = max(received_at, meta.at)
         source = definitions.sources[meta.source]
@@ -197,6 +199,12 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
                 letgo.hash = hash64(account.hash_key, source.id, discard.messageId)
             refused.append(letgo)
     return Opened(definitions.version, end, arrived, refused, received_at)
+
+
+def _alone(opened: Opened, door: str, body: bytes) -> Opened:
+    if door == REPLAY_DOOR:
+        return opened._replace(again=decode_again(body))
+    return opened._replace(regulation=decode_regulation(body))
 
 
 def refuse(message: Incoming, code: Code) -> Refused:

@@ -52,7 +52,8 @@ def introduce(connection: Connection, memory: Memory, settled: Settled) -> None:
 
 def still_holds(connection: Connection, taken: Taken) -> bool:
     """Tell whether the stored messages that some of these repeat are there: another may have come to count instead."""
-    repeated = {each.number for each in taken.settled.repeats if each.number not in taken.settled.numbers}
+    own = taken.settled.numbers
+    repeated = {each.number for each in taken.settled.repeats if each.number not in own}
     return len(messages.load(connection, repeated)) == len(repeated)
 
 

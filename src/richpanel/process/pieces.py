@@ -4,7 +4,7 @@ Moving messages from one profile to another, or taking some away, folds the prof
 history of 200,000 messages that took seven seconds, and everybody waited (docs/decisions/0013).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -102,7 +102,7 @@ class Whole(NamedTuple):
     read: list[StoredRow]
 
 
-def within(connection: Connection, span: Span, *, apart: range) -> Whole:
+def within(connection: Connection, span: Span, *, apart: Container[int]) -> Whole:
     """Find how to have a span's messages, but those with numbers `apart`.
 
     A piece that holds others, too, is given up: what it held is read, and makes new pieces on either side. So is one

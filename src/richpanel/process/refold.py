@@ -5,7 +5,7 @@ activity whose sender becomes known, and so does a message that is taken away (`
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 
 from sqlalchemy import Connection
@@ -89,7 +89,9 @@ class Reader:
         return found
 
 
-def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, *, apart: range) -> dict[int, Profile]:
+def refold(
+    reader: Reader, folding: Folding, profiles: set[int], taken: Orders, *, apart: Container[int]
+) -> dict[int, Profile]:
     """Fold these profiles afresh from what is stored but what has numbers `apart`; give what they were.
 
     The orders that their events are of follow. This batch's own messages come next, so that traces tell what they do.
@@ -113,7 +115,7 @@ def refold(reader: Reader, folding: Folding, profiles: set[int], taken: Orders, 
     return before
 
 
-def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[OrderKey], *, apart: range) -> None:
+def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[OrderKey], *, apart: Container[int]) -> None:
     """Fold orders that lost an event afresh from what is stored, but what has numbers `apart`.
 
     The profiles that their events belong to must be up to date. Of events that an order with too many of them does not
@@ -134,7 +136,7 @@ def refold_orders(reader: Reader, memory: Memory, taken: Orders, lost: set[Order
     orders.forget_events(reader.connection, [order.number for order in taken.take(lost)])
 
 
-def _afresh(reader: Reader, folding: Folding, profile: int, apart: range) -> Iterator[OrderEvent]:
+def _afresh(reader: Reader, folding: Folding, profile: int, apart: Container[int]) -> Iterator[OrderEvent]:
     """Fold one profile afresh, and give the events of orders among its messages."""
     spans = history.of_profile(folding.connection, profile, MAX_UIDS)
     found = [pieces.within(folding.connection, span, apart=apart) for span in spans]

@@ -45,9 +45,9 @@ class Settled(NamedTuple):
     replaced: list[int]
 
     @property
-    def numbers(self) -> range:
+    def numbers(self) -> frozenset[int]:
         """The numbers of the messages."""
-        return range(self.messages[0].n, self.messages[-1].n + 1) if self.messages else range(0)
+        return frozenset(message.n for message in self.messages)
 
 
 def digest(body: bytes) -> bytes:

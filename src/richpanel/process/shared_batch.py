@@ -26,6 +26,7 @@ from richpanel.process.regulating import regulate
 from richpanel.process.remembered import Remembered
 from richpanel.process.removal import nothing_removed
 from richpanel.process.repeats import settle
+from richpanel.process.replaying import replay
 from richpanel.store import applied as ranges
 from richpanel.store import bodies, suppressed, turns
 from richpanel.store.bodies import Place, StoredBodies
@@ -125,6 +126,8 @@ class SharedBatches:
 
     def _apply(self, connection: Connection, memory: Memory, batch: "_Batch", stored: StoredBodies) -> Applied:
         opened, definitions = batch.left(connection), batch.definitions
+        if opened.again is not None:
+            return replay(connection, memory, definitions, opened, stored, named=opened.again)
         if opened.regulation is None:
             return apply(connection, memory, definitions, opened, stored)
         watch = self._definitions
@@ -140,7 +143,8 @@ class SharedBatches:
         New ids are introduced by a transaction of their own, so that nobody who brings the same ones waits for this.
         """
         opened, definitions = batch.left(connection), batch.definitions
-        if any(message.kind >= CHANNEL_TYPE for message in opened.arrived) or suppressed.load(connection):
+        in_turn = opened.again is not None or any(message.kind >= CHANNEL_TYPE for message in opened.arrived)
+        if in_turn or suppressed.load(connection):
             return None
         self._make_sure(batch)
         memory = self._remembered.numbers(connection, definitions)

@@ -23,6 +23,7 @@ from richpanel.process.incoming import Opened, open_batch
 from richpanel.process.memory import Memory
 from richpanel.process.refusing import by_source_and_hour, sift
 from richpanel.process.regulating import regulate
+from richpanel.process.replaying import replay
 from richpanel.store import progress
 from richpanel.store.checkpoints import Checkpoints
 from richpanel.store.ledger import count_refusals
@@ -135,6 +136,8 @@ class Worker:
         return sift(open_batch(entries, definitions), definitions, self._bodies, self._definitions.erased_among)
 
     def _apply(self, connection: Connection, memory: Memory, definitions: Definitions, opened: Opened) -> Applied:
+        if opened.again is not None:
+            return replay(connection, memory, definitions, opened, self._bodies, named=opened.again)
         if opened.regulation is None:
             return apply(connection, memory, definitions, opened, self._bodies)
         return regulate(

@@ -103,6 +103,11 @@ def add(connection: Connection, rows: Sequence[tuple[int | None, ...]]) -> None:
     insert(connection, schema.messages, rows)
 
 
+def decide(connection: Connection, rows: Sequence[tuple[int, int | None, int]]) -> None:
+    """Store newer decisions: (outcome, decisions, number of message)."""
+    update(connection, schema.messages, rows, columns=("outcome", "decisions"), keys=("n",))
+
+
 def remove(connection: Connection, numbers: Iterable[int], *, keep_bodies: bool = False) -> dict[int, int]:
     """Remove messages with what their traces say; give how many repeats of them went, by source number.
 
