@@ -123,6 +123,9 @@ class Sink:
     def _refuse(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 400)
 
+    def _unauthorized(self, handler: BaseHTTPRequestHandler, number: int) -> None:
+        self._answer(handler, number, 401)
+
     def _unavailable(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 503)
 

@@ -50,6 +50,12 @@ What comes late of them is refused for ever; what they do afterwards starts afre
 receipts, and looks through the state, the log and the files for everybody who was erased; the exit code is 1 where
 something is wrong.
 """
+_REPLAY: Final = """Send again what a destination did not take, once its settings are right.
+
+What the built-in account did not keep is decided about anew and comes in as if it had never failed; a destination
+outside gets one more delivery of each message, with the same eventId. A running server does it, at most --rate messages
+a second; this command shows how far it is. Ctrl-C cancels the replay: what is sent stays sent, and --resume goes on.
+"""
 _MIGRATE_TO: Final = """Move the account from this data directory to PostgreSQL and JetStream, while its server runs.
 
 Everything is copied and verified by digest while calls and pages go on. Then the server stops, what came last follows,
@@ -67,6 +73,7 @@ _VERBS: Final = (
     ("export", "richpanel.commands.exporting:export", _EXPORT),
     ("status", "richpanel.commands.status:status", "Show how far the processing is, and what arrived."),
     ("rebuild", "richpanel.commands.rebuild:rebuild", _REBUILD),
+    ("replay", "richpanel.commands.replay:replay", _REPLAY),
     ("erase", "richpanel.commands.erasing:erase", _ERASE),
     ("doctor", "richpanel.commands.doctor:doctor", _DOCTOR),
     ("backup", "richpanel.commands.backup:backup", _BACKUP),

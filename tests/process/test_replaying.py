@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from richpanel.process.definitions import Watch
+from richpanel.process.rebuilding import position_of
 from richpanel.process.shared_batch import SharedBatches
 from richpanel.store import progress
+from richpanel.store.bulk import fetch
 from richpanel.store.connectors import list_connectors
+from richpanel.store.database import open_engine
+from richpanel.store.destinations import DestinationChanges
+from richpanel.store.secrets import open_secrets
 from tests.process.account import Account, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.calls import activity, identify, page, track
 from tests.process.dump import dump
@@ -18,7 +23,8 @@ from tests.process.histories import histories, plans
 from tests.process.replays import replay_of
 from tests.process.test_deciding import change
 from tests.process.test_law import arrivals, assert_law, law, process, small_pieces
-from tests.process.test_rebuilding import different, rebuilt
+from tests.process.test_outgoing import Outside, decided
+from tests.process.test_rebuilding import different, rebuilding, rebuilt
 from tests.process.test_repeats import traced
 from tests.process.test_shared_law import entries
 
@@ -110,6 +116,42 @@ def test_another_destination_is_no_concern_of_it(account: Account) -> None:
     account.process()
     assert [one["outcome"] for one in traced(account, "page-0-u1")] == ["failed"]
     assert dump(account) == {}
+
+
+def test_what_a_destination_outside_gets_now_is_in_its_outbox(account: Account) -> None:
+    """It stands there as if nothing had been in its way, once, and stands there after a rebuild."""
+    outside = Outside(account, open_secrets(account.directory.path))
+    outside.change(DestinationChanges(filters=[{"title": "No", "if": "all", "actions": [{"type": "DROP"}]}]))
+    first = Arrived([identify(0, "ann", "dev"), page(1, None, "dev"), identify(2, None, "dev")])
+    account.write([first])
+    account.process()
+    assert outside.outbox() == []
+    outside.change(DestinationChanges(filters=[]))
+    chunk = replay_of(account, [first], destination=outside.row.number)
+    account.write([chunk, chunk])
+    account.process()
+    assert outside.outbox() == [("ann", "dev", 0), ("dev", None, 0)]
+    assert decided(account)[outside.row.id] == ("filtered", "uid_required")
+    assert different(rebuilt(account)) == {}
+
+
+@on_sqlite
+def test_its_outbox_is_the_same_after_a_rebuild(account: Account) -> None:
+    outside = Outside(account, open_secrets(account.directory.path))
+    outside.change(DestinationChanges(filters=[{"title": "No", "if": "all", "actions": [{"type": "DROP"}]}]))
+    first = Arrived([identify(0, "ann", "dev"), page(1, None, "dev")])
+    account.write([first])
+    account.process()
+    outside.change(DestinationChanges(filters=[]))
+    account.write([replay_of(account, [first], destination=outside.row.number)])
+    account.process()
+    kept = "SELECT place, destination, lane FROM outbox ORDER BY place"
+    with rebuilding(account) as (made, url):
+        assert made.advance(position_of(account.state_engine), lambda _: True)
+        engine = open_engine(url)
+        with engine.connect() as connection:
+            assert [tuple(row) for row in fetch(connection, kept)] == account.rows(kept)
+        engine.dispose()
 
 
 @on_postgres

@@ -37,7 +37,7 @@ class Decision(msgspec.Struct, frozen=True):
     """What a destination decided about a message, once, with the configuration in force (`semantics.md` 7).
 
     Where its filters had a say: the title of the one that dropped the message, or the first that took fields; what was
-    taken; and why a filter could not be evaluated.
+    taken; and why a filter could not be evaluated. `replay` is the id of the replay that had it decide again.
     """
 
     destination: str
@@ -46,6 +46,7 @@ class Decision(msgspec.Struct, frozen=True):
     filter: str | None = None
     cut: Cut | None = None
     reason: str | None = None
+    replay: str | None = None
 
 
 Ruling = Code | Verdict | None

@@ -103,15 +103,20 @@ class Books:
         self.setup = self._read_setup()
         self.asked: list[Asked] = []
 
-    def news(self) -> int:
-        """Look whether definitions have changed and what is asked, and give up to where the state has the log."""
+    def news(self) -> tuple[int, int]:
+        """Look whether definitions have changed and what is asked.
+
+        Give how far the state has the log, and what grows with replays.
+        """
         with reading(self._store.account) as account:
             version = definitions_version(account)
             self.asked = delivery_requests.waiting(account)
         if version != self.setup.version:
             self.setup = self._read_setup()
         with reading(self._store.state) as state:
-            return tries.applied_to(state)
+            applied = tries.applied_to(state)
+        with reading(self._store.delivery) as delivery:
+            return applied, tries.replayed(delivery)
 
     def begin(self, destination: int) -> bool:
         """Begin to serve a destination: tell whether it was served before."""

@@ -61,7 +61,7 @@ class Dispatch:
         self._next_drop = 0.0
         self._to_tidy: list[int] = []
         self._next_tidy = 0.0
-        self._mark = -1
+        self._mark = (-1, -1)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until told to stop."""

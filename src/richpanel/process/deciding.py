@@ -12,6 +12,7 @@ from richpanel.core.cut import Cut
 from richpanel.core.filters import Filters, Verdict
 from richpanel.core.inside import merged
 from richpanel.core.message import TYPES
+from richpanel.core.replaying import Again
 from richpanel.core.routing import Decision, Ruling, decide, decision
 from richpanel.process import outgoing
 from richpanel.process.definitions import Definitions, Route
@@ -88,14 +89,16 @@ def decide_again(
     connection: Connection,
     memory: Memory,
     definitions: Definitions,
-    destination: str,
+    named: Again,
     stored: Sequence[tuple[StoredMessage, Incoming]],
 ) -> dict[int, int]:
     """Decide about stored messages again for one destination, unless it keeps them; the other decisions stay.
 
-    Fills in outcomes and decisions. Gives, by number, the connectors of those that the account did not keep and does
-    now: what filters take of them is taken here. A message whose source is not connected any more stays as it is.
+    Fills in outcomes, decisions, and where the destination is outside what goes there. Gives, by number, the connectors
+    of those that the account did not keep and does now: what filters take of them is taken here. A message whose source
+    is not connected any more stays as it is.
     """
+    destination = named.destination
     texts = names.by_number(connection, {row.decisions for row, _ in stored if row.decisions is not None})
     chosen: list[tuple[Incoming, str]] = []
     connectors: dict[int, int] = {}
@@ -108,7 +111,7 @@ def decide_again(
         make_whole(message)
         # Behind the others: of several that keep a message at the account the first tells how, and goes on to.
         made = [each for each in before if each.destination != destination]
-        made.append(_stored(route, _ruling(message, route)))
+        made.append(msgspec.structs.replace(_stored(route, _ruling(message, route)), replay=named.replay))
         found = _meant(_encode(made).decode(), made)
         chosen.append((message, found.text))
         if row.outcome == KEPT:
@@ -121,6 +124,7 @@ def decide_again(
     numbers = memory.name(connection, {text for _, text in chosen}, longest=WHOLE)
     for message, text in chosen:
         message.decision = numbers[text]
+    outgoing.note(chosen, {id_: number for id_, number in definitions.outside.items() if id_ == destination})
     return connectors
 
 
@@ -151,7 +155,7 @@ def _meant(text: str, decisions: Sequence[Stored]) -> _Made:
 def _stored(route: Route, ruling: Ruling) -> Stored:
     made = decision(route.destination, ruling)
     connector = route.connector if made.code is None and route.endpoint == "account" else None
-    return Stored(made.destination, made.outcome, made.code, made.filter, made.cut, made.reason, connector)
+    return Stored(made.destination, made.outcome, made.code, made.filter, made.cut, made.reason, None, connector)
 
 
 def _again(definitions: Definitions, earlier: dict[int, Earlier]) -> dict[int, _Made]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.core.replaying import Again
+from richpanel.process import outgoing
 from richpanel.process.batch import Applied, fold
 from richpanel.process.deciding import KEPT, OUTCOMES, decide_again
 from richpanel.process.definitions import Definitions
@@ -42,8 +43,9 @@ def replay(
     if memory.earlier is None:
         rows = _rows(connection, memory, named.messages)
         found = reader.open(rows)
-        connectors = decide_again(connection, memory, definitions, named.destination, [(rows[m.n], m) for m in found])
+        connectors = decide_again(connection, memory, definitions, named, [(rows[m.n], m) for m in found])
         _rewrite(connection, rows, found)
+        _put_out(connection, rows, found)
         kept = [message for message in found if message.n in connectors]
         number_ids(connection, memory, kept)
     taken = Taken(opened, Settled(kept, [], []), connectors, is_written=True)
@@ -70,3 +72,13 @@ def _rewrite(connection: Connection, rows: dict[int, StoredMessage], found: list
             if message.outcome != KEPT:
                 counts[message.source.number, OUTCOMES[message.outcome]] += 1
     messages.count(connection, counts)
+
+
+def _put_out(connection: Connection, rows: dict[int, StoredMessage], found: list[Incoming]) -> None:
+    """Put what a destination outside gets now into the outbox, where it would be if nothing had been in its way.
+
+    That is behind what is taken over: the replay itself makes a delivery of it (`store.replay_deliveries`).
+    """
+    for message in found:
+        message.alias = rows[message.n].alias or 0
+    outgoing.write(connection, found)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from richpanel.config import Settings
+from richpanel.log.contract import LogWriter
+from richpanel.log.remote import RemoteWriter
 from richpanel.log.segments import SegmentReader
 from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
@@ -14,11 +16,13 @@ from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.roles.alone import alone
 from richpanel.roles.erasing import Erasing
 from richpanel.roles.parent import Parent, on_stop
+from richpanel.roles.replaying import Means, Replaying
 from richpanel.roles.reporting import Report
 from richpanel.roles.succession import Waiting, succeed
 from richpanel.store import state_files
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
+from richpanel.store.leadership import Leadership
 
 _NICE: Final = 10
 """Calls and pages go first where there are fewer cores than work: the log keeps what waits."""
@@ -43,6 +47,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         reader = SegmentReader(directory.log)
         definitions, report, waiting = Watch(account, ledger), Report(parent), Waiting(directory)
         erasing = Erasing(directory, reader, definitions, sockets.get("log_path"))
+        replaying = _replaying(directory, sockets.get("log_path"))
 
         def on_batch(applied: Applied, seconds: float) -> None:
             report.on_batch(applied, seconds)
@@ -62,9 +67,24 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
             if not stop.is_set():
                 _remove_later(directory.path, succeed(directory, reader, definitions, lambda: not stop.is_set()))
                 state.dispose()  # Its connections are the replaced file's.
+        replaying.close()
         reader.close()
         for engine in (account, ledger, state):
             engine.dispose()
+
+
+def _replaying(directory: DataDirectory, owner: str | None) -> Replaying:
+    """Begin to look for replays; `owner` is the socket of the log's owner, None where this server has none."""
+    log = SegmentReader(directory.log)
+
+    def writer() -> LogWriter:
+        if owner is None:
+            raise OSError("the log's owner is another server: start one with `--role all` here")
+        return RemoteWriter(owner, log)
+
+    state = open_engine(directory.state_url, read_only=True, cache_mib=1)
+    rows, sent = open_engine(directory.account_url, cache_mib=1), open_engine(directory.delivery_url, cache_mib=1)
+    return Replaying(Means(state, rows, sent, log, writer, Leadership(None, "replaying")))
 
 
 def _clean(directory: Path) -> None:

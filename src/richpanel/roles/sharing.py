@@ -6,11 +6,14 @@ from typing import Final
 
 from richpanel.config import Settings
 from richpanel.log.consumer import StreamConsumer
+from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.opening import open_reader, stream_of
 from richpanel.log.stream_erasing import StreamEraser
 from richpanel.process.definitions import Watch
 from richpanel.process.shared import SharedWorker
+from richpanel.roles.ever import ever_applied
 from richpanel.roles.parent import Parent, on_stop
+from richpanel.roles.replaying import Means, Replaying
 from richpanel.roles.reporting import Report
 from richpanel.roles.shared_erasing import Databases, SharedErasing
 from richpanel.store.database import open_engine
@@ -46,7 +49,20 @@ def run(settings: Settings, parent: Parent) -> None:
         StreamEraser(stream),
         Leadership(directory.database_url, "erasing"),
     )
+    log = open_reader(directory.log, settings.log_url)
+    applied = ever_applied(directory.path, directory.database_url)
+    replaying = Replaying(
+        Means(
+            open_engine(directory.state_url, read_only=True),
+            open_engine(directory.account_url),
+            open_engine(directory.delivery_url),
+            log,
+            lambda: JetStreamWriter(stream, log, applied=applied),
+            Leadership(directory.database_url, "replaying"),
+        )
+    )
     worker.run(stop)
+    replaying.close()
     erasing.close()
     consumer.close()
     for engine in (account, ledger, state, scrubbed):

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     select,
+    text,
     update,
 )
 
@@ -170,6 +171,39 @@ imports = Table(  # How far `richpanel import` got with a file.
     Column("accepted", Big, nullable=False),
     Column("discarded", Big, nullable=False),
     Column("updated_at", Big, nullable=False),
+)
+
+replays = Table(  # Jobs that send again what is stored (store.replays); nobody's id is in them.
+    "replays",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("id", Words, nullable=False, unique=True),
+    Column("destination", Integer, ForeignKey("destinations.number"), nullable=False),
+    Column("delivery", Big),  # The one delivery that is sent again, where it is one.
+    Column("source", Integer, ForeignKey("sources.number")),
+    Column("person", Words),  # The keyed hash of a uid.
+    Column("from_at", Big),  # receivedAt from and before which, ms UTC.
+    Column("to_at", Big),
+    Column("outcome", Words, nullable=False),
+    Column("until", Big, nullable=False),  # The place in the log where it ends: what was applied when it was asked for.
+    Column("rate", Integer, nullable=False),  # Messages a second at the most.
+    Column("status", Words, nullable=False),
+    Column("matched", Big, nullable=False),
+    Column("replayed", Big, nullable=False),
+    Column("cursor", Big, nullable=False),  # Up to which place in the log it is done.
+    Column("chunk", Integer, nullable=False),  # How many chunks are.
+    Column("pending", LargeBinary),  # The chunk that may be under way (store.replays.Chunk), as JSON.
+    Column("created_at", Big, nullable=False),
+    Column("finished_at", Big),
+    Column("problem", Words),  # Why it does not get on.
+    Index(
+        "replays_running",
+        "destination",
+        unique=True,
+        sqlite_where=text("status = 'running' AND delivery IS NULL"),
+        postgresql_where=text("status = 'running' AND delivery IS NULL"),
+    ),
+    sqlite_autoincrement=True,
 )
 
 # The ledger (store.ledger): what was forgotten, so that it stays forgotten when the state or the log are older.

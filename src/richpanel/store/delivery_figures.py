@@ -21,6 +21,8 @@ from richpanel.store.destinations import ACCOUNT, DestinationRow
 MOST_MESSAGES: Final = 200_000
 """So many of the newest messages are counted at the most, however long the window is."""
 _MOST_NAMES: Final = 200
+REPLAYED: Final = "replay"
+"""Stands for a code, with the status of what is queued, where replayed messages are counted."""
 _SAMPLES: Final = 3
 _LOOKED_AT: Final = 500
 _TEXTS: Final[dict[str, str]] = {each.value: each.text for each in Code}
@@ -44,9 +46,10 @@ class Reason(msgspec.Struct, rename="camel"):
 class Funnel(msgspec.Struct, rename="camel", kw_only=True):
     """What came of the calls for a destination. `queued` and `retrying` are as of now, all else is of the window.
 
-    `retries` counts tries that failed and are made again; `failed` those that were given up, of which the dead can be
-    replayed, and the dropped were given up by a person. `p95_milliseconds` is from the arrival of a call to the answer.
-    `series` is there for a destination outside, `by_event` for the names that have the most calls.
+    `replayed` counts messages that a replay sent again, or had decided about again; what becomes of them counts like
+    anything else. `retries` counts tries that failed and are made again; `failed` those that were given up, of which
+    the dead can be replayed, and the dropped were given up by a person. `p95_milliseconds` is from the arrival of a
+    call to the answer. `series` is there for a destination outside, `by_event` for the names that have the most calls.
     """
 
     destination: str
@@ -58,6 +61,7 @@ class Funnel(msgspec.Struct, rename="camel", kw_only=True):
     queued: int = 0
     retrying: int = 0
     retries: int = 0
+    replayed: int = 0
     failed: int = 0
     dead: int = 0
     dropped: int = 0
@@ -157,6 +161,7 @@ def overview(
         if row.endpoint != ACCOUNT:
             _count_deliveries(delivery, funnel, row.number, span.since)
             funnel.series = series(delivery, row.number, span.since, span.now, span.parts)
+        funnel.replayed = _replayed(delivery, row.number, span.since)
         funnel.by_event = shown(counts)
         funnel.reasons.sort(key=lambda reason: -reason.count)
         funnels.append(funnel)
@@ -224,6 +229,15 @@ def _count_deliveries(delivery: Connection, funnel: Funnel, number: int, since: 
         *(number, since),
     )
     funnel.p95_milliseconds = percentile(dict(took), 95)
+
+
+def _replayed(delivery: Connection, number: int, since: int) -> int:
+    rows = fetch(
+        delivery,
+        "SELECT coalesce(sum(count), 0) FROM figures WHERE destination = ? AND minute >= ? AND status = ? AND code = ?",
+        *(number, since, QUEUED, REPLAYED),
+    )
+    return int(rows[0][0])
 
 
 def fetch_pairs(connection: Connection, statement: str, *parameters: Any) -> list[tuple[int, int]]:

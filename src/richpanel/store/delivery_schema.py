@@ -16,7 +16,7 @@ _WAITS: Final = text("status < 2")
 """Queued or retrying: a query that is to use such an index says it in these very words."""
 _WAITS_WITH_ALIAS: Final = text("status < 2 AND alias > 0")
 
-cursors = Table(  # How far the outbox is taken over, by destination.
+cursors = Table(  # How far the outbox is taken over, by destination; by 0 how many replays were made (store.tries).
     "cursors",
     metadata,
     Column("destination", Integer, primary_key=True, autoincrement=False),

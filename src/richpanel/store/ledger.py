@@ -99,6 +99,12 @@ def not_done(connection: Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
+def is_erasing(connection: Connection) -> bool:
+    """Tell whether somebody is being erased, or is to be."""
+    asked = "SELECT 1 FROM regulations WHERE status IN ('INITIALIZED', 'RUNNING') AND type LIKE '%DELETE%' LIMIT 1"
+    return bool(fetch(connection, asked))
+
+
 def lost(connection: Connection, before: int) -> bool:
     """Tell whether regulations noted before an instant (ms UTC) are still not processed."""
     return bool(fetch(connection, f"SELECT 1 FROM regulations WHERE {_LOST} LIMIT 1", before))

@@ -1,12 +1,16 @@
 """Tries at deliveries, as whoever serves a destination needs them beside `store.deliveries`."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from sqlalchemy import Connection
 
 from richpanel.store import deliveries
 from richpanel.store.bulk import LISTED, fetch, listed, on_postgres
 from richpanel.store.deliveries import Delivery
+
+REPLAYS: Final = 0
+"""Where `cursors` has how many deliveries replays have made: no destination has this number."""
 
 
 def first_tries(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
@@ -64,3 +68,8 @@ def identity_of(state: Connection) -> str:
     if on_postgres(state):
         return str(fetch(state, "SELECT 'messages'::regclass::oid")[0][0])
     return str(fetch(state, "PRAGMA database_list")[0][2])  # Links are followed.
+
+
+def replayed(connection: Connection) -> int:
+    """Give what grows whenever a replay makes deliveries."""
+    return taken_over(connection, REPLAYS)

@@ -39,6 +39,7 @@ from richpanel.web.paging import read_query
 from richpanel.web.paths import route_by_raw_path
 from richpanel.web.privacy_pages import privacy_pages
 from richpanel.web.regulations import regulations_api
+from richpanel.web.replays import replays_api
 from richpanel.web.signin import Door, sign_in, sign_in_page, sign_out
 from richpanel.web.source_pages import source_pages
 from richpanel.web.sources import sources_api
@@ -102,6 +103,7 @@ def _api() -> Router:
         *deliveries_api,
         *manual_links_api,
         *regulations_api,
+        *replays_api,
         status,
         add_channel_message,
         search_catalog,
