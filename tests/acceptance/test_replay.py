@@ -1,6 +1,8 @@
 """A wrong key, and the gap that a replay repairs: at the built-in account and outside, with `kill -9` in the middle."""
 
 import json
+import signal
+import subprocess
 import time
 from collections import Counter
 from typing import Any
@@ -10,7 +12,8 @@ import pytest
 from tests.acceptance.roles import wait_ready
 from tests.acceptance.test_delivery import Message, connected, rows, send, server, sink, statuses, wait_settled
 from tests.acceptance.test_serve import wait_until
-from tests.server import Server, Source
+from tests.installation import environment
+from tests.server import COMMAND, Server, Source
 from tests.sink import Sink
 
 __all__ = ["server", "sink"]
@@ -206,4 +209,33 @@ def test_kill_9_in_the_middle_doubles_nothing_and_loses_nothing(server: Server, 
         for person in range(20):
             assert [each["type"] for each in server.timeline(f"u-{person}")].count("track") == 4
         assert json.loads(server.command("rebuild", "--json", "--yes"))
+    server.stop()
+
+
+def test_the_command_counts_replays_and_is_cancelled(server: Server) -> None:
+    destination, source, key = built_in(server)
+    name = server.get(f"/destinations/{destination}")["name"]
+    change(server, destination, **WRONG)
+    send(server, source, story(people=5, calls=4))
+    server.wait_processed()
+    change(server, destination, settings={"apiKey": key})
+    found = json.loads(server.command("replay", "--destination", name, "--dry-run", "--json"))
+    assert (found["matched"], found["id"]) == (20, None)
+    assert "20 messages would be replayed" in server.command("replay", "--destination", destination, "--dry-run")
+    slow = subprocess.Popen(
+        [str(COMMAND), "replay", "--destination", name, "--rate", "4", "--data", str(server.data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(server.data),
+    )
+    wait_until(lambda: any(each["replayed"] for each in server.get("/replays")["data"]), 30, "it goes on")
+    slow.send_signal(signal.SIGINT)
+    _, said = slow.communicate(timeout=30)
+    (job,) = server.get("/replays")["data"]
+    assert (slow.returncode, job["status"]) == (130, "cancelled"), said
+    assert f"`richpanel replay --resume {job['id']}` goes on" in said
+    done = json.loads(server.command("replay", "--resume", job["id"], "--json"))
+    assert (done["status"], done["replayed"]) == ("done", 20)
+    assert "nothing to replay" in server.command("replay", "--destination", name)
     server.stop()

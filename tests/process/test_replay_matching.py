@@ -13,8 +13,8 @@ from richpanel.store import deliveries, replay_deliveries, replay_matching
 from richpanel.store.database import open_engine, reading
 from richpanel.store.deliveries import DEAD, DELIVERED, FAILED, Result
 from richpanel.store.destinations import DestinationChanges, list_destinations
-from richpanel.store.replay_matching import Target, ends, preview, target_of, walk
-from richpanel.store.replays import Scope
+from richpanel.store.replay_matching import START, Target, preview, target_of, walk
+from richpanel.store.replays import Place, Scope
 from richpanel.store.secrets import open_secrets
 from richpanel.store.status import processed
 from tests.process.account import ARRIVAL, Account, Arrived
@@ -44,15 +44,12 @@ def matching(account: Account, number: int = 1, **scope: Any) -> list[int]:
     numbers: list[int] = []
     places: list[int] = []
     with looking(account, number, **scope) as (state, delivery, target, asked):
-        cursor = 0
-        while True:
-            found = walk(state, delivery, target, asked, cursor)
+        at: Place | None = START
+        while at is not None:
+            found = walk(state, delivery, target, asked, at)
             numbers += [row.n for row in found.messages]
             places += [row.place for row in found.messages]
-            if ends(found, asked):
-                break
-            assert found.reached > cursor
-            cursor = found.reached
+            at = found.next
         assert places == sorted(set(places))
         assert sum(match.count for match in preview(state, delivery, target, asked)) == len(numbers)
     return numbers
@@ -163,12 +160,23 @@ def test_outside_it_is_what_its_filters_kept_back(account: Account) -> None:
     assert matching(account, outside.row.number) == []
 
 
-@pytest.mark.parametrize(("width", "astray"), [(1, 0), (2, 1), (7, 3)])
-def test_windows_leave_nothing_out(account: Account, monkeypatch: pytest.MonkeyPatch, width: int, astray: int) -> None:
+@pytest.mark.parametrize("width", [1, 2, 7])
+def test_windows_leave_nothing_out(account: Account, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     monkeypatch.setattr(replay_matching, "_WIDTH", width)
-    monkeypatch.setattr(replay_matching, "_ASTRAY", astray)
     change(account, 1, api_key="wrong")
     for start in range(0, 30, 6):
         account.write([Arrived([page(n, f"u{n}") for n in range(start, start + 6)])])
     account.process()
     assert matching(account) == list(range(1, 31))
+
+
+def test_it_goes_on_where_it_was_and_begins_anew_where_the_numbers_are_others(account: Account) -> None:
+    change(account, 1, api_key="wrong")
+    account.write([Arrived([page(n, f"u{n}") for n in range(5)])])
+    account.process()
+    with looking(account) as (state, delivery, target, asked):
+        rows = walk(state, delivery, target, asked, START).messages
+        there = Place(0, rows[2].place, rows[2].n)
+        assert [row.n for row in walk(state, delivery, target, asked, there).messages] == [4, 5]
+        other = Place(0, rows[2].place, rows[3].n)
+        assert [row.n for row in walk(state, delivery, target, asked, other).messages] == [1, 2, 3, 4, 5]

@@ -10,7 +10,7 @@ from richpanel.store import replays
 from richpanel.store.database import open_engine, sqlite_url
 from richpanel.store.destinations import DestinationChanges, add_destination
 from richpanel.store.migrating import migrate
-from richpanel.store.replays import Chunk, ReplayRow, RunningError, Scope
+from richpanel.store.replays import Chunk, Place, ReplayRow, RunningError, Scope
 from richpanel.store.secrets import SecretBox
 from richpanel.store.urls import schema_url
 from tests.postgres_server import PostgresServer
@@ -49,7 +49,7 @@ def now(account: Engine, job: ReplayRow) -> ReplayRow:
 def test_a_job_is_kept_as_it_was_asked_for(account: Engine) -> None:
     job = begun(account)
     assert job.scope == Scope(1, "failed", 9_000, None, "a" * 48, NOW - 10, None, None)
-    assert (job.status, job.matched, job.replayed, job.cursor, job.rate) == ("running", 7, 0, 0, 50)
+    assert (job.status, job.matched, job.replayed, job.reached, job.rate) == ("running", 7, 0, Place(), 50)
     assert (job.created_at, job.finished_at, job.pending, job.problem) == (NOW, None, None, None)
     with account.connect() as connection:
         assert replays.running(connection) == replays.newest(connection, 5) == [job]
@@ -74,7 +74,7 @@ def test_one_of_a_destination_runs_at_a_time(account: Engine) -> None:
 
 def test_a_chunk_counts_once(account: Engine) -> None:
     """A server that was killed does it again; one that comes late with the same finds that it is done."""
-    job, chunk = begun(account), Chunk([10, 20], [7, -8], 20)
+    job, chunk = begun(account), Chunk([10, 20], [7, -8], Place(3, 20, 2))
     with account.begin() as connection:
         assert replays.intend(connection, job.id, chunk)
     assert now(account, job).pending == chunk
@@ -82,17 +82,17 @@ def test_a_chunk_counts_once(account: Engine) -> None:
         with account.begin() as connection:
             replays.advance(connection, job.id, chunk)
     done = now(account, job)
-    assert (done.pending, done.cursor, done.replayed, done.chunk) == (None, 20, 2, 1)
+    assert (done.pending, done.reached, done.replayed, done.chunk) == (None, Place(3, 20, 2), 2, 1)
 
 
 def test_a_cancelled_job_begins_no_chunk_and_goes_on_where_it_was(account: Engine) -> None:
-    job, chunk = begun(account), Chunk([10], [], 10)
+    job, chunk = begun(account), Chunk([10], [], Place(0, 10))
     with account.begin() as connection:
         replays.intend(connection, job.id, chunk)
         replays.explain(connection, job.id, "the log is full")
         assert replays.cancel(connection, job.id, now=NOW + 5)
         assert not replays.cancel(connection, job.id, now=NOW + 6)
-        assert not replays.intend(connection, job.id, Chunk([30], [], 30))
+        assert not replays.intend(connection, job.id, Chunk([30], [], Place(0, 30)))
         assert not replays.finish(connection, job.id, now=NOW + 7)
     stopped = now(account, job)
     assert (stopped.status, stopped.finished_at, stopped.pending, stopped.problem) == (

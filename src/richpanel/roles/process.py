@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import Engine
+
 from richpanel.config import Settings
 from richpanel.log.contract import LogWriter
 from richpanel.log.remote import RemoteWriter
@@ -47,7 +49,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         reader = SegmentReader(directory.log)
         definitions, report, waiting = Watch(account, ledger), Report(parent), Waiting(directory)
         erasing = Erasing(directory, reader, definitions, sockets.get("log_path"))
-        replaying = _replaying(directory, sockets.get("log_path"))
+        replaying = _replaying(directory, ledger, sockets.get("log_path"))
 
         def on_batch(applied: Applied, seconds: float) -> None:
             report.on_batch(applied, seconds)
@@ -73,7 +75,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
             engine.dispose()
 
 
-def _replaying(directory: DataDirectory, owner: str | None) -> Replaying:
+def _replaying(directory: DataDirectory, account: Engine, owner: str | None) -> Replaying:
     """Begin to look for replays; `owner` is the socket of the log's owner, None where this server has none."""
     log = SegmentReader(directory.log)
 
@@ -83,8 +85,8 @@ def _replaying(directory: DataDirectory, owner: str | None) -> Replaying:
         return RemoteWriter(owner, log)
 
     state = open_engine(directory.state_url, read_only=True, cache_mib=1)
-    rows, sent = open_engine(directory.account_url, cache_mib=1), open_engine(directory.delivery_url, cache_mib=1)
-    return Replaying(Means(state, rows, sent, log, writer, Leadership(None, "replaying")))
+    delivery = open_engine(directory.delivery_url, cache_mib=1)
+    return Replaying(Means(state, account, delivery, log, writer, Leadership(None, "replaying")))
 
 
 def _clean(directory: Path) -> None:

@@ -29,8 +29,8 @@ from richpanel.store.database import reading
 from richpanel.store.destinations import list_destinations
 from richpanel.store.leadership import Leadership
 from richpanel.store.message_rows import StoredMessage, known_id
-from richpanel.store.replay_matching import Target, target_of
-from richpanel.store.replays import Chunk, ReplayRow
+from richpanel.store.replay_matching import START, Target, target_of
+from richpanel.store.replays import Chunk, Place, ReplayRow
 from richpanel.store.sources import list_sources
 from richpanel.store.status import processed
 from richpanel.telemetry import get_logger
@@ -48,8 +48,12 @@ _ERASING: Final = "somebody is being erased: it goes on once that is done"
 _log = get_logger(__name__)
 
 
+class _StoppingError(Exception):
+    """This process is to end."""
+
+
 class Means(NamedTuple):
-    """What a runner works with; it closes all of it. `writer` opens the log, to append to; `log` reads it."""
+    """What a runner works with; it closes all but the account. `writer` opens the log, to append to; `log` reads it."""
 
     state: Engine
     account: Engine
@@ -59,6 +63,16 @@ class Means(NamedTuple):
     leadership: Leadership
 
 
+class Walk:
+    """What was found of a job and is not done yet, and where to look on; None where nothing follows."""
+
+    def __init__(self, at: Place) -> None:
+        self.messages: list[StoredMessage] = []
+        self.low = at.low
+        self.next: Place | None = at
+        self.last: StoredMessage | None = None
+
+
 class Replaying:
     """Does the jobs that run, where this process leads, until it is closed."""
 
@@ -66,8 +80,7 @@ class Replaying:
         """Begin."""
         self._means = means
         self._writer: LogWriter | None = None
-        self._walks: dict[str, list[StoredMessage]] = {}
-        self._reached: dict[str, int] = {}
+        self._walks: dict[str, Walk] = {}
         self._next: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replaying", daemon=True)
@@ -79,8 +92,8 @@ class Replaying:
         self._thread.join()
         self._means.log.close()
         self._means.leadership.close()
-        for engine in self._means[:3]:
-            engine.dispose()
+        self._means.state.dispose()
+        self._means.delivery.dispose()
 
     def _run(self) -> None:
         with suppress(OSError):
@@ -103,9 +116,10 @@ class Replaying:
             _log.warning("replays_wait", reason=str(error), retry_in_seconds=RETRY_SECONDS)
             return RETRY_SECONDS
         known = {job.id for job in jobs}
-        for kept in (self._walks, self._reached, self._next):
-            for id_ in kept.keys() - known:
-                del kept[id_]
+        for id_ in self._walks.keys() - known:
+            del self._walks[id_]
+        for id_ in self._next.keys() - known:
+            del self._next[id_]
         if not jobs:
             await self._hang_up()
             return LOOK_SECONDS
@@ -124,12 +138,13 @@ class Replaying:
         try:
             done = await self._step(job)
             self._next[job.id] = started + done / job.rate
+        except _StoppingError:
+            return
         except Exception as error:  # noqa: BLE001  # a job that cannot go on must not hold up the others
             if not isinstance(error, _AWAY):
                 _log.exception("replay_failed", replay=job.id)
             _log.warning("replay_waits", replay=job.id, reason=str(error), retry_in_seconds=RETRY_SECONDS)
             self._walks.pop(job.id, None)  # What was taken of it comes again: how far it is stands in its row.
-            self._reached.pop(job.id, None)
             self._next[job.id] = monotonic() + RETRY_SECONDS
             reason = str(error)
             with suppress(SQLAlchemyError):
@@ -176,25 +191,25 @@ class Replaying:
         if job.scope.delivery is not None:
             with reading(self._means.delivery) as delivery:
                 place = replay_deliveries.given_up(delivery, target.number, job.scope.delivery)
-            return None if job.chunk or place is None else Chunk([place], [], place)
-        size = max(1, min(CHUNK, job.rate // _CHUNKS_A_SECOND))
-        waiting = self._walks.setdefault(job.id, [])
+            return None if job.chunk or place is None else Chunk([place], [], Place(0, place))
+        walk = self._walks.setdefault(job.id, Walk(job.reached))
         with reading(self._means.state) as state:
-            until = job.scope.until
-            cursor = self._reached.get(job.id, job.cursor)
-            while not waiting and cursor < until:
-                found = replay_matching.walk(state, self._means.delivery, target, job.scope, cursor)
-                waiting += found.messages
-                cursor = self._reached[job.id] = max(found.reached, cursor + 1)
+            while not walk.messages and walk.next is not None:
                 if self._stop.is_set():
-                    return None
-            if not waiting:
+                    raise _StoppingError
+                if walk.last is not None and not replay_matching.has_number(state, walk.last.n, walk.last.place):
+                    walk.last, walk.next = None, START  # Made anew meanwhile; what is done is not done twice.
+                found = replay_matching.walk(state, self._means.delivery, target, job.scope, walk.next)
+                walk.messages, walk.low, walk.next = found.messages, found.low, found.next
+            if not walk.messages:
                 return None
-            part = waiting[:size]
-            del waiting[:size]
+            size = max(1, min(CHUNK, job.rate // _CHUNKS_A_SECOND))
+            part, walk.messages = walk.messages[:size], walk.messages[size:]
+            walk.last = part[-1]
             is_decided = target.is_outside and job.scope.outcome == "failed"
             hashes = [] if is_decided else self._hashes(state, part)
-        return Chunk([row.place for row in part], hashes, part[-1].place)
+        reached = Place(walk.low, part[-1].place, 0 if is_decided else part[-1].n)
+        return Chunk([row.place for row in part], hashes, reached)
 
     def _hashes(self, state: Connection, rows: Sequence[StoredMessage]) -> list[int]:
         """Give the hashes by which the log names messages; those whose bodies are not kept any more have none."""

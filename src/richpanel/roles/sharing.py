@@ -54,7 +54,7 @@ def run(settings: Settings, parent: Parent) -> None:
     replaying = Replaying(
         Means(
             open_engine(directory.state_url, read_only=True),
-            open_engine(directory.account_url),
+            ledger,
             open_engine(directory.delivery_url),
             log,
             lambda: JetStreamWriter(stream, log, applied=applied),

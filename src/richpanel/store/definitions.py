@@ -190,7 +190,9 @@ replays = Table(  # Jobs that send again what is stored (store.replays); nobody'
     Column("status", Words, nullable=False),
     Column("matched", Big, nullable=False),
     Column("replayed", Big, nullable=False),
-    Column("cursor", Big, nullable=False),  # Up to which place in the log it is done.
+    Column("low", Big, nullable=False),  # How far it is: store.replay_matching.Place.
+    Column("cursor", Big, nullable=False),
+    Column("message", Big, nullable=False),
     Column("chunk", Integer, nullable=False),  # How many chunks are.
     Column("pending", LargeBinary),  # The chunk that may be under way (store.replays.Chunk), as JSON.
     Column("created_at", Big, nullable=False),

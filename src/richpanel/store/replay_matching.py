@@ -15,19 +15,17 @@ from richpanel.core.message import DELIVERED_TYPES, TYPES
 from richpanel.core.regulation import index_of
 from richpanel.core.routing import Decision
 from richpanel.store import history, names, suppressed
-from richpanel.store.bulk import LISTED, fetch, listed, on_postgres
+from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.database import reading
 from richpanel.store.deliveries import DEAD, FAILED
 from richpanel.store.destinations import ACCOUNT, DestinationRow
 from richpanel.store.history import FOREVER
 from richpanel.store.message_rows import COLUMNS, StoredMessage
-from richpanel.store.replays import Scope
+from richpanel.store.replays import Place, Scope
 
 MAX_UIDS: Final = 20
 _WIDTH: Final = 20_000
 """How many messages are looked at in one go."""
-_ASTRAY: Final = 10_000
-"""By so many numbers a message may be out of log order where several workers number them at the same time."""
 _AT_ONCE: Final = 2_000
 _DELIVERED: Final = tuple(TYPES.index(name) for name in TYPES if name in DELIVERED_TYPES)
 _FAILED: Final = (
@@ -90,38 +88,45 @@ def preview(state: Connection, delivery: Engine, target: Target, scope: Scope) -
     return sorted(found, key=lambda each: (-each.count, each.type, each.outcome, each.code or ""))
 
 
+START: Final = Place()
+
+
 class Found(NamedTuple):
-    """Messages that match, in log order: those up to the place `reached`. None follow where it is the scope's end."""
+    """Messages that match, some of them, in log order; and where to go on, None where nothing follows."""
 
     messages: list[StoredMessage]
-    reached: int
+    low: int
+    next: Place | None
 
 
-def walk(state: Connection, delivery: Engine, target: Target, scope: Scope, cursor: int) -> Found:
-    """Give the next messages behind a place that a replay is for."""
+def walk(state: Connection, delivery: Engine, target: Target, scope: Scope, at: Place) -> Found:
+    """Give the next messages that a replay is for.
+
+    They are looked through by their numbers, which is log order, but for what one of several workers took up late.
+    """
     if _by_delivery(target, scope):
-        return _walk_deliveries(state, delivery, target, scope, cursor)
-    slack = _ASTRAY if on_postgres(state) else 0
-    low = max(_number_at(state, cursor) - slack, 0)
-    high = low + _WIDTH + 2 * slack
+        return _walk_deliveries(state, delivery, target, scope, at)
+    if at.number and not has_number(state, at.number, at.cursor):
+        at = START  # What it has done it does not do twice.
+    high = at.low + _WIDTH
     where, parameters = _where(state, target, scope)
     columns = ", ".join(f"m.{name}" for name in COLUMNS.split(", "))
     rows = fetch(
         state,
         f"SELECT {columns} FROM messages m WHERE m.n > ? AND m.n <= ? AND m.place > ? AND {where} ORDER BY m.place",
-        *(low, high, cursor, *parameters),
+        *(at.low, high, at.cursor, *parameters),
     )
-    bound = _bound(state, high, slack, cursor)
-    reached = scope.until if bound is None else min(bound - 1, scope.until)
-    found = [row for row in (StoredMessage(*row) for row in rows) if row.place <= reached]
+    follows = fetch(state, "SELECT 1 FROM messages WHERE n > ? LIMIT 1", high)
+    found = [StoredMessage(*row) for row in rows]
     told = _Told(state, target, scope)
     told.ahead([row.decisions for row in found])
-    return Found([row for row in found if told.matches(row.decisions)], reached)
+    matching = [row for row in found if told.matches(row.decisions)]
+    return Found(matching, at.low, Place(high) if follows else None)
 
 
-def ends(found: Found, scope: Scope) -> bool:
-    """Tell whether nothing follows."""
-    return found.reached >= scope.until
+def has_number(state: Connection, number: int, place: int) -> bool:
+    """Tell whether the message at a place of the log has this number: in a state made anew it may have another one."""
+    return [tuple(row) for row in fetch(state, "SELECT place FROM messages WHERE n = ?", number)] == [(place,)]
 
 
 def _by_delivery(target: Target, scope: Scope) -> bool:
@@ -211,32 +216,6 @@ def type_at(state: Connection, destination: int, place: int) -> str | None:
     return None if not rows or rows[0][1] in _kept_out(state) else TYPES[rows[0][0]]
 
 
-def _number_at(state: Connection, place: int) -> int:
-    """Give the number of the last message at or before a place of the log, or near it; 0 where there is none."""
-    ((high,),) = fetch(state, "SELECT coalesce(max(n), 0) FROM messages")
-    low = 0
-    while low < high:
-        middle = (low + high + 1) // 2
-        rows = fetch(state, "SELECT place FROM messages WHERE n >= ? ORDER BY n LIMIT 1", middle)
-        if rows and rows[0][0] <= place:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _bound(state: Connection, high: int, slack: int, cursor: int) -> int | None:
-    """Give the first place that messages with higher numbers may have; None where there are none."""
-    if not fetch(state, "SELECT 1 FROM messages WHERE n > ? LIMIT 1", high):
-        return None
-    rows = fetch(
-        state,
-        "SELECT min(place) FROM (SELECT place FROM messages WHERE n > ? ORDER BY n LIMIT ?) behind WHERE place > ?",
-        *(high - slack, 2 * slack + 1, cursor + 1),
-    )
-    return None if rows[0][0] is None else int(rows[0][0])
-
-
 def _refused(
     state: Connection, delivery: Engine, target: Target, scope: Scope, cursor: int
 ) -> Iterator[tuple[StoredMessage, int, int, str | None]]:
@@ -263,10 +242,10 @@ def _refused(
         cursor = rows[-1][0]
 
 
-def _walk_deliveries(state: Connection, delivery: Engine, target: Target, scope: Scope, cursor: int) -> Found:
+def _walk_deliveries(state: Connection, delivery: Engine, target: Target, scope: Scope, at: Place) -> Found:
     found: list[StoredMessage] = []
-    for message, *_ in _refused(state, delivery, target, scope, cursor):
+    for message, *_ in _refused(state, delivery, target, scope, at.cursor):
         found.append(message)
         if len(found) == _AT_ONCE:
-            return Found(found, message.place)
-    return Found(found, scope.until)
+            return Found(found, 0, Place(0, message.place))
+    return Found(found, 0, None)

@@ -23,19 +23,31 @@ MAX_RATE: Final = 10_000
 
 _COLUMNS: Final = (
     "r.number, r.id, r.destination, r.delivery, r.source, r.person, r.from_at, r.to_at, r.outcome, r.until, r.rate, "
-    "r.status, r.matched, r.replayed, r.cursor, r.chunk, r.pending, r.created_at, r.finished_at, r.problem"
+    "r.status, r.matched, r.replayed, r.low, r.cursor, r.message, r.chunk, r.pending, r.created_at, "
+    "r.finished_at, r.problem"
 )
+
+
+class Place(NamedTuple):
+    """How far a walk is: among the messages that are numbered from behind `low` on, behind a place in the log.
+
+    `number` is that of the message at the place: where it has another one, the state was made anew since.
+    """
+
+    low: int = 0
+    cursor: int = 0
+    number: int = 0
 
 
 class Chunk(msgspec.Struct, frozen=True):
     """Some messages of a job, in log order: where each stands, and by which hashes the log is to name them.
 
-    Without hashes nothing is to be decided about them again. `reached` is the place up to which the job is done then.
+    Without hashes nothing is to be decided about them again. `reached` is how far the job is then.
     """
 
     places: Sequence[int]
     hashes: Sequence[int]
-    reached: int
+    reached: Place
 
 
 class Scope(NamedTuple):
@@ -64,7 +76,7 @@ class ReplayRow(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     matched: int
     replayed: int
-    cursor: int
+    reached: Place
     chunk: int
     pending: Chunk | None
     created_at: int
@@ -86,7 +98,7 @@ _decode = msgspec.json.Decoder(Chunk).decode
 
 def _row(row: Any) -> ReplayRow:
     number, id_, destination, delivery, source, person, from_at, to_at, outcome, until, rate, *rest = row
-    status, matched, replayed, cursor, chunk, pending, created_at, finished_at, problem = rest
+    status, matched, replayed, low, cursor, message, chunk, pending, created_at, finished_at, problem = rest
     return ReplayRow(
         number=number,
         id=id_,
@@ -95,7 +107,7 @@ def _row(row: Any) -> ReplayRow:
         status=status,
         matched=matched,
         replayed=replayed,
-        cursor=cursor,
+        reached=Place(low, cursor, message),
         chunk=chunk,
         pending=None if pending is None else _decode(pending),
         created_at=created_at,
@@ -113,8 +125,8 @@ def add(connection: Connection, scope: Scope, *, rate: int, matched: int, now: i
             run(
                 connection,
                 "INSERT INTO replays (id, destination, delivery, source, person, from_at, to_at, outcome, until, rate, "
-                "status, matched, replayed, cursor, chunk, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, 0, 0, 0, ?)",
+                "status, matched, replayed, low, cursor, message, chunk, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, 0, 0, 0, 0, 0, ?)",
                 *(id_, scope.destination, scope.delivery, scope.source, scope.person, scope.from_at, scope.to_at),
                 *(scope.outcome, scope.until, rate, matched, now),
             )
@@ -205,9 +217,10 @@ def advance(connection: Connection, id: str, chunk: Chunk) -> None:
     """Note that a chunk is done; so it is, too, where the job was cancelled meanwhile. The caller commits."""
     run(
         connection,
-        "UPDATE replays SET pending = NULL, cursor = ?, replayed = replayed + ?, chunk = chunk + 1, problem = NULL "
+        "UPDATE replays SET pending = NULL, low = ?, cursor = ?, message = ?, replayed = replayed + ?, "
+        "chunk = chunk + 1, problem = NULL "
         "WHERE id = ? AND pending IS NOT NULL",
-        *(chunk.reached, len(chunk.places), id),
+        *(*chunk.reached, len(chunk.places), id),
     )
 
 

@@ -39,6 +39,7 @@ from richpanel.web.paging import read_query
 from richpanel.web.paths import route_by_raw_path
 from richpanel.web.privacy_pages import privacy_pages
 from richpanel.web.regulations import regulations_api
+from richpanel.web.replay_pages import replay_pages
 from richpanel.web.replays import replays_api
 from richpanel.web.signin import Door, sign_in, sign_in_page, sign_out
 from richpanel.web.source_pages import source_pages
@@ -155,7 +156,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages, *privacy_pages),
-            *(*catalog_pages, *delivery_pages, *destination_pages, *filter_pages, *integration_pages),
+            *(*catalog_pages, *delivery_pages, *destination_pages, *filter_pages, *integration_pages, *replay_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages),
         exception_handlers={Exception: answer_error},

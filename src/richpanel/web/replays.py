@@ -129,7 +129,8 @@ def _shown(known: Definitions, row: ReplayRow) -> ReplayView:
     return view(row, known.destination_ids, _sources(known))
 
 
-def _planned(reading: Reading, asked: NewReplay) -> Planned:
+def planned_of(reading: Reading, asked: NewReplay) -> Planned:
+    """Look what a replay would be for. Raises ValidationException, Conflict."""
     known = reading.known
     setup = Setup(known.destination_rows, _sources(known), known.account.hash_key, known.account.blocked_ids)
     return plan(asked, setup, reading.state, reading.deliveries)
@@ -142,7 +143,7 @@ async def add_replay(stores: Given[Stores], data: JSONBody[NewReplay]) -> Respon
     With `dryRun` the answer is what it would be for, and nothing begins. Else it is a job: ask for it by its id until
     its status is `done`. One runs per destination at a time.
     """
-    planned = await stores.read(lambda reading: _planned(reading, data))
+    planned = await stores.read(lambda reading: planned_of(reading, data))
     if data.dry_run:
         known = await stores.definitions()
         return Response(asked_view(planned, data.rate, None, _sources(known)), status_code=200)
@@ -159,11 +160,16 @@ async def _begun(stores: Stores, planned: Planned, rate: int) -> Response[AskedR
 @get("/replays", operation_id="listReplays", tags=["Replays"])
 async def list_replays(stores: Given[Stores], asked: Given[Paged]) -> ReplayList:
     """List replays, the newest first."""
-    before = answer_bad_values(lambda: number_of(asked.cursor))
+    return await read_page(stores, asked.cursor, asked.limit)
+
+
+async def read_page(stores: Stores, cursor: str | None, limit: int) -> ReplayList:
+    """Read a page of the list. Raises ValidationException."""
+    before = answer_bad_values(lambda: number_of(cursor))
     known = await stores.definitions()
-    rows = await stores.look_up(lambda account: replays.newest(account, asked.limit + 1, before))
-    more = str(rows[asked.limit - 1].number) if len(rows) > asked.limit else None
-    return ReplayList([_shown(known, row) for row in rows[: asked.limit]], more)
+    rows = await stores.look_up(lambda account: replays.newest(account, limit + 1, before))
+    more = str(rows[limit - 1].number) if len(rows) > limit else None
+    return ReplayList([_shown(known, row) for row in rows[:limit]], more)
 
 
 @get("/replays/{replay_id:str}", operation_id="getReplay", tags=["Replays"], raises=[NotFoundException])
@@ -175,7 +181,11 @@ async def get_replay(stores: Given[Stores], replay_id: Identifier) -> ReplayView
 @post("/replays/{replay_id:str}/cancel", operation_id="cancelReplay", tags=["Replays"], status_code=200, raises=_RAISES)
 async def cancel_replay(stores: Given[Stores], replay_id: Identifier) -> ReplayView:
     """Stop a replay; what is sent again already stays so, and it can be resumed."""
-    wanted = decode_id(replay_id)
+    return await cancel(stores, decode_id(replay_id))
+
+
+async def cancel(stores: Stores, wanted: str) -> ReplayView:
+    """Stop a replay. Raises NotFoundException, Conflict."""
     await _known(stores, wanted)
     if not await stores.define(lambda account: replays.cancel(account, wanted, now=stores.now())):
         raise Conflict("The replay is not running.")
@@ -185,7 +195,11 @@ async def cancel_replay(stores: Given[Stores], replay_id: Identifier) -> ReplayV
 @post("/replays/{replay_id:str}/resume", operation_id="resumeReplay", tags=["Replays"], status_code=200, raises=_RAISES)
 async def resume_replay(stores: Given[Stores], replay_id: Identifier) -> ReplayView:
     """Let a replay that was cancelled, or failed, go on where it was."""
-    wanted = decode_id(replay_id)
+    return await resume(stores, decode_id(replay_id))
+
+
+async def resume(stores: Stores, wanted: str) -> ReplayView:
+    """Let a replay go on. Raises NotFoundException, Conflict."""
     await _known(stores, wanted)
     try:
         resumed = await stores.define(lambda account: replays.resume(account, wanted))

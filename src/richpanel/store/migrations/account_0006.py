@@ -5,7 +5,7 @@ from alembic import op
 from richpanel.store.definitions import replays
 
 revision = "account_0006"
-down_revision = "account_0004"
+down_revision = "account_0005"
 branch_labels = None
 depends_on = None
 compatible_since = "account_0003"
