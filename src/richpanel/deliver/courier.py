@@ -17,18 +17,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from richpanel import telemetry
 from richpanel.core import wire
-from richpanel.core.money import encode_exact
-from richpanel.core.retrying import STATUSES, Outcome, Patience, Verdict, is_transient, verdict
+from richpanel.core.retrying import Patience, is_transient
 from richpanel.deliver.books import Books, Turn, Wanted, is_hosted
+from richpanel.deliver.judging import Judge, is_to_halve
 from richpanel.deliver.pace import Pace
 from richpanel.deliver.payloads import Payload
-from richpanel.deliver.sending import Answer, Sender, url_of
-from richpanel.store.deliveries import RETRYING, Attempt, Result
+from richpanel.deliver.sending import Sender, url_of
+from richpanel.store.deliveries import Result
 from richpanel.store.delivery_requests import Asked
 from richpanel.store.destinations import DestinationRow
 
-_WHOLE: Final = frozenset({401, 403, 404, 405})
-"""What is refused so is refused whoever it is about: halves of a batch would be, too."""
 _SPARE_FOR_LIVE: Final = 5
 """Of a rate, one in so many is kept for live traffic while there is bulk work."""
 _UNWELL_SECONDS: Final = 1.0
@@ -67,7 +65,7 @@ class Courier:
         self._tasks: dict[asyncio.Task[None], list[Payload]] = {}
         self._results: list[Result] = []
         self._asked: Sequence[Asked] = ()
-        self._first_tries: dict[int, int] = {}
+        self._judge = Judge(means.patience, means.now, means.jitter)
         self._secret: str | None = None
         self._served: DestinationRow | None = None
         self._version: int | None = None
@@ -110,7 +108,7 @@ class Courier:
     async def _begin(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                used = await self._book(self._means.books.begin, self.number)
+                used = await _booked(self._means.hands, self._means.books.begin, self.number)
             except SQLAlchemyError:
                 _log.exception("books_unreachable", destination=self.number)
                 await asyncio.sleep(_UNWELL_SECONDS)
@@ -151,7 +149,7 @@ class Courier:
         self._asked = ()
         self._has_news = False  # Before the turn: what comes meanwhile may not be in it.
         try:
-            turn: Turn = await self._book(self._means.books.turn, destination, results, wanted)
+            turn: Turn = await _booked(self._means.hands, self._means.books.turn, destination, results, wanted)
         except SQLAlchemyError:
             _log.exception("books_unreachable", destination=self.number)
             self._results = results + self._results
@@ -167,7 +165,7 @@ class Courier:
         if turn.secret != self._secret and self._secret is not None:
             self._pace.forgive(monotonic())
         self._secret = turn.secret
-        self._first_tries.update(turn.first_tries)
+        self._judge.know(turn.first_tries)
         size = max(1, min(destination.batch_size, wire.BATCH_EVENTS))
         claimed = turn.claimed
         self._ready.extend(claimed[start : start + size] for start in range(0, len(claimed), size))
@@ -228,7 +226,7 @@ class Courier:
         if self._results:
             results, self._results = self._results, []
             try:
-                await self._book(self._means.books.record, results)
+                await _booked(self._means.hands, self._means.books.record, results)
             except SQLAlchemyError:
                 _log.exception("results_lost", destination=self.number, count=len(results))
 
@@ -254,43 +252,12 @@ class Courier:
             self._pace.failed(begun, now, None if wait is None else wait / 1000)
         else:
             self._pace.succeeded(now)
-        if _is_to_halve(outcome, group):
-            self._halve(group, answer, at)
+        if is_to_halve(outcome, group):
+            results, halves = self._judge.halve(group, answer, at)
+            self._refused += halves
         else:
-            self._judge(destination, group, answer, at)
-
-    def _judge(self, destination: DestinationRow, group: Sequence[Payload], answer: Answer, at: int) -> None:
-        now = self._means.now()
-        for each in group:
-            one = each.delivery
-            first = self._first_tries.pop(one.id, at)
-            found = verdict(
-                answer.outcome,
-                one.attempts + 1,
-                first,
-                now,
-                self._means.jitter(),
-                hosted=is_hosted(destination),
-                patience=self._means.patience,
-            )
-            self._results.append(_result(each, found, answer, at, now))
-
-    def _halve(self, group: list[Payload], answer: Answer, at: int) -> None:
-        """Try each half of a refused batch by itself: in the end the offender is alone, and the others are through."""
-        now = self._means.now()
-        again = []
-        for each in group:
-            found = verdict(answer.outcome, 1, at, now, 0.0, hosted=False, patience=self._means.patience)
-            self._first_tries.setdefault(each.delivery.id, at)
-            self._results.append(_result(each, Verdict("retrying", found.code, now), answer, at, now))
-            tried = each.delivery._replace(attempts=each.delivery.attempts + 1, status=RETRYING)
-            again.append(each._replace(delivery=tried))
-        middle = len(again) // 2
-        self._refused += [again[:middle], again[middle:]]
-
-    async def _book(self, do: Callable[..., T], *args: Any) -> T:
-        """Have something done at the books."""
-        return await asyncio.get_running_loop().run_in_executor(self._means.hands, do, *args)
+            results = self._judge.judge(group, answer, at, hosted=is_hosted(destination))
+        self._results += results
 
 
 def _reaches(destination: DestinationRow) -> tuple[object, ...]:
@@ -303,28 +270,6 @@ async def _holds(is_ours: Callable[[], bool] | None) -> bool:
     return is_ours is None or await asyncio.get_running_loop().run_in_executor(None, is_ours)
 
 
-def _is_to_halve(outcome: Outcome, group: Sequence[Payload]) -> bool:
-    status = outcome.status
-    return (
-        len(group) > 1
-        and status is not None
-        and 400 <= status < 500
-        and status not in _WHOLE
-        and not is_transient(outcome)
-    )
-
-
-def _result(payload: Payload, found: Verdict, answer: Answer, at: int, now: int) -> Result:
-    """Say what came of a delivery, for the books."""
-    outcome = answer.outcome
-    attempt = Attempt(
-        at,
-        answer.milliseconds,
-        outcome.status,
-        None if found.code is None else found.code.value,
-        encode_exact(payload.event),
-        answer.body,
-    )
-    status = STATUSES.index(found.status)
-    code = None if found.code is None else found.code.value
-    return Result(payload.delivery, status, now, attempt, code, found.due_at)
+async def _booked(hands: Executor, do: Callable[..., T], *args: Any) -> T:
+    """Have something done at the books."""
+    return await asyncio.get_running_loop().run_in_executor(hands, do, *args)

@@ -36,5 +36,5 @@ def run(settings: Settings, parent: Parent) -> None:
 
 def _delivers(glance: Glance) -> bool:
     with suppress(Unreadable):
-        return glance.delivers_outside()
+        return bool(glance.outside())
     return False

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from richpanel.store.delivery_waiting import Waiting, waiting
+from richpanel.store.delivery_waiting import Waiting
+from richpanel.store.delivery_waiting import waiting as deliveries_waiting
 from richpanel.store.driver import Unreadable as Unreadable
 from richpanel.store.driver import file_at, sqlite3
 
@@ -78,6 +79,28 @@ def secret_opener(directory: Path, key: str | None) -> Callable[[str], str | Non
     return read
 
 
+class DeliveryGlance:
+    """Reads what waits to be delivered, and the figures of what was."""
+
+    def __init__(self, delivery: Database) -> None:
+        self._delivery = delivery
+
+    def waiting(self, destinations: Iterable[int]) -> list[Waiting]:
+        """Tell what waits to be delivered to each of these destinations, by number."""
+        return deliveries_waiting(self._delivery.ask, destinations)
+
+    def results(self) -> list[tuple[int, int, str, int]]:
+        """Count what came of deliveries and tries: destination's number, status, code, number."""
+        return self._delivery.ask(
+            "SELECT destination, status, code, sum(count) FROM figures WHERE status > 0 "
+            "GROUP BY destination, status, code"
+        )
+
+    def latencies(self) -> list[tuple[int, int, int]]:
+        """Count how long deliveries took: destination's number, bucket (`core.latencies`), number."""
+        return self._delivery.ask("SELECT destination, bucket, sum(count) FROM latencies GROUP BY destination, bucket")
+
+
 class Glance:
     """Reads the databases; any thread may ask. Every method raises Unreadable."""
 
@@ -85,6 +108,7 @@ class Glance:
         self._account = account
         self._state = state
         self._delivery = delivery
+        self.deliveries: Final = DeliveryGlance(delivery)
 
     def close(self) -> None:
         """Close them."""
@@ -125,28 +149,9 @@ class Glance:
             for number, id, name, type, enabled, rate, verified, secret in sources
         ]
 
-    def delivers_outside(self) -> bool:
-        """Tell whether there is, or was, a destination that is not the built-in account."""
-        return bool(self._account.ask("SELECT 1 FROM destinations WHERE endpoint <> 'account' LIMIT 1"))
-
     def outside(self) -> dict[int, str]:
         """Give the ids of the destinations that are not the built-in account, deleted ones too, by number."""
         return dict(self._account.ask("SELECT number, id FROM destinations WHERE endpoint <> 'account'"))
-
-    def deliveries_waiting(self, destinations: Iterable[int]) -> list[Waiting]:
-        """Tell what waits to be delivered to each of these destinations, by number."""
-        return waiting(self._delivery.ask, destinations)
-
-    def delivery_results(self) -> list[tuple[int, int, str, int]]:
-        """Count what came of deliveries and tries: destination's number, status, code, number."""
-        return self._delivery.ask(
-            "SELECT destination, status, code, sum(count) FROM figures WHERE status > 0 "
-            "GROUP BY destination, status, code"
-        )
-
-    def delivery_latencies(self) -> list[tuple[int, int, int]]:
-        """Count how long deliveries took: destination's number, bucket (`core.latencies`), number."""
-        return self._delivery.ask("SELECT destination, bucket, sum(count) FROM latencies GROUP BY destination, bucket")
 
     def source_ids(self) -> dict[int, str]:
         """Give the ids of all sources that ever were, by number."""
