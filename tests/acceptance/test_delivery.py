@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from richpanel.core.retrying import STATUSES
-from richpanel.store.bulk import fetch
+from richpanel.store.bulk import fetch, run
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from tests.acceptance.roles import roles, wait_ready
@@ -300,6 +300,26 @@ def test_somebody_drops_what_waits_and_the_rest_goes_on(server: Server, sink: Si
     assert wait_settled(server, len(messages)) == Counter(delivered=2, failed=2)
     assert sink.requests > before
     assert set(sink.answered(200)) == {message["messageId"] for message in messages[2:]}
+    server.stop()
+
+
+def test_a_dead_letter_of_a_destination_that_is_gone_is_dropped(server: Server, sink: Sink) -> None:
+    sink.refused = frozenset({"m-0-1"})
+    source = connected(server, sink.start())
+    send(server, source, story(people=1, calls=2))
+    wait_settled(server, 2)
+    (refused,) = ids(server, "failed")
+    settings = environment(server.data)
+    engine = open_engine(DataDirectory(server.data, settings.get("RICHPANEL_DATABASE_URL")).delivery_url)
+    with engine.begin() as connection:  # Hours later, as far as it matters here.
+        run(connection, "UPDATE deliveries SET status = ? WHERE id = ?", STATUSES.index("dead"), refused)
+    engine.dispose()
+    (stranger,) = [each for each in server.api("GET", "/destinations").json()["data"] if each["name"] == "Stranger"]
+    assert server.api("DELETE", f"/destinations/{stranger['id']}").status == 204
+    assert server.api("POST", f"/deliveries/{refused}/drop").status == 202
+    wait_until(lambda: ids(server, "failed") == [refused], 30, "it is dropped")
+    found = server.api("GET", f"/deliveries/{refused}").json()
+    assert (found["code"], found["asked"]) == ("dropped", None)
     server.stop()
 
 
