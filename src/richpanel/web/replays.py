@@ -147,14 +147,17 @@ async def add_replay(stores: Given[Stores], data: JSONBody[NewReplay]) -> Respon
     if data.dry_run:
         known = await stores.definitions()
         return Response(asked_view(planned, data.rate, None, _sources(known)), status_code=200)
-    return await _begun(stores, planned, data.rate)
+    return _accepted(await _begun(stores, planned, data.rate))
 
 
-async def _begun(stores: Stores, planned: Planned, rate: int) -> Response[AskedReplay]:
+async def _begun(stores: Stores, planned: Planned, rate: int) -> AskedReplay:
     """Begin a replay. Raises Conflict."""
     row = await stores.define(lambda account: begin(account, planned, rate, stores.now()))
-    shown = asked_view(planned, rate, row, _sources(await stores.definitions()))
-    return Response(shown, status_code=202, headers={"Location": _PATH % segment(row.id)})
+    return asked_view(planned, rate, row, _sources(await stores.definitions()))
+
+
+def _accepted(shown: AskedReplay) -> Response[AskedReplay]:
+    return Response(shown, status_code=202, headers={"Location": _PATH % segment(shown.id or "")})
 
 
 @get("/replays", operation_id="listReplays", tags=["Replays"])
@@ -227,8 +230,12 @@ async def _known(stores: Stores, id: str) -> ReplayView:
 )
 async def replay_delivery(stores: Given[Stores], delivery_id: Identifier) -> Response[AskedReplay]:
     """Send the message of one delivery again that was given up: a dead letter, or one that was refused."""
-    id_ = decode_id(delivery_id)
-    planned = await stores.read(lambda reading: _one(reading, id_))
+    return _accepted(await replay_one(stores, decode_id(delivery_id)))
+
+
+async def replay_one(stores: Stores, id: str) -> AskedReplay:
+    """Begin the replay of one delivery. Raises NotFoundException, Conflict."""
+    planned = await stores.read(lambda reading: _one(reading, id))
     return await _begun(stores, planned, DEFAULT_RATE)
 
 
