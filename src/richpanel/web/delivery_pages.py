@@ -24,6 +24,7 @@ from richpanel.web.paging import Identifier, Query
 from richpanel.web.paths import decode_id, segment
 from richpanel.web.plots import plot
 from richpanel.web.rendering import pretty
+from richpanel.web.replays import can_replay
 from richpanel.web.signin import Door
 from richpanel.web.stores import Reading
 
@@ -125,6 +126,7 @@ def _one(reading: Reading, delivery_id: str) -> Context:
         "arrived": found.status in _ARRIVED,
         "waits": found.next_attempt is not None,
         "can": {action for action, statuses in ALLOWED.items() if status in statuses},
+        "can_replay": can_replay(reading, delivery_id),
     }
 
 

@@ -16,7 +16,7 @@ from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, Query
 from richpanel.web.paths import decode_id
 from richpanel.web.replay_plans import NewReplay, Planned, begin
-from richpanel.web.replays import cancel, planned_of, read_page, resume
+from richpanel.web.replays import cancel, planned_of, read_page, replay_one, resume
 from richpanel.web.signin import Door
 from richpanel.web.stores import Reading
 
@@ -66,6 +66,12 @@ class ActionForm(msgspec.Struct):
     csrf: str = ""
 
 
+class OneForm(msgspec.Struct):
+    """The button of a delivery."""
+
+    csrf: str = ""
+
+
 def _asked(form: ReplaysQuery | StartForm) -> NewReplay:
     return NewReplay(
         destination=form.destination,
@@ -108,8 +114,11 @@ async def replays_page(pages: Given[Pages], viewer: Given[Viewer], asked: Given[
 
 
 @post("/replays", include_in_schema=False, status_code=303)
-async def start_form(request: AnyRequest, door: Given[Door], data: URLEncodedBody[StartForm]) -> Redirect:
+async def start_form(
+    request: AnyRequest, viewer: Given[Viewer], door: Given[Door], data: URLEncodedBody[StartForm]
+) -> Redirect:
     """Begin a replay."""
+    del viewer
     check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     asked, stores = _asked(data), door.stores
     planned = await stores.read(lambda reading: planned_of(reading, asked))
@@ -119,13 +128,33 @@ async def start_form(request: AnyRequest, door: Given[Door], data: URLEncodedBod
 
 @post("/replays/{replay_id:str}", include_in_schema=False, status_code=303)
 async def change_form(
-    request: AnyRequest, door: Given[Door], replay_id: Identifier, data: URLEncodedBody[ActionForm]
+    request: AnyRequest,
+    viewer: Given[Viewer],
+    door: Given[Door],
+    replay_id: Identifier,
+    data: URLEncodedBody[ActionForm],
 ) -> Redirect:
     """Cancel a replay, or let it go on."""
+    del viewer
     check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(replay_id)
     row = await (cancel if data.action == "cancel" else resume)(door.stores, wanted)
     return Redirect(f"/replays#{row.id}", status_code=303)
 
 
-replay_pages = [replays_page, start_form, change_form]
+@post("/deliveries/{delivery_id:str}/replay", include_in_schema=False, status_code=303)
+async def replay_form(
+    request: AnyRequest,
+    viewer: Given[Viewer],
+    door: Given[Door],
+    delivery_id: Identifier,
+    data: URLEncodedBody[OneForm],
+) -> Redirect:
+    """Send the message of one delivery again."""
+    del viewer
+    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
+    shown = await replay_one(door.stores, decode_id(delivery_id))
+    return Redirect(f"/replays#{shown.id}", status_code=303)
+
+
+replay_pages = [replays_page, start_form, change_form, replay_form]

@@ -239,6 +239,15 @@ async def replay_one(stores: Stores, id: str) -> AskedReplay:
     return await _begun(stores, planned, DEFAULT_RATE)
 
 
+def can_replay(reading: Reading, id: str) -> bool:
+    """Tell whether a delivery can be replayed by itself, as things are."""
+    try:
+        _one(reading, id)
+    except (NotFoundException, Conflict):
+        return False
+    return True
+
+
 def _one(reading: Reading, id: str) -> Planned:
     with snapshot(reading.deliveries) as connection:
         read = read_delivery(connection, reading.known.destination_ids, int(id) if _ID.fullmatch(id) else 0)
