@@ -44,8 +44,6 @@ class Sink:
     moods: Mapping[str, float] = field(default_factory=lambda: FINE)
     refused: frozenset[str] = frozenset()
     arrivals: list[Arrival] = field(default_factory=list)
-    body: bytes = b"{}"
-    """What it says in its answers."""
     answers: dict[int, int] = field(default_factory=dict)
     """The status that each request was answered with, in full; those that were not are left out."""
 
@@ -82,8 +80,9 @@ class Sink:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def stop(self) -> None:
-        """End."""
-        self._server.shutdown()
+        """End; also where it was never begun."""
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
     def take(self, handler: BaseHTTPRequestHandler, body: Mapping[str, Any]) -> None:
@@ -115,18 +114,15 @@ class Sink:
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", str(len(self.body)))
+        handler.send_header("Content-Length", "2")
         handler.end_headers()
-        handler.wfile.write(self.body)
+        handler.wfile.write(b"{}")
 
     def _fine(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 200)
 
     def _refuse(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 400)
-
-    def _unauthorized(self, handler: BaseHTTPRequestHandler, number: int) -> None:
-        self._answer(handler, number, 401)
 
     def _unavailable(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 503)
