@@ -33,7 +33,8 @@ MIGRATIONS = PACKAGE / "store" / "migrations"
 # PostgreSQL's driver is for those who use it: 8 MB; the parser of destination filters for those who have some, and
 # what delivers, 60 MB, for those who deliver outside.
 LATE_IMPORTS_ALLOWED = {
-    *(PACKAGE / "cli.py", PACKAGE / "app.py", PACKAGE / "core" / "fql.py", PACKAGE / "roles" / "deliver.py"),
+    *(PACKAGE / "cli.py", PACKAGE / "app.py", PACKAGE / "core" / "fql.py"),
+    *(PACKAGE / "roles" / name for name in ("deliver.py", "lines.py")),
     *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "leadership.py", "revisions.py")),
 }
 

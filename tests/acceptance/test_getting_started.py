@@ -108,6 +108,21 @@ def send(page: Page, browser: Browser) -> None:
         shop.close()
 
 
+def try_event(page: Page) -> None:
+    """Send the destination an event by hand, through everything that runs."""
+    section(page, "Destinations")
+    page.get_by_role("link", name="Mugs", exact=True).click()
+    page.get_by_role("link", name="Event Tester").click()
+    look(page, "Event Tester")
+    page.get_by_role("link", name="Page", exact=True).click()
+    expect(page.get_by_text("It begins with the newest page call")).to_be_visible()
+    page.get_by_role("button", name="Send event").click()
+    expect(page.locator("#status-code")).to_have_text("200")
+    look(page, "Event Tester")
+    page.get_by_role("link", name="See what became of it").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("page")
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desktop", "phone"])
 def test_a_newcomer_gets_to_a_customer(tmp_path: Path, width: int, height: int) -> None:
     with Server(tmp_path / "data") as server, chromium() as browser:

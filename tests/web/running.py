@@ -13,11 +13,13 @@ from queue import Queue
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from richpanel.config import Settings
 from richpanel.core import record
 from richpanel.core.record import Discard, Meta
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
+from richpanel.roles.lines import Lines
 from richpanel.roles.serving import Server, configure
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
@@ -152,6 +154,7 @@ def furnish(path: Path) -> Path:
 def running(path: Path, **options: Any) -> Iterator[Site]:
     """Run a site over a furnished data directory; `options` are `WebOptions`' own. It stops at the end."""
     directory, clock = DataDirectory(path), Clock()
+    is_private = bool(options.get("allow_private_endpoints"))
     listening = socket.create_server(("127.0.0.1", 0))
     made: Queue[tuple[Server, SegmentWriter, SegmentReader]] = Queue()
 
@@ -166,6 +169,7 @@ def running(path: Path, **options: Any) -> Iterator[Site]:
             "secrets": open_secrets(path),
             "now": clock,
             "version": "0.0.0",
+            "lines": Lines(Settings(data=path, allow_private_endpoints=is_private), writer),
         }
         app = build(WebOptions(**{**given, **options}))
         config = configure(app, keep_alive=5, drain=5, lifespan=True)

@@ -6,15 +6,15 @@ import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import uvloop
 
 from richpanel import telemetry
 from richpanel.config import Settings, browser_package, lmtp_place
-from richpanel.core.codes import Code
 from richpanel.log.contract import LogWriter
 from richpanel.roles.clock import now_ms
+from richpanel.roles.keys import Sources
 from richpanel.roles.logs import DoorLog, log_of
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.port import Dispatch, nothing
@@ -23,14 +23,12 @@ from richpanel.roles.serving import Server, configure
 from richpanel.source import asgi as door
 from richpanel.source import lmtp
 from richpanel.source.address import Proxies
-from richpanel.source.keys import KeySnapshot, Source, SourceType
+from richpanel.source.keys import KeySnapshot
 from richpanel.source.mailroom import Mailroom
-from richpanel.source.privacy import KeptOut
-from richpanel.store.glance import Glance, Unreadable, open_glance, secret_opener
+from richpanel.store.glance import Glance, open_glance, secret_opener
 from richpanel.web.health import PATHS, Health
 
 _KEYS_SECONDS: Final = 0.5
-_log = telemetry.get_logger(__name__)
 
 
 def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
@@ -53,7 +51,7 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
             relay = await opened.enter_async_context(Relay(sockets["web_path"], proxies, settings.body_timeout))
         keys = KeySnapshot()
         keys.open_secret = secret_opener(settings.data, settings.secret_key)
-        load = _Sources(glance, keys).load
+        load = Sources(glance, keys).load
         keys.replace(load())
         refreshing = asyncio.create_task(keys.refresh(load, _KEYS_SECONDS))
         opened.callback(refreshing.cancel)
@@ -116,57 +114,6 @@ async def _open_mail(settings: Settings, writer: LogWriter | None, keys: KeySnap
     except OSError as error:
         raise CannotRunError(f"cannot listen for mail at {settings.lmtp}: {error.strerror or error}") from None
     return await lmtp.listen(listening, Mailroom(writer, keys, now_ms, settings.contact_forms))
-
-
-class _Sources:
-    """The sources as the door knows them, read again only where a definition has changed: it asks twice a second.
-
-    With them it looks after who is kept out, and after the counts of what was refused for that.
-    """
-
-    def __init__(self, glance: Glance, keys: KeySnapshot) -> None:
-        self._glance = glance
-        self._keys = keys
-        self._kept_out: object = None
-        self._version = -1
-        self._ends_at = 0
-        self._known: list[Source] = []
-
-    def load(self) -> list[Source]:
-        version, now = self._glance.definitions_version(), now_ms()
-        if version != self._version or 0 < self._ends_at <= now:
-            rows = self._glance.sources(now)
-            self._known = [
-                Source(
-                    id=row.id,
-                    name=row.name,
-                    type=cast("SourceType", row.type),
-                    enabled=row.enabled,
-                    write_keys=row.keys,
-                    rate_limit=row.rate_limit,
-                    identity_secret=row.identity_secret,
-                    sealed_secrets=row.secrets,
-                )
-                for row in rows
-            ]
-            self._ends_at = min((row.ends_at for row in rows if row.ends_at), default=0)
-            self._version = version
-        self._look_after_privacy()
-        return self._known
-
-    def _look_after_privacy(self) -> None:
-        """Where a database cannot be read or written just now, new keys work all the same."""
-        counts = self._keys.refusals.take()
-        try:
-            version = self._glance.suppressed_version()
-            if version != self._kept_out:
-                self._keys.kept_out = KeptOut(self._glance.account_key(), self._glance.suppressed())
-                self._kept_out = version
-            if counts:
-                self._glance.count_refusals(counts, Code.SUPPRESSED.value)
-        except Unreadable as error:
-            self._keys.refusals.put_back(counts)
-            _log.warning("suppressions_not_refreshed", reason=str(error))
 
 
 def _door_options(settings: Settings) -> door.DoorOptions:

@@ -13,6 +13,7 @@ from richpanel.config import Settings
 from richpanel.log.contract import LogReader, LogWriter
 from richpanel.roles import forwarded
 from richpanel.roles.clock import now_ms
+from richpanel.roles.lines import Lines
 from richpanel.roles.logs import open_pages_reader, open_pages_writer
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.serving import Server, configure
@@ -66,6 +67,7 @@ def _options(
         allow_private_endpoints=settings.allow_private_endpoints,
         session_seconds=settings.session_days * 86_400,
         public_url=settings.public_url,
+        lines=Lines(settings, writer),
         client=forwarded.client,
         origin=forwarded.origin,
     )

@@ -23,6 +23,11 @@ def load(connection: Connection) -> dict[Hashed, Kept]:
     return {row[0]: Kept(*row) for row in fetch(connection, "SELECT hash, kind, uid, since FROM suppressed")}
 
 
+def is_kept_out(connection: Connection, hashed: Hashed) -> bool:
+    """Tell whether an id is kept out."""
+    return bool(fetch(connection, "SELECT 1 FROM suppressed WHERE hash = ?", hashed))
+
+
 class KeptUid(NamedTuple):
     """A uid that is kept out, and how many aliases are for its sake."""
 

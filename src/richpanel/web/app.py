@@ -47,6 +47,8 @@ from richpanel.web.sources import sources_api
 from richpanel.web.static import Assets, favicon, static_file
 from richpanel.web.status import status
 from richpanel.web.stores import Places, Stores, follow_file
+from richpanel.web.tester import Lines, Tester, test_destination
+from richpanel.web.tester_pages import tester_pages
 from richpanel.web.tokens import tokens_api
 
 MAX_BODY: Final = 262_144
@@ -72,7 +74,7 @@ class WebOptions:
     `log_writer` is None in a process that does not own the log; channel messages are refused there. `now` gives ms UTC.
     `secure_cookies`: cookies are sent over https alone. `public_url`: how clients reach the server, for snippets; where
     it is None, `origin` tells scheme and host from a request. `client` tells a request's address, for the limit on
-    sign-in tries. Both know which proxies to believe.
+    sign-in tries. Both know which proxies to believe. `lines`: how test events leave; without them none is sent.
     """
 
     state_url: str
@@ -87,6 +89,7 @@ class WebOptions:
     allow_private_endpoints: bool = False
     session_seconds: int = SESSION_SECONDS
     public_url: str | None = None
+    lines: Lines | None = None
     client: Callable[[Scope], str] = field(default=peer)
     origin: Callable[[Scope], tuple[str, str]] = field(default=asked_for)
 
@@ -108,6 +111,7 @@ def _api() -> Router:
         status,
         add_channel_message,
         search_catalog,
+        test_destination,
     ]
     routers = [sources_api, tokens_api, connectors_api, destinations_api]
     return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
@@ -122,6 +126,7 @@ def _dependencies(options: WebOptions, stores: Stores, assets: Assets, pages: Pa
         "pages": _always(pages),
         "door": _always(door),
         "secrets": _always(options.secrets),
+        "tester": _always(Tester(stores, options.secrets, options.lines)),
         "policy": _always(EndpointPolicy(options.allow_private_endpoints)),
         "log_writer": _always(options.log_writer),
         "asked": Provide(read_query),
@@ -157,6 +162,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages, *privacy_pages),
             *(*catalog_pages, *delivery_pages, *destination_pages, *filter_pages, *integration_pages, *replay_pages),
+            *tester_pages,
         ],
         dependencies=_dependencies(options, stores, assets, pages),
         exception_handlers={Exception: answer_error},
