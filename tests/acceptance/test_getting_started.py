@@ -1,7 +1,9 @@
 """The Getting Started of Richpanel's page at Segment, in the app: from an empty account to a customer's timeline."""
 
+import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.acceptance.test_serve import wait_until
-from tests.server import Server
+from tests.server import Server, request
 from tests.web.browser import ARGUMENTS
 from tests.web.test_pages import axe
 from tests.web.test_snippets import shop_page
@@ -93,6 +95,28 @@ def connect(page: Page, key: str) -> None:
     assert page.get_by_role("alert").count() == 0
 
 
+def watch(page: Page) -> Page:
+    """Open the source's debugger in a tab of its own, before anything is sent."""
+    section(page, "Sources")
+    page.get_by_role("link", name="Website", exact=True).click()
+    tab = page.context.new_page()
+    tab.goto(f"{page.url}/debugger")
+    expect(tab.locator("#feed-status")).to_have_text("Live")
+    look(tab, "Debugger")
+    expect(tab.get_by_role("heading", name="Nothing here")).to_be_visible()
+    return tab
+
+
+def see(tab: Page) -> None:
+    """The calls that were sent are there, as they came, by themselves."""
+    row = tab.locator("#feed > li", has_text="Clicked Login Button")
+    expect(row).to_have_count(1, timeout=10_000)
+    row.locator("summary").click()
+    expect(row.locator("pre")).to_contain_text('"event": "Clicked Login Button"')
+    look(tab, "Debugger")
+    tab.close()
+
+
 def send(page: Page, browser: Browser) -> None:
     """Paste the source's snippet into a shop's page, with the three calls as they are in the documentation."""
     section(page, "Sources")
@@ -126,7 +150,7 @@ def try_event(page: Page) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desktop", "phone"])
 def test_a_newcomer_gets_to_a_customer(tmp_path: Path, width: int, height: int) -> None:
     with Server(tmp_path / "data") as server, chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": height})
+        page = browser.new_context(viewport={"width": width, "height": height}).new_page()
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
@@ -134,7 +158,9 @@ def test_a_newcomer_gets_to_a_customer(tmp_path: Path, width: int, height: int) 
         without_destination(page)
         key = install(page)
         connect(page, key)
+        tab = watch(page)
         send(page, browser)
+        see(tab)
         server.wait_processed()
         section(page, "Customers")
         page.get_by_role("link", name="john.doe@segment.com").click()
@@ -147,3 +173,26 @@ def test_a_newcomer_gets_to_a_customer(tmp_path: Path, width: int, height: int) 
         look(page, "Clicked Login Button track")
         expect(page.get_by_role("heading", name="Mugs: kept")).to_be_visible()
         assert faults == []
+
+
+def test_the_debugger_follows_either_engine_and_does_not_hold_up_a_stop(tmp_path: Path, installation: str) -> None:
+    with chromium() as browser:
+        with Server(tmp_path / "data") as server:
+            page = browser.new_context().new_page()
+            sign_in(page, server)
+            tab = watch(page)
+            key = page.locator("#key-1").inner_text()
+            call = {"writeKey": key, "userId": "ann", "messageId": "m1", "event": f"Arrived on {installation}"}
+            assert request("POST", f"{server.url}/v1/track", json.dumps(call).encode()).status == 200
+            assert request("POST", f"{server.url}/v1/track", json.dumps(call | {"event": ""}).encode()).status == 400
+            rows = tab.locator("#feed > li")
+            expect(rows).to_have_count(2, timeout=10_000)
+            server.wait_processed()
+            tab.reload()
+            expect(rows).to_have_count(2)
+            expect(rows.first).to_contain_text("event_not_defined")
+            expect(rows.last).to_contain_text(f"Arrived on {installation}")
+            expect(tab.locator("#feed-status")).to_have_text("Live")
+            began = time.monotonic()
+        assert time.monotonic() - began < 8, "requests under way get ten seconds"
+        expect(tab.locator("#feed-status")).to_have_text("Connecting")

@@ -62,7 +62,7 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
         dispatch = Dispatch(door.owns, ingest, PATHS, health, relay or nothing)
         config = configure(dispatch, keep_alive=settings.keep_alive, drain=settings.drain_timeout, tls=_tls(settings))
         server = Server(config, lambda: parent.say(ready=True))
-        on_stop(partial(setattr, server, "should_exit", True))
+        on_stop(partial(_stop, server, relay))
         parent.listen(partial(_hear, health, relay))
         await server.serve(sockets=[socket.socket(fileno=sockets["port"])])
 
@@ -90,6 +90,13 @@ def _tls(settings: Settings) -> tuple[str, str] | None:
     except OSError as error:
         raise CannotRunError(f"the certificate {files[0]} with the key {files[1]} cannot be used: {error}") from None
     return files
+
+
+def _stop(server: Server, relay: Relay | None) -> None:
+    """Begin to stop."""
+    server.should_exit = True
+    if relay is not None:
+        relay.ending = True
 
 
 def _hear(health: Health, relay: Relay | None, word: dict[str, Any]) -> None:

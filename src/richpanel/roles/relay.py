@@ -41,6 +41,7 @@ _IDLE_SECONDS: Final = 15.0
 _UNFINISHED_BYTES: Final = 16 << 20
 _HEAD_BYTES: Final = 65_536
 _RETRY_SECONDS: Final = 2
+_EVENTS: Final = "text/event-stream"
 _NOT_PASSED_ON: Final = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"),
@@ -64,11 +65,15 @@ _PAGE: Final = (
 
 
 class Relay:
-    """The ASGI application. `up` is the parent's word on the pages' process: while it is down nobody waits for it."""
+    """The ASGI application. `up` is the parent's word on the pages' process: while it is down nobody waits for it.
+
+    `ending` says that the server stops: streams of events, which would go on, end with the next thing that they say.
+    """
 
     def __init__(self, socket_path: str, proxies: Proxies, body_seconds: float) -> None:
         """Hand requests on to the server on this Unix socket. Call it on the event loop that serves."""
         self.up = True
+        self.ending = False
         self._proxies = proxies
         self._bodies = Bodies(body_seconds, _UNFINISHED_BYTES)
         self._session = ClientSession(
@@ -121,7 +126,7 @@ class Relay:
                 data=body or None,
                 allow_redirects=False,
             ) as answer:
-                await _pass_back(answer, send)
+                await self._pass_back(answer, send)
         except ConnectionTimeoutError:
             await _refuse(scope, send, 503, _BUSY)
         except SocketTimeoutError:
@@ -129,24 +134,25 @@ class Relay:
         except (ClientConnectionError, OSError):
             await _refuse(scope, send, 503, _AWAY)
 
+    async def _pass_back(self, answer: ClientResponse, send: Send) -> None:
+        """Pass an answer back; one that breaks off half-way ends the connection, which tells the client."""
+        given = [(name.lower(), value) for name, value in answer.raw_headers]
+        dropped = _NOT_PASSED_BACK | _named_by_connection(given)
+        headers = [(name, value) for name, value in given if name not in dropped]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        try:
+            async for piece in answer.content.iter_any():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if self.ending and answer.content_type == _EVENTS:
+                    break
+        except (ClientError, OSError):
+            return
+        await send({"type": "http.response.body"})
+
     def _headers(self, scope: Scope) -> list[tuple[str, str]]:
         dropped = _NOT_PASSED_ON | _named_by_connection(scope["headers"])
         kept = [(name, value) for name, value in scope["headers"] if name not in dropped and not forwarded.claims(name)]
         return [(_text(name), _text(value)) for name, value in (*kept, *forwarded.decided(scope, self._proxies))]
-
-
-async def _pass_back(answer: ClientResponse, send: Send) -> None:
-    """Pass an answer back; one that breaks off half-way ends the connection, which tells the client."""
-    given = [(name.lower(), value) for name, value in answer.raw_headers]
-    dropped = _NOT_PASSED_BACK | _named_by_connection(given)
-    headers = [(name, value) for name, value in given if name not in dropped]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    try:
-        async for piece in answer.content.iter_any():
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    except (ClientError, OSError):
-        return
-    await send({"type": "http.response.body"})
 
 
 def _url(scope: Scope) -> URL:

@@ -22,11 +22,13 @@ from richpanel.web.channels import add_channel_message
 from richpanel.web.connectors import connectors_api
 from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
+from richpanel.web.debugger_pages import debugger_pages
 from richpanel.web.deliveries import deliveries_api
 from richpanel.web.delivery_pages import delivery_pages
 from richpanel.web.destination_pages import destination_pages
 from richpanel.web.destinations import EndpointPolicy, destinations_api
 from richpanel.web.filter_pages import filter_pages
+from richpanel.web.following import Follower
 from richpanel.web.headers import with_headers
 from richpanel.web.integration_pages import integration_pages
 from richpanel.web.manual_links import manual_links_api
@@ -117,7 +119,9 @@ def _api() -> Router:
     return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
 
 
-def _dependencies(options: WebOptions, stores: Stores, assets: Assets, pages: Pages) -> dict[str, Provide]:
+def _dependencies(
+    options: WebOptions, stores: Stores, assets: Assets, pages: Pages, follower: Follower
+) -> dict[str, Provide]:
     """Name what handlers may ask for."""
     door = Door(pages, stores, options.session_seconds, options.client, Attempts(), asyncio.Semaphore(1))
     return {
@@ -127,6 +131,7 @@ def _dependencies(options: WebOptions, stores: Stores, assets: Assets, pages: Pa
         "door": _always(door),
         "secrets": _always(options.secrets),
         "tester": _always(Tester(stores, options.secrets, options.lines)),
+        "follower": _always(follower),
         "policy": _always(EndpointPolicy(options.allow_private_endpoints)),
         "log_writer": _always(options.log_writer),
         "asked": Provide(read_query),
@@ -140,7 +145,7 @@ def build(options: WebOptions) -> ASGIApp:
     stores = Stores(
         Places(options.state_url, options.account_url, options.delivery_url, options.log_reader, options.now)
     )
-    assets = Assets()
+    assets, follower = Assets(), Follower(stores.log)
 
     def origin(scope: Scope) -> str:
         return options.public_url or "://".join(options.origin(scope))
@@ -154,17 +159,18 @@ def build(options: WebOptions) -> ASGIApp:
         yield
         following.cancel()
         await loading
+        follower.close()
         stores.close()
 
     app = Litestar(
         route_handlers=[
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
-            *(*customer_pages, *message_pages, *source_pages, *privacy_pages),
-            *(*catalog_pages, *delivery_pages, *destination_pages, *filter_pages, *integration_pages, *replay_pages),
-            *tester_pages,
+            *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
+            *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
+            *(*delivery_pages, *replay_pages),
         ],
-        dependencies=_dependencies(options, stores, assets, pages),
+        dependencies=_dependencies(options, stores, assets, pages, follower),
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
         openapi_config=None,

@@ -51,7 +51,7 @@ def count(value: int | None) -> str:
 def moment(value: str | int | None, shape: str = "moment") -> Markup | str:
     """Write a time (ISO 8601 or ms UTC) as `<time>`: UTC here, in the reader's zone where our script runs.
 
-    `shape`: full, day, moment, clock or ago.
+    `shape`: full, day, moment, clock, second or ago.
     """
     if value is None:
         return "–"
@@ -62,7 +62,7 @@ def moment(value: str | int | None, shape: str = "moment") -> Markup | str:
         return text
     if date <= EPOCH:
         return "–"
-    forms = {"day": "%-d %b %Y", "clock": "%H:%M UTC", "full": "%-d %b %Y %H:%M:%S UTC"}
+    forms = {"day": "%-d %b %Y", "clock": "%H:%M UTC", "second": "%H:%M:%S UTC", "full": "%-d %b %Y %H:%M:%S UTC"}
     shown = date.strftime(forms.get(shape, "%-d %b %Y %H:%M UTC"))
     return Markup('<time datetime="{}" data-as="{}">{}</time>').format(text, shape, shown)
 

@@ -1,4 +1,4 @@
-"""Pages: the Event Tester of a destination (mission row S6): an event to start from, and what came of sending it."""
+"""Pages: the Event Tester of a destination (mission row B3): an event to start from, and what came of sending it."""
 
 from collections.abc import Sequence
 from typing import Any, Final, Literal

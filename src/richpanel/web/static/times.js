@@ -8,6 +8,7 @@ const shapes = {
   full: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" }),
   day: new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }),
   moment: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
+  second: new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }),
   clock: new Intl.DateTimeFormat(undefined, { timeStyle: "short" }),
 };
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
