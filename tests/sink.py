@@ -44,6 +44,8 @@ class Sink:
     moods: Mapping[str, float] = field(default_factory=lambda: FINE)
     refused: frozenset[str] = frozenset()
     arrivals: list[Arrival] = field(default_factory=list)
+    body: bytes = b"{}"
+    """What it says in its answers."""
     answers: dict[int, int] = field(default_factory=dict)
     """The status that each request was answered with, in full; those that were not are left out."""
 
@@ -114,15 +116,18 @@ class Sink:
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", "2")
+        handler.send_header("Content-Length", str(len(self.body)))
         handler.end_headers()
-        handler.wfile.write(b"{}")
+        handler.wfile.write(self.body)
 
     def _fine(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 200)
 
     def _refuse(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 400)
+
+    def _unauthorized(self, handler: BaseHTTPRequestHandler, number: int) -> None:
+        self._answer(handler, number, 401)
 
     def _unavailable(self, handler: BaseHTTPRequestHandler, number: int) -> None:
         self._answer(handler, number, 503)

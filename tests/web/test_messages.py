@@ -89,6 +89,7 @@ def test_the_status_follows_the_log(site: Site) -> None:
         "messages": 0,
         "outcomes": {},
         "receivedAt": None,
+        "deliveries": {"queued": 0, "retrying": 0, "dead": 0, "oldestWaitingSeconds": 0.0},
     }
     site.send([{"type": "page", "messageId": "1", "anonymousId": "a"}])
     site.clock.ms += 2_500
