@@ -65,6 +65,13 @@ class Both:
     def places(self, *, lane: int = LIVE, now: int = NOW, without: Sequence[int] = ()) -> list[int]:
         return [each.place for each in self.due(lane=lane, now=now, without=without)]
 
+    def standing(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, int]]:
+        """The places of what is not finished, with when each is due."""
+        with self.delivery.connect() as connection:
+            rows = deliveries.standing(connection, OUTSIDE, after, limit)
+            found = deliveries.load(connection, [row[0] for row in rows])
+        return [(found[id_].place, due_at) for id_, _, _, _, due_at in rows]
+
     def record(self, *results: Result) -> None:
         with self.delivery.begin() as connection:
             deliveries.record(connection, results)
@@ -182,8 +189,10 @@ def test_what_is_tried_again_waits_until_it_is_due(both: Both) -> None:
     again = Result(first, RETRYING, NOW, Attempt(NOW, 5_000, None, "answer_timed_out"), "answer_timed_out", NOW + 9_000)
     both.record(again)
     assert both.places() == [300]
-    assert both.rows("SELECT due_at FROM deliveries ORDER BY place") == [(NOW + 9_000,), (NOW + 9_000,), (NOW,)]
+    assert both.rows("SELECT due_at FROM deliveries ORDER BY place") == [(NOW + 9_000,), (NOW,), (NOW,)]
     assert both.places(now=NOW + 9_000) == [300, 100]
+    assert both.standing() == [(100, NOW + 9_000), (200, NOW), (300, NOW)]
+    assert both.standing(after=first.id, limit=1) == [(200, NOW)]
     (one,) = [each for each in both.due(now=NOW + 9_000) if each.place == 100]
     assert (one.status, one.attempts, one.code) == (RETRYING, 1, "answer_timed_out")
     both.record(Result(one, DELIVERED, NOW + 9_100, Attempt(NOW + 9_000, 100, 200, None, b"{}", b"x" * 9_000)))
@@ -191,7 +200,7 @@ def test_what_is_tried_again_waits_until_it_is_due(both: Both) -> None:
         (1, None, "answer_timed_out", None),
         (2, 200, None, 4_096),
     ]
-    assert both.places(now=NOW + 9_000) == [300, 200]
+    assert both.places(now=NOW + 9_000) == [200, 300]
 
 
 def test_nothing_is_kept_of_what_is_forgotten_meanwhile(both: Both) -> None:

@@ -16,7 +16,7 @@ from richpanel.core.latencies import bucket_of
 from richpanel.core.retrying import STATUSES
 from richpanel.store import delivery_schema as schema
 from richpanel.store import outbox
-from richpanel.store.bulk import LISTED, fetch, insert, listed, many, on_postgres, run, update
+from richpanel.store.bulk import LISTED, fetch, insert, listed, on_postgres, run, update
 
 QUEUED, RETRYING, DELIVERED, ACCEPTED, SUPERSEDED, FAILED, DEAD = range(len(STATUSES))
 FINISHED: Final = DELIVERED
@@ -78,7 +78,7 @@ COLUMNS: Final = ", ".join(Delivery._fields)
 _CLAIMED: Final = ", ".join(f"d.{name}" for name in Delivery._fields)
 _EARLIER: Final = (
     "SELECT 1 FROM deliveries e WHERE e.status < 2 AND {} AND e.destination = d.destination AND e.lane = d.lane "
-    "AND e.place <= d.place AND (e.place < d.place OR e.id < d.id)"
+    "AND e.id < d.id"
 )
 _DUE: Final = (
     f"SELECT {_CLAIMED} FROM deliveries d WHERE d.destination = ? AND d.lane = ? AND d.status < 2 AND d.due_at <= ? "
@@ -127,11 +127,30 @@ def due(
     return [Delivery(*row) for row in rows]
 
 
+def standing(connection: Connection, destination: int, after: int, limit: int) -> list[tuple[int, ...]]:
+    """Give what is not finished, of ids above one: (id, identity, alias, lane, due_at), in the order of ids."""
+    part = (
+        "SELECT * FROM (SELECT id, identity, alias, lane, due_at FROM deliveries "
+        "WHERE destination = ?1 AND status = {} AND id > ?2 ORDER BY id LIMIT ?3) AS part{}"
+    )
+    rows = fetch(
+        connection,
+        f"{part.format(QUEUED, 1)} UNION ALL {part.format(RETRYING, 2)} ORDER BY id LIMIT ?3",
+        *(destination, after, limit),
+    )
+    return [tuple(row) for row in rows]
+
+
+def load(connection: Connection, ids: Sequence[int]) -> dict[int, Delivery]:
+    """Load deliveries by id; without those that are gone or finished."""
+    rows = fetch(connection, f"SELECT {COLUMNS} FROM deliveries WHERE id IN {LISTED} AND status < 2", listed(ids))
+    return {row[0]: Delivery(*row) for row in rows}
+
+
 def record(connection: Connection, results: Sequence[Result]) -> None:
     """Record what became of deliveries, each with the try that made it so. The caller commits.
 
-    Of one that is gone meanwhile, since somebody was erased, nothing is kept. While one waits to be tried again, so do
-    the person's later ones: they are not looked at before.
+    Of one that is gone meanwhile, since somebody was erased, nothing is kept.
     """
     asked = listed(result.delivery.id for result in results)
     lock = " FOR UPDATE" if on_postgres(connection) else ""
@@ -165,7 +184,6 @@ def record(connection: Connection, results: Sequence[Result]) -> None:
         ],
         replace=True,
     )
-    _put_off(connection, kept)
     _count(connection, Counter(_figure(result) for result in kept))
     _time(connection, kept)
 
@@ -220,24 +238,6 @@ def remove(connection: Connection, ids: list[int]) -> int:
         return 0
     run(connection, f"DELETE FROM deliveries WHERE id IN {LISTED}", listed(ids))
     return run(connection, f"DELETE FROM attempts WHERE delivery IN {LISTED}", listed(ids))
-
-
-def _put_off(connection: Connection, results: Iterable[Result]) -> None:
-    """Let those wait that wait for one which is tried later: each claim would look at every one of them."""
-    rows = []
-    for result in results:
-        if result.status < FINISHED and result.due_at is not None:
-            one = result.delivery
-            rows += [
-                (result.due_at, number, one.place, one.destination, one.lane) for number in (one.identity, one.alias)
-            ]
-    for column in ("identity", "alias"):
-        many(
-            connection,
-            f"UPDATE deliveries SET due_at = ?1 WHERE status < 2 AND {column} = ?2 AND {column} > 0 AND place > ?3 "
-            "AND destination = ?4 AND lane = ?5 AND due_at < ?1",
-            [row for row in rows if row[1]],
-        )
 
 
 def _cut(attempt: Attempt) -> Attempt:

@@ -34,19 +34,6 @@ def waiting(connection: Connection, destination: int, limit: int) -> list[Delive
     return [Delivery(*row) for row in rows]
 
 
-def next_due(connection: Connection, destination: int, after: int) -> int | None:
-    """Give when something is due next that is not due yet at `after`; ms UTC."""
-    found = [
-        fetch(
-            connection,
-            "SELECT min(due_at) FROM deliveries WHERE destination = ? AND lane = ? AND status < 2 AND due_at > ?",
-            *(destination, lane, after),
-        )[0][0]
-        for lane in (deliveries.LIVE, deliveries.BULK)
-    ]
-    return min((at for at in found if at is not None), default=None)
-
-
 def was_served(connection: Connection, destination: int) -> bool:
     """Tell whether there is any delivery of a destination."""
     return bool(fetch(connection, "SELECT 1 FROM deliveries WHERE destination = ? LIMIT 1", destination))
