@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 from richpanel.core import wire
 from richpanel.core.codes import Code
 from richpanel.core.cut import Cut
-from richpanel.core.inside import merged
+from richpanel.core.inside import is_absent, merged
 from richpanel.core.message import TYPES, decode_message
 from richpanel.core.money import decode_exact
 from richpanel.core.profile import Profile
-from richpanel.core.record import BodyGone
+from richpanel.core.record import BodyGone, Meta
 from richpanel.core.retrying import Status
 from richpanel.core.superseding import current
 from richpanel.core.traits import contact
@@ -85,6 +85,7 @@ def prepare(connection: Connection, bodies: Bodies, known: Known, deliveries: Se
     )
     decided = names.by_number(connection, {row.decisions for row in found if row.decisions is not None})
     made: list[Prepared] = []
+    heads: dict[int, Meta] = {}  # Those of one record share it, and are mostly said together.
     for delivery in deliveries:
         if not _is_there(rows, delivery):
             made.append(Strayed(delivery))
@@ -93,7 +94,7 @@ def prepare(connection: Connection, bodies: Bodies, known: Known, deliveries: Se
         cut = _cut(decided.get(row.decisions or 0), known.destination)
         person = people.get(row.identity) if row.type == _IDENTIFY and row.outcome == KEPT else None
         try:
-            made.append(_said(_call(bodies, row, cut), row, known, delivery, person))
+            made.append(_said(_call(bodies, row, cut, heads), row, known, delivery, person))
         except BodyGone:
             made.append(Unsent(delivery, "failed", Code.BODY_GONE))
         except (ValueError, msgspec.DecodeError, RecursionError):
@@ -112,20 +113,24 @@ def _cut(decisions: str | None, destination: str) -> Cut | None:
     return next((made.cut for made in _decode_decisions(decisions) if made.destination == destination), None)
 
 
-def _call(bodies: Bodies, row: StoredMessage, cut: Cut | None) -> dict[str, Any]:
+def _call(bodies: Bodies, row: StoredMessage, cut: Cut | None, heads: dict[int, Meta]) -> dict[str, Any]:
     """Read a call whole: with its id, with what its batch says for all its calls, without what filters took."""
     body = message_rows.body(bodies, row.place, row.size)
-    meta = message_rows.meta(bodies, row.place, row.lead)
+    head = row.place - row.lead
+    meta = heads.get(head)
+    if meta is None:
+        meta = heads[head] = message_rows.meta(bodies, row.place, row.lead)
     call: dict[str, Any] = decode_exact(body)
     call["type"] = TYPES[row.type]
     if call.get("messageId") in (None, ""):
         call["messageId"] = meta.ids.get(row.item)
-    if meta.context or meta.ip is not None:
+    context = call.get("context")
+    if not is_absent(meta.context):
         around = merged(meta.context, decode_message(body).context)
         context = decode_exact(around) if around else None
-        if meta.ip is not None:
-            context = {"ip": meta.ip, **context} if isinstance(context, Mapping) else {"ip": meta.ip}
-        call["context"] = context
+    if meta.ip is not None:
+        context = {"ip": meta.ip, **context} if isinstance(context, Mapping) else {"ip": meta.ip}
+    call["context"] = context
     return call if cut is None else cut.apply(call)
 
 

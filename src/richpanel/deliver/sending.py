@@ -5,28 +5,28 @@ kept, and where the address that its name stands for is a private one nothing is
 connection is made, so that a name cannot mean one address when it is saved and another one when it is used.
 """
 
+import asyncio
 import socket
 import ssl
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from time import monotonic, time
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-import aiohttp
 import msgspec
 
 from richpanel.core.codes import Code
 from richpanel.core.endpoints import is_public
 from richpanel.core.retrying import Outcome
+from richpanel.deliver.channel import ANSWER_BYTES, AnswerUnreadableError, Channel, Reply
 
+__all__ = ["ANSWER_BYTES", "Answer", "Sender"]
 TOTAL_SECONDS: Final = 5.0
 """From the first packet to the last byte of the answer; what Segment gives a partner, too (facts of Richpanel 9.2)."""
 CONNECT_SECONDS: Final = 3.0
-ANSWER_BYTES: Final = 4_096
-"""What is kept of an answer."""
-_MOST_BYTES: Final = 65_536
-"""A longer answer is not read to its end; its connection is closed."""
 _IDLE_SECONDS: Final = 15.0
+_PLAIN: Final = "/%:@!$&'()*+,;=~"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,71 +49,156 @@ def url_of(endpoint: str, batch: bool) -> str:
     return f"{base}{version}/{'bt' if batch else 't'}"
 
 
+class _Target(NamedTuple):
+    """Where a URL leads, and how a request there begins."""
+
+    host: str
+    port: int
+    is_secret: bool
+    head: bytes
+
+
 class Sender:
     """Sends; connections are kept for a while. To be made, used and closed within one event loop."""
 
-    def __init__(self, user_agent: str, *, allow_private: bool, connections: int = 100, total: float = TOTAL_SECONDS):
+    def __init__(self, user_agent: str, *, allow_private: bool, total: float = TOTAL_SECONDS):
         """`allow_private` lets it reach the machine that it runs on, and its neighbours."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=connections,
-                keepalive_timeout=_IDLE_SECONDS,
-                socket_factory=None if allow_private else _public_socket,
-            ),
-            timeout=aiohttp.ClientTimeout(total=total, connect=min(CONNECT_SECONDS, total)),
-            # What is compressed could be large without looking so.
-            headers={"User-Agent": user_agent, "Content-Type": "application/json", "Accept-Encoding": "identity"},
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._agent, self._total = user_agent, total
+        self._allow_private = allow_private
+        self._idle: dict[tuple[str, int, bool], list[tuple[float, Channel]]] = {}
+        self._channels: set[Channel] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._trust = ssl.create_default_context()
+        self._trust.set_alpn_protocols(["http/1.1"])
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for channel in self._channels:
+            channel.close()
+        await asyncio.sleep(0)
 
     async def send(self, url: str, body: dict[str, Any]) -> Answer:
         """Send a body, and wait for the end of the answer. Never raises for what the other side does."""
         begun = monotonic()
-        outcome, said = await self._ask(url, body)
+        outcome, said = await self._ask(url, _encode(body), begun)
         return Answer(outcome, int((monotonic() - begun) * 1000), said)
 
-    async def _ask(self, url: str, body: dict[str, Any]) -> tuple[Outcome, bytes | None]:
-        reached = False
+    async def _ask(self, url: str, body: bytes, begun: float) -> tuple[Outcome, bytes | None]:
         try:
-            async with self._session.post(url, data=_encode(body), allow_redirects=False) as answer:
-                reached = True
-                said = await _beginning(answer)
-                return Outcome(answer.status, retry_after=retry_after(answer.headers.get("Retry-After"), time())), said
-        except aiohttp.ClientConnectorDNSError:
-            code = Code.HOST_NOT_FOUND
-        except (aiohttp.ClientSSLError, ssl.SSLError):
-            code = Code.TLS_FAILED
-        except aiohttp.ClientConnectorError as error:
-            code = _connecting(error.os_error)
-        except aiohttp.ConnectionTimeoutError:
-            code = Code.CONNECT_TIMED_OUT
+            target = _target(url, self._agent)
+        except ValueError:
+            return Outcome(None, Code.HOST_NOT_FOUND), None
+        channel = self._free(target)
+        if channel is None:
+            try:
+                channel = await self._connect(target)
+            except OSError as error:
+                return Outcome(None, _connecting(error)), None
+        try:
+            reply = await self._reply(channel, b"%b%d\r\n\r\n%b" % (target.head, len(body), body), begun)
         except TimeoutError:
-            code = Code.ANSWER_TIMED_OUT
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, OSError):
-            code = Code.CONNECTION_RESET
-        except aiohttp.InvalidURL:
-            code = Code.HOST_NOT_FOUND
-        except (aiohttp.ClientError, ValueError):
-            code = Code.CONNECTION_RESET if reached else Code.ANSWER_UNREADABLE
-        return Outcome(None, code), None
+            return Outcome(None, Code.ANSWER_TIMED_OUT), None
+        except ssl.SSLError:
+            return Outcome(None, Code.TLS_FAILED), None
+        except OSError:
+            return Outcome(None, Code.CONNECTION_RESET), None
+        except AnswerUnreadableError:
+            return Outcome(None, Code.ANSWER_UNREADABLE), None
+        finally:
+            self._keep(target, channel)
+        return Outcome(reply.status, retry_after=retry_after(reply.retry_after, time())), reply.body
+
+    async def _reply(self, channel: Channel, request: bytes, begun: float) -> Reply:
+        left = self._total - (monotonic() - begun)
+        timer = asyncio.get_running_loop().call_later(max(left, 0.0), channel.fail, TimeoutError())
+        try:
+            return await channel.ask(request)
+        except BaseException:
+            channel.close()  # What is still to come on it would be taken for the next answer.
+            raise
+        finally:
+            timer.cancel()
+
+    # ------------------------------------------------------------------------------------------------- its connections
+
+    async def _connect(self, target: _Target) -> Channel:
+        """Connect; which addresses a name has is seen here, and nowhere before. Raises OSError.
+
+        They are tried in turn, each for its share of the time.
+        """
+        loop, until = asyncio.get_running_loop(), monotonic() + min(CONNECT_SECONDS, self._total)
+        async with asyncio.timeout(until - monotonic()):
+            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        problem = OSError("a name without an address")
+        for index, address in enumerate(addresses):
+            try:
+                async with asyncio.timeout((until - monotonic()) / (len(addresses) - index)):
+                    return await self._connected(target, address)
+            except OSError as error:
+                problem = error
+        raise problem
+
+    async def _connected(self, target: _Target, address: str) -> Channel:
+        if not self._allow_private and not is_public(address):
+            raise PrivateAddressError("a private address")
+        trust, name = (self._trust, target.host) if target.is_secret else (None, None)
+        _, channel = await asyncio.get_running_loop().create_connection(
+            Channel, address, target.port, ssl=trust, server_hostname=name
+        )
+        self._channels.add(channel)
+        return channel
+
+    def _free(self, target: _Target) -> Channel | None:
+        idle = self._idle.get(target[:3], [])
+        while idle:
+            since, channel = idle.pop()
+            if channel.is_open and since + _IDLE_SECONDS > monotonic():
+                return channel
+            self._let_go(channel)
+        return None
+
+    def _keep(self, target: _Target, channel: Channel) -> None:
+        if not channel.is_open:
+            self._let_go(channel)
+            return
+        self._idle.setdefault(target[:3], []).append((monotonic(), channel))
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._sweep)
+
+    def _let_go(self, channel: Channel) -> None:
+        channel.close()
+        self._channels.discard(channel)
+
+    def _sweep(self) -> None:
+        """Close what nobody has used for long."""
+        self._sweeping, now = None, monotonic()
+        for idle in self._idle.values():
+            for _, channel in [each for each in idle if each[0] + _IDLE_SECONDS <= now]:
+                self._let_go(channel)
+            idle[:] = [each for each in idle if each[1].is_open]
+        if any(self._idle.values()):
+            self._sweeping = asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._sweep)
 
 
-async def _beginning(answer: aiohttp.ClientResponse) -> bytes:
-    """Read an answer to its end, and keep its beginning; one that goes on and on is cut off."""
-    kept = bytearray()
-    count = 0
-    async for piece in answer.content.iter_any():
-        count += len(piece)
-        kept += piece[: ANSWER_BYTES - len(kept)]
-        if count > _MOST_BYTES:
-            answer.close()
-            break
-    return bytes(kept)
+@lru_cache(256)
+def _target(url: str, user_agent: str) -> _Target:
+    """Read a URL. Raises ValueError."""
+    parts = urlsplit(url)
+    is_secret = parts.scheme == "https"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("no URL that can be asked")
+    host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
+    named = f"[{host}]" if ":" in host else host
+    head = (
+        f"POST {quote(parts.path or '/', safe=_PLAIN)} HTTP/1.1\r\n"
+        f"Host: {named if parts.port is None else f'{named}:{parts.port}'}\r\nUser-Agent: {user_agent}\r\n"
+        # What is compressed could be large without looking so.
+        "Accept: */*\r\nAccept-Encoding: identity\r\nContent-Type: application/json\r\nContent-Length: "
+    )
+    return _Target(host, parts.port or (443 if is_secret else 80), is_secret, head.encode("ascii"))
 
 
 def retry_after(value: str | None, now: float | None = None) -> int | None:
@@ -138,20 +223,19 @@ def host_of(endpoint: str) -> str:
     return (urlsplit(endpoint).hostname or "").lower()
 
 
-def _public_socket(address: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
-    """Make the socket for a connection, if its address is one of the Internet."""
-    family, kind, protocol, _, where = address
-    if not is_public(str(where[0])):
-        raise PrivateAddressError("a private address")
-    return socket.socket(family, kind, protocol)
-
-
 def _connecting(error: OSError) -> Code:
     """Name why no connection could be made."""
-    if isinstance(error, PrivateAddressError):
-        return Code.PRIVATE_ADDRESS
-    if isinstance(error, ConnectionRefusedError):
-        return Code.CONNECTION_REFUSED
-    if isinstance(error, ConnectionResetError):
-        return Code.CONNECTION_RESET
-    return Code.CONNECT_TIMED_OUT if isinstance(error, TimeoutError) else Code.CONNECTION_FAILED
+    for kind, code in _CONNECTING.items():
+        if isinstance(error, kind):
+            return code
+    return Code.CONNECTION_FAILED
+
+
+_CONNECTING: Final[dict[type[OSError], Code]] = {
+    PrivateAddressError: Code.PRIVATE_ADDRESS,
+    socket.gaierror: Code.HOST_NOT_FOUND,
+    ssl.SSLError: Code.TLS_FAILED,
+    ConnectionRefusedError: Code.CONNECTION_REFUSED,
+    ConnectionResetError: Code.CONNECTION_RESET,
+    TimeoutError: Code.CONNECT_TIMED_OUT,
+}
