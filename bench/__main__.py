@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from bench import accept, archives, layouts, logs, profiling, report
+from bench.backlog import backlog as measure_backlog
 from bench.cluster import Plan, cluster
 from bench.delivery import delivery
 from bench.growth import growth
@@ -30,17 +31,20 @@ Json = Annotated[Path | None, Parameter(name="--json", help="Write the figures h
 @app.default
 def run(
     *,
-    rows: Annotated[str | None, Parameter(help="Rows of the table, as 1,5; all eight if left out.")] = None,
+    rows: Annotated[str | None, Parameter(help="Rows of the table, as 1,5; all ten if left out.")] = None,
     quick: Annotated[bool, Parameter(negative=(), help="A tenth of everything: to see that it works.")] = False,
     seconds: Annotated[float | None, Parameter(help="Length of each timed phase (rows 1 to 4, and 8).")] = None,
     events: Annotated[int | None, Parameter(help="Events of the whole path (rows 5 and 6).")] = None,
     growth: Annotated[int | None, Parameter(help="Events to grow to (rows 7 and 8).")] = None,
     customers: Annotated[int | None, Parameter(help="Customers to grow to (rows 7 and 8).")] = None,
+    deliveries: Annotated[int | None, Parameter(help="Events to be delivered (row 9).")] = None,
+    backlog: Annotated[int | None, Parameter(help="Events of the backlog (row 10).")] = None,
     data: Data = RESULTS,
     json: Json = None,
 ) -> None:
     """Measure the rows of the table of targets."""
     chosen = {"seconds": seconds, "events": events, "growth": growth, "customers": customers}
+    chosen |= {"deliveries": deliveries, "backlog": backlog}
     measure(_options(QUICK if quick else Options(), rows, chosen), data, json)
 
 
@@ -97,14 +101,6 @@ def compare_logs(
     logs.logs(Bench(Options(), _console(), data), nats, seconds)
 
 
-@app.command(name="delivery")
-def measure_delivery(
-    *, events: Annotated[int, Parameter(help="Events that wait to be delivered.")] = 20_000, data: Data = RESULTS
-) -> None:
-    """Measure how fast a backlog is delivered to a server on this machine, and bare aiohttp beside it."""
-    delivery(Bench(Options(), _console(), data), events)
-
-
 @app.command(name="cluster")
 def compare_cluster(
     *,
@@ -154,6 +150,10 @@ def _measure(bench: Bench, load: Load) -> None:
     if 7 in rows or 8 in rows:
         with Server(bench.where) as server:
             growth(accept.Place(bench, server, load), rows)
+    if 9 in rows:
+        delivery(bench)
+    if 10 in rows:
+        measure_backlog(bench)
 
 
 def _counts(listed: str) -> tuple[int, ...]:

@@ -20,14 +20,16 @@ class Options(msgspec.Struct, frozen=True):
     """How much is measured.
 
     `seconds`: each timed phase. `events`: each whole path (rows 5 and 6). `growth`, `customers`: the size of rows 7 and
-    8.
+    8. `deliveries`, `backlog`: what waits in rows 9 and 10.
     """
 
-    rows: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    rows: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
     seconds: float = 30.0
     events: int = 1_200_000
     growth: int = 1_000_000
     customers: int = 200_000
+    deliveries: int = 100_000
+    backlog: int = 100_000
 
     @property
     def corpus(self) -> int:
@@ -45,7 +47,7 @@ class Options(msgspec.Struct, frozen=True):
         return min(500_000, self.growth // 2)
 
 
-QUICK: Final = Options(seconds=5.0, events=150_000, growth=300_000, customers=50_000)
+QUICK: Final = Options(seconds=5.0, events=150_000, growth=300_000, customers=50_000, deliveries=20_000, backlog=10_000)
 
 
 @dataclass

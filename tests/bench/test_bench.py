@@ -28,12 +28,15 @@ from richpanel.core.message import decode_message
 from tests.contract.nats_server import NatsServer
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZES = ("--seconds", "0.6", "--events", "1500", "--growth", "1200", "--customers", "300")
+SIZES = (
+    *("--seconds", "0.6", "--events", "1500", "--growth", "1200", "--customers", "300"),
+    *("--deliveries", "300", "--backlog", "300"),
+)
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """All eight rows, against the real server."""
+    """All ten rows, against the real server."""
     folder = tmp_path_factory.mktemp("bench")
     line = [sys.executable, "-m", "bench", *SIZES, "--data", folder / "data", "--json", folder / "found.json"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
@@ -45,7 +48,7 @@ def table(tmp_path_factory):
 def test_every_row_is_measured(table):
     found, printed = table
     rows = Counter(figure["row"] for figure in found["figures"])
-    assert rows == {1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 5}
+    assert rows == {1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 5, 9: 2, 10: 1}
     for figure in found["figures"]:
         assert figure["measured"] > 0 or figure["name"] == "idle CPU", figure
         assert figure["targets"]
@@ -54,9 +57,9 @@ def test_every_row_is_measured(table):
 
 def test_references_come_from_the_same_run(table):
     found, _ = table
-    compared = {figure["row"]: figure for figure in found["figures"] if figure["reference"] is not None}
-    assert compared.keys() == {1, 2, 5, 6, 7}
-    for figure in compared.values():
+    compared = [figure for figure in found["figures"] if figure["reference"] is not None]
+    assert {figure["row"] for figure in compared} == {1, 2, 5, 6, 7, 9}
+    for figure in compared:
         assert figure["ratio"] == pytest.approx(figure["measured"] / figure["reference"])
 
 
@@ -67,6 +70,14 @@ def test_nothing_is_refused(table):
         assert seen.get("refused", "none") == "none", name
         for key in seen.keys() & {"answers", "answers to all"}:
             assert re.fullmatch(r"\{200: \d+\}", seen[key]), (name, seen[key])
+
+
+def test_of_the_backlog_nothing_is_lost_or_out_of_order(table):
+    found, _ = table
+    (figure,) = [each for each in found["figures"] if each["row"] == 10]
+    assert figure["met"]
+    assert figure["details"]["lost"] == figure["details"]["out of order"] == 0
+    assert figure["details"]["refused"] > 0
 
 
 def test_the_workload_is_as_the_targets_say():
