@@ -37,7 +37,7 @@ class Lines:
     async def outside(self, endpoint: str, body: dict[str, Any], *, batch: bool) -> Sent:
         """Send as the courier sends, on a connection of its own."""
         allow_private = self._settings.allow_private_endpoints
-        sender = Sender(f"richpanel-destination/{__version__}", allow_private=allow_private, connections=1)
+        sender = Sender(f"richpanel-destination/{__version__}", allow_private=allow_private)
         try:
             url = url_of(endpoint, batch)
             answer = await sender.send(url, body)
