@@ -1,0 +1,311 @@
+"""Membership: who is in an audience at an instant, and the next instant at which time alone changes that.
+
+A plan is an audience's condition, made ready: what it keeps of a person's events, one slot for each part, and a tree
+that answers from the slots, the traits and `now`. Other audiences and computed traits that it asks for are part of the
+plan, so that a person's state for an audience stands alone. A state is a union like the rest of a profile: events may
+come in any order, and the states of two parts of a person can be joined; who loses an event is folded afresh.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from richpanel.core.comparing import changes, compared, path_of, predicate, values_at
+from richpanel.core.computed import Computation, Raw, readings, typed
+from richpanel.core.conditions import (
+    All,
+    AnyOf,
+    Computed,
+    Condition,
+    InAudience,
+    Not,
+    Performed,
+    Sequence,
+    Trait,
+)
+from richpanel.core.filtering import matching
+from richpanel.core.happened import Happened, event_name
+from richpanel.core.kept import Kept, Steps, Times, Total
+from richpanel.core.sequences import Chain
+from richpanel.core.sliding import keeping
+from richpanel.core.traits import canonical_key
+from richpanel.core.windows import NEVER, Span
+
+State: TypeAlias = list[Any]
+"""What a plan keeps of somebody: one element for each slot."""
+
+
+class Person(NamedTuple):
+    """What is known of somebody beside their events: the traits that a plan asks for, decoded; whether a customer."""
+
+    traits: Mapping[str, Any] = {}
+    customer: bool = True
+
+
+class Verdict(NamedTuple):
+    """Whether somebody is in, and the next instant at which time alone changes that, else NEVER."""
+
+    member: bool
+    until: int
+
+
+class Audience(msgspec.Struct, frozen=True):
+    """An audience's condition, and whether visitors can be in it."""
+
+    condition: Condition
+    visitors: bool = False
+
+
+Held: TypeAlias = tuple[bool, int]
+"""Whether a part holds, and an instant up to which it stays so, if nothing happens."""
+Node: TypeAlias = Callable[[State, Person, int], Held]
+
+
+class Slot(Protocol):
+    """One part of a state."""
+
+    names: frozenset[str]
+
+    def empty(self) -> Any:
+        """Give what is kept of no events."""
+
+    def take(self, kept: Any, happened: Happened) -> bool:
+        """Add an event; tell whether that changed anything."""
+
+    def join(self, kept: Any, other: Any) -> None:
+        """Add what is kept of other events."""
+
+
+class Counted:
+    """A slot for events of a name: what is kept of those that pass the filters and lie in the window."""
+
+    def __init__(self, computation: Computation, kept: Kept | None = None) -> None:
+        """Keep what a computation needs, or in the way that is given."""
+        self.names = frozenset({event_name(computation.event.name)})
+        self._matches = matching(computation.event)
+        self._kind = computation.kind
+        self._path = path_of(computation.property or "")
+        self._window = computation.window
+        self._kept = kept or keeping(computation)
+        self.empty, self.join = self._kept.empty, self._kept.join
+
+    def take(self, kept: Any, happened: Happened) -> bool:
+        """Add an event; tell whether that changed anything."""
+        if not self._window.holds(happened.t) or not self._matches(happened):
+            return False
+        found = [] if self._kind == "count" else readings(self._kind, self._path, happened.properties)
+        return self._kept.add(kept, happened.stamp, found)
+
+    def steps(self, kept: Any, now: int) -> Steps:
+        """Give the value now, and those that follow as the window moves on."""
+        return self._kept.steps(kept, now - self._window.length)
+
+
+class Plan:
+    """An audience or a computed trait, made ready."""
+
+    def __init__(self, slots: Iterable[Slot], keys: Iterable[str]) -> None:
+        """Hold the slots of the state, and the keys of traits that are asked for."""
+        self.slots = tuple(slots)
+        self.keys = frozenset(keys)
+        self.watched: dict[str, list[int]] = {}
+        for number, slot in enumerate(self.slots):
+            for name in slot.names:
+                self.watched.setdefault(name, []).append(number)
+
+    def empty(self) -> State:
+        """Give the state of somebody of whom no event has come."""
+        return [slot.empty() for slot in self.slots]
+
+    def add(self, state: State, happened: Happened) -> bool:
+        """Add an event, once; tell whether the state changed."""
+        changed = False
+        for number in self.watched.get(happened.name, ()):
+            changed |= self.slots[number].take(state[number], happened)
+        return changed
+
+    def join(self, state: State, other: State) -> None:
+        """Add the state of other events of the same person."""
+        for slot, kept, theirs in zip(self.slots, state, other, strict=True):
+            slot.join(kept, theirs)
+
+
+class AudiencePlan(Plan):
+    """An audience, made ready."""
+
+    def __init__(self, builder: "_Builder", node: Node) -> None:
+        """Hold what was built."""
+        super().__init__(builder.slots, builder.keys)
+        self._node = node
+
+    def judge(self, state: State, person: Person, now: int) -> Verdict:
+        """Tell whether somebody is in at `now` (ms UTC, not before any of their events), and until when."""
+        member, until = self._node(state, person, now)
+        while until < NEVER:
+            then, later = self._node(state, person, until)
+            if then != member:
+                return Verdict(member, until)
+            until = later
+        return Verdict(member, NEVER)
+
+
+class TraitPlan(Plan):
+    """A computed trait, made ready."""
+
+    def __init__(self, computation: Computation) -> None:
+        """Prepare a computation."""
+        self._slot = Counted(computation)
+        self._length = computation.window.length
+        super().__init__((self._slot,), ())
+
+    def value(self, state: State, now: int) -> tuple[Raw, int]:
+        """Give the value at `now`, and the next instant at which time alone changes it, else NEVER."""
+        return _settled(self._slot.steps(state[0], now), self._length, lambda raw: raw)
+
+
+def plan_audience(
+    audience: Audience, audiences: Mapping[str, Audience], traits: Mapping[str, Computation]
+) -> AudiencePlan:
+    """Make an audience ready. All that it asks for must be there, without circles (`core.references`)."""
+    builder = _Builder(audiences, traits)
+    return AudiencePlan(builder, builder.audience(audience))
+
+
+class _Builder:
+    """Makes the tree of a plan, and the slots that it looks into."""
+
+    def __init__(self, audiences: Mapping[str, Audience], traits: Mapping[str, Computation]) -> None:
+        self.slots: list[Slot] = []
+        self.keys: set[str] = set()
+        self._audiences = audiences
+        self._traits = traits
+
+    def audience(self, audience: Audience) -> Node:
+        node = self.node(audience.condition)
+        return node if audience.visitors else _customers(node)
+
+    def node(self, condition: Condition) -> Node:
+        match condition:
+            case All(conditions):
+                return _all([self.node(part) for part in conditions])
+            case AnyOf(conditions):
+                return _any([self.node(part) for part in conditions])
+            case Not(inner):
+                return _not(self.node(inner))
+            case InAudience(key):
+                return self.audience(self._audiences[key])
+            case Trait():
+                return self._trait(condition)
+            case Computed(key):
+                return self._computed(self._traits[key], condition)
+            case Sequence():
+                return self._sequence(condition)
+            case Performed():
+                return self._performed(condition)
+
+    def _slot(self, slot: Slot) -> int:
+        self.slots.append(slot)
+        return len(self.slots) - 1
+
+    def _trait(self, condition: Trait) -> Node:
+        first, *others = path_of(condition.key)
+        key, test, asked = canonical_key(first), condition.test, predicate(condition.test)
+        whole = canonical_key(condition.key)
+        self.keys.update((key, whole))
+
+        def node(_: State, person: Person, now: int) -> Held:
+            traits = person.traits
+            found = values_at(traits[whole], ()) if whole in traits else values_at(traits.get(key), others)
+            return asked(found, now), changes(test, found, now)
+
+        return node
+
+    def _performed(self, condition: Performed) -> Node:
+        op, value = condition.count.op, condition.count.value
+        most = max(1, value if op in (">=", "<") else value + 1)
+        length = condition.window.length
+        kept: Kept = Total(most) if length == NEVER else Times(length, most)
+        slot = Counted(Computation("count", condition.event, None, condition.window), kept)
+        number = self._slot(slot)
+        performed = condition.performed
+
+        def holds(raw: Any) -> bool:
+            return compared(op, raw, value) is performed
+
+        return lambda state, _, now: _settled(slot.steps(state[number], now), length, holds)
+
+    def _computed(self, computation: Computation, condition: Computed) -> Node:
+        slot = Counted(computation)
+        number = self._slot(slot)
+        length, kind, test, asked = (
+            computation.window.length,
+            computation.kind,
+            condition.test,
+            predicate(condition.test),
+        )
+
+        def node(state: State, _: Person, now: int) -> Held:
+            steps = slot.steps(state[number], now)
+            if not isinstance(test.value, Span):
+                return _settled(steps, length, lambda raw: asked(values_at(typed(kind, raw), ()), now))
+            raw, t = next(steps)  # The test itself moves with time.
+            found = values_at(typed(kind, raw), ())
+            return asked(found, now), min(t + length if t != NEVER else NEVER, changes(test, found, now))
+
+        return node
+
+    def _sequence(self, condition: Sequence) -> Node:
+        chain = Chain(condition)
+        number = self._slot(chain)
+        return lambda state, _, now: chain.judge(state[number], now)
+
+
+def _settled(steps: Steps, length: int, read: Callable[[Raw], Any]) -> tuple[Any, int]:
+    """Read the value that is first, and when the window has moved so far that another one is read."""
+    raw, t = next(steps)
+    found = read(raw)
+    while t != NEVER:
+        raw, later = next(steps)
+        if read(raw) != found:
+            return found, t + length
+        t = later
+    return found, NEVER
+
+
+def _customers(node: Node) -> Node:
+    return lambda state, person, now: node(state, person, now) if person.customer else (False, NEVER)
+
+
+def _not(node: Node) -> Node:
+    def turned(state: State, person: Person, now: int) -> Held:
+        held, until = node(state, person, now)
+        return not held, until
+
+    return turned
+
+
+def _all(nodes: list[Node]) -> Node:
+    return _joined(nodes, decisive=False)
+
+
+def _any(nodes: list[Node]) -> Node:
+    return _joined(nodes, decisive=True)
+
+
+def _joined(nodes: list[Node], *, decisive: bool) -> Node:
+    """AND and OR: one part that is decisive decides, for as long as one of them is; else all are of one mind."""
+
+    def node(state: State, person: Person, now: int) -> Held:
+        until, decided = NEVER, 0
+        for part in nodes:
+            held, changing = part(state, person, now)
+            if held is decisive:
+                if changing == NEVER:
+                    return held, NEVER
+                decided = max(decided, changing)
+            elif changing < until:
+                until = changing
+        return (decisive, decided) if decided else (not decisive, until)
+
+    return node
