@@ -8,6 +8,7 @@ from hypothesis import given
 
 from richpanel.core.computed import (
     KINDS,
+    MAX_LIST,
     MAX_LISTED,
     Computation,
     Kind,
@@ -84,6 +85,8 @@ def test_what_is_unusable_is_passed_over() -> None:
 def test_a_list_is_bounded_and_in_order() -> None:
     found = ranked(str(number) for number in range(2_000, 0, -1))
     assert found == tuple(str(number) for number in range(1, MAX_LISTED + 1))
+    long = ranked(f'"{number:0500}"' for number in range(500))
+    assert len(long) == MAX_LIST // 503
 
 
 @pytest.mark.parametrize(

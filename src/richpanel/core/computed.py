@@ -31,7 +31,8 @@ MAX_CATEGORY: Final = 512
 MAX_VALUE: Final = 4_096
 """Bytes of JSON of a category, and of a first or last value: longer ones are passed over."""
 MAX_LISTED: Final = 500
-"""Values that a unique list gives, the first in its order; a message must hold them."""
+MAX_LIST: Final = 16_384
+"""Values that a unique list gives, the first in its order, and their bytes: a message must hold them."""
 LEAST_FREQUENT: Final = 2
 """How often a value must be seen to be the most frequent."""
 
@@ -116,7 +117,13 @@ def rank(category: str) -> tuple[int, Decimal, str]:
 
 def ranked(categories: Iterable[str]) -> tuple[str, ...]:
     """Give a unique list of categories: in order, as many as are given out."""
-    return tuple(sorted(categories, key=rank)[:MAX_LISTED])
+    found = sorted(categories, key=rank)[:MAX_LISTED]
+    room = MAX_LIST
+    for number, category in enumerate(found):
+        room -= len(category.encode()) + 1
+        if room < 0:
+            return tuple(found[:number])
+    return tuple(found)
 
 
 def typed(kind: Kind, raw: Raw) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from richpanel.core.comparing import compared, path_of, predicate, values_at
-from richpanel.core.computed import LEAST_FREQUENT, Computation, Kind, Raw, is_empty, rank, ranked, readings, typed
+from richpanel.core.computed import LEAST_FREQUENT, Computation, Kind, Raw, rank, ranked, readings, typed
 from richpanel.core.conditions import (
     All,
     AnyOf,
@@ -181,8 +181,3 @@ _FIGURES: Final[dict[Kind, Callable[[list[str]], Raw]]] = {
     "unique_list": lambda found: ranked(set(found)),
     "unique_count": lambda found: len(set(found)),
 }
-
-
-def is_news(told: Raw, value: Raw) -> bool:
-    """Tell whether a computed trait's value is to be told to the world, which was told another one, or none (None)."""
-    return value != told and not (told is None and is_empty(value))

@@ -25,6 +25,8 @@ _FIRST_CLASS: Final = {
     "phone": "phone",
     "name": "name",
 }
+FIRST_CLASS: Final = frozenset(_FIRST_CLASS.values())
+"""The traits that say who somebody is, by their one spelling."""
 _LONGEST: Final = max(map(len, _FIRST_CLASS)) + 2
 _SEPARATORS: Final = str.maketrans("", "", "_- ")
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -1,0 +1,155 @@
+"""Announcing: what the world is told when somebody enters or leaves, or a computed trait changes (Segment facts, 7.3).
+
+Each change is one identify, and a track call besides where that is wanted, from the Engage source into the log. Its id
+is a digest of whose, which and the how-manieth change it is: what is written again after a crash is a duplicate. What
+was told of somebody is a fold of these very messages, so nobody has to remember what the log has.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from richpanel.core.computed import Kind, Raw, is_empty, typed
+from richpanel.core.money import encode_exact
+from richpanel.core.timestamps import iso
+
+Class: TypeAlias = Literal["audience", "trait"]
+ENTERED: Final = "Audience Entered"
+EXITED: Final = "Audience Exited"
+COMPUTED: Final = "Trait Computed"
+RICHPANEL: Final = "Richpanel"
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LENGTH: Final = 27
+"""Digits of base 62 for 160 bits: as long as the ids that Segment gives."""
+
+
+class Computing(msgspec.Struct, frozen=True):
+    """An audience or a computed trait, as messages name it: its class, id, version and key, and the space it is in."""
+
+    kind: Class
+    id: str
+    version: int
+    key: str
+    space: str
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """What the world knows of somebody: the value, the how-manieth it is, and its event time (ms UTC)."""
+
+    value: Any
+    number: int
+    t: int
+
+
+def entering(told: Told | None, member: bool, now: int) -> Told | None:
+    """Give what is to be told of a membership at `now`, ms UTC, or None: nothing has changed, or nobody was ever in."""
+    known = told is not None and told.value is True
+    return None if member is known else following(told, member, now)
+
+
+def computing(told: Told | None, kind: Kind, raw: Raw, now: int) -> Told | None:
+    """Give what is to be told of a computed trait's value; of somebody without a value nothing ever was."""
+    value = typed(kind, raw)
+    if told is None:
+        return None if is_empty(raw) else following(None, value, now)
+    return None if told.value == value else following(told, value, now)
+
+
+def following(told: Told | None, value: Any, now: int) -> Told:
+    """Give the next thing to be told: later than the one before by a millisecond at least (`semantics.md` 8)."""
+    return Told(value, 1, now) if told is None else Told(value, told.number + 1, max(now, told.t + 1))
+
+
+def message_id(of: Computing, uid: str, number: int, call: str = "identify") -> str:
+    """Give the id of a change: always the same for the same one, whoever writes it, however often."""
+    digest = blake2b(digest_size=20)
+    for part in (of.id, str(of.version), uid, str(number), call):
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(4, "big"))
+        digest.update(encoded)
+    number = int.from_bytes(digest.digest(), "big")
+    digits = []
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, len(_DIGITS))
+        digits.append(_DIGITS[digit])
+    return f"personas_{''.join(reversed(digits))}"
+
+
+def identify(of: Computing, uid: str, told: Told, destinations: Sequence[str] = (RICHPANEL,)) -> bytes:
+    """Give the identify of a change, as the log takes it. The email is added at sending, from the customer."""
+    return _written(of, uid, told, {"type": "identify", "traits": {of.key: told.value}}, destinations)
+
+
+def track(
+    of: Computing, uid: str, told: Told, destinations: Sequence[str] = (RICHPANEL,), *, event: str | None = None
+) -> bytes:
+    """Give the track call of a change; `event` is the name where somebody has given it another one."""
+    named = COMPUTED if of.kind == "trait" else ENTERED if told.value else EXITED
+    properties = {f"{of.kind}_key": of.key, of.key: told.value}
+    says = {"type": "track", "event": event or named, "properties": properties}
+    return _written(of, uid, told, says, destinations)
+
+
+def _written(of: Computing, uid: str, told: Told, says: dict[str, Any], to: Sequence[str]) -> bytes:
+    at = iso(told.t)
+    return encode_exact(
+        {
+            **says,
+            "userId": uid,
+            "context": {
+                "personas": {
+                    "computation_class": of.kind,
+                    "computation_id": of.id,
+                    "computation_key": of.key,
+                    "namespace": of.space,
+                    "space_id": of.space,
+                },
+                "library": {"name": "unknown", "version": "unknown"},
+                "integrations": {"personas": False},
+            },
+            "integrations": {"All": False, **dict.fromkeys(to, True), "Warehouses": {"all": False}},
+            "messageId": message_id(of, uid, told.number, says["type"]),
+            "originalTimestamp": at,
+            "sentAt": None,
+            "timestamp": at,
+        }
+    )
+
+
+class _Personas(msgspec.Struct):
+    computation_id: str
+    computation_key: str
+
+
+class _Context(msgspec.Struct):
+    personas: _Personas
+
+
+class _Announcement(msgspec.Struct):
+    userId: str
+    context: _Context
+    traits: dict[str, Any]
+
+
+_decode: Final = msgspec.json.Decoder(_Announcement, float_hook=Decimal).decode
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """An identify of ours, read back: whose audience or trait it is of (id), of whom (uid), and the value."""
+
+    id: str
+    uid: str
+    value: Any
+
+
+def announced(body: bytes) -> Announced:
+    """Read back an identify that `identify` wrote. Raises ValueError where it did not."""
+    try:
+        found = _decode(body)
+        personas = found.context.personas
+        return Announced(personas.computation_id, found.userId, found.traits[personas.computation_key])
+    except (msgspec.DecodeError, KeyError) as error:
+        raise ValueError(f"this is no identify of an audience or computed trait: {error}") from None
