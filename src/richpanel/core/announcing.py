@@ -97,8 +97,9 @@ def _written(of: Computing, uid: str, told: Told, says: dict[str, Any], to: Sequ
     at = iso(told.t)
     return encode_exact(
         {
-            **says,
+            "type": says["type"],
             "userId": uid,
+            **says,
             "context": {
                 "personas": {
                     "computation_class": of.kind,

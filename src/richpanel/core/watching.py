@@ -1,0 +1,28 @@
+"""Watching: which audiences and computed traits a message can concern, found by its name, so that most concern none."""
+
+from collections.abc import Iterable, Mapping
+
+from richpanel.core.membership import Plan
+
+
+class Watch:
+    """All plans of an account, by what they look at."""
+
+    def __init__(self, plans: Mapping[int, Plan]) -> None:
+        """Index plans, each by the number under which its states are kept."""
+        self.plans = plans
+        self.by_event: dict[str, tuple[int, ...]] = {}
+        self.by_trait: dict[str, tuple[int, ...]] = {}
+        for number, plan in plans.items():
+            for name in plan.watched:
+                self.by_event[name] = (*self.by_event.get(name, ()), number)
+            for key in plan.keys:
+                self.by_trait[key] = (*self.by_trait.get(key, ()), number)
+
+    def of_event(self, name: str | None) -> tuple[int, ...]:
+        """Give the plans that an event of this name (`happened.name_of`) can concern."""
+        return self.by_event.get(name, ()) if name is not None else ()
+
+    def of_traits(self, keys: Iterable[str]) -> set[int]:
+        """Give the plans that ask for any of these traits, by their one spelling."""
+        return {number for key in keys for number in self.by_trait.get(key, ())}
