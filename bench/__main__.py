@@ -14,6 +14,7 @@ from bench.cluster import Plan, cluster
 from bench.delivery import delivery
 from bench.growth import growth
 from bench.load import Load
+from bench.membership import membership
 from bench.options import QUICK, RESULTS, Bench, Options
 from bench.serving import Server
 from bench.visible import visible
@@ -99,6 +100,17 @@ def compare_logs(
 ) -> None:
     """Measure the log's two engines side by side; the stream stays on the server."""
     logs.logs(Bench(Options(), _console(), data), nats, seconds)
+
+
+@app.command(name="membership")
+def measure_membership(
+    *,
+    events: Annotated[int, Parameter(help="Events that come in.")] = 200_000,
+    people: Annotated[int, Parameter(help="People that they are of.")] = 50_000,
+    data: Data = RESULTS,
+) -> None:
+    """Measure what an event costs an audience, and what one costs that concerns none."""
+    membership(Bench(Options(), _console(), data), events, people)
 
 
 @app.command(name="cluster")

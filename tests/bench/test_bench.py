@@ -19,6 +19,7 @@ from bench.cluster import Plan, check, cluster, wait
 from bench.layouts import layouts
 from bench.load import Load, Recipe
 from bench.logs import logs
+from bench.membership import AUDIENCES, membership
 from bench.nodes import Cluster, Meter
 from bench.options import Bench, Options
 from bench.profiling import profile
@@ -150,6 +151,14 @@ def test_both_layouts_store_the_same(tmp_path):
     for steps in found.values():
         assert steps[0].messages == pytest.approx(40_000, abs=1_000)
         assert steps[0].wal_mib > 0
+
+
+def test_audiences_are_fed_and_the_definition_is_asked(tmp_path, capsys):
+    membership(Bench(Options(), Console(width=150), tmp_path), 6_000, 300)
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [row[1].strip() for row in rows] == ["none", *AUDIENCES, "(computed trait) spent"]
+    for row in rows[1:-1]:
+        assert all(float(figure) > 0 for figure in row[2:-1])
 
 
 def test_a_segment_is_archived_and_read(tmp_path, capsys):

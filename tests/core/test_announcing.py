@@ -119,13 +119,13 @@ def test_changes_of_membership() -> None:
 
 
 def test_changes_of_a_value() -> None:
-    assert computing(None, "count", 0, 5) is None
-    assert computing(None, "unique_list", (), 5) is None
-    assert computing(None, "sum", "0.00", 5) is None
-    assert computing(None, "count", 2, 5) == Told(2, 1, 5)
-    assert computing(Told(Decimal("12.5"), 1, 5), "sum", "12.50", 9) is None
-    assert computing(Told(2, 1, 5), "count", 0, 9) == Told(0, 2, 9)  # It was told once, so it is told now.
-    assert computing(Told("a", 1, 5), "last", None, 9) == Told(None, 2, 9)
+    assert computing(None, 0, 5) is None
+    assert computing(None, (), 5) is None
+    assert computing(None, Decimal("0.00"), 5) is None
+    assert computing(None, 2, 5) == Told(2, 1, 5)
+    assert computing(Told(Decimal("12.5"), 1, 5), Decimal("12.50"), 9) is None
+    assert computing(Told(2, 1, 5), 0, 9) == Told(0, 2, 9)  # It was told once, so it is told now.
+    assert computing(Told("a", 1, 5), None, 9) == Told(None, 2, 9)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), max_size=20))

@@ -1,5 +1,6 @@
 """What is kept of events is as little as the values of any later instant need (core/kept.py)."""
 
+from decimal import Decimal
 from typing import Any
 
 from richpanel.core.kept import Categories, Outermost, Sums, Times, Total
@@ -39,7 +40,7 @@ def test_sums_are_exact() -> None:
     kept = filled(Sums("sum"), *[(t, ["0.10"]) for t in range(10)])
     assert kept == [10, "1.00"]
     assert not Sums("sum").add(kept, stamp(11), [])
-    assert list(Sums("average").steps(kept, 0)) == [("0.10", NEVER)]
+    assert list(Sums("average").steps(kept, 0)) == [(Decimal("0.10"), NEVER)]
 
 
 def test_the_outermost_is_one() -> None:

@@ -1,5 +1,6 @@
 """Figures of a window that moves: what is kept, and how it goes on as entries leave (core/sliding.py)."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def test_steps(kind: Kind, kept: int, steps: list[Any]) -> None:
     way, entries = filled(kind, EVENTS)
     assert len(entries) == kept
     found = list(way.steps(entries, 0))
-    assert [value for value, _ in found] == steps
+    assert [f"{value:.2f}" if isinstance(value, Decimal) else value for value, _ in found] == steps
     assert found[-1][1] == NEVER
 
 

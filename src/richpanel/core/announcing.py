@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from richpanel.core.computed import Kind, Raw, is_empty, typed
+from richpanel.core.computed import Raw, is_empty, typed
 from richpanel.core.money import encode_exact
 from richpanel.core.timestamps import iso
 
@@ -50,9 +50,9 @@ def entering(told: Told | None, member: bool, now: int) -> Told | None:
     return None if member is known else following(told, member, now)
 
 
-def computing(told: Told | None, kind: Kind, raw: Raw, now: int) -> Told | None:
+def computing(told: Told | None, raw: Raw, now: int) -> Told | None:
     """Give what is to be told of a computed trait's value; of somebody without a value nothing ever was."""
-    value = typed(kind, raw)
+    value = typed(raw)
     if told is None:
         return None if is_empty(raw) else following(None, value, now)
     return None if told.value == value else following(told, value, now)

@@ -5,13 +5,13 @@ frequent, unique) are texts, numbers and booleans; first and last take any value
 elements counts. A count, a sum, a unique count of nothing is 0, a unique list of nothing is empty; others are absent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from richpanel.core.comparing import values_at
+from richpanel.core.comparing import ORDER, Test, compared, predicate, values_at
 from richpanel.core.condition_json import named_json, read_named
 from richpanel.core.conditions import Named
 from richpanel.core.faults import a_text, an_object, one_of, wrong
@@ -36,8 +36,8 @@ MAX_LIST: Final = 16_384
 LEAST_FREQUENT: Final = 2
 """How often a value must be seen to be the most frequent."""
 
-Raw: TypeAlias = int | str | tuple[str, ...] | None
-"""A value as it is compared and kept: money and JSON as text, so that equal values are equal bytes."""
+Raw: TypeAlias = int | Decimal | str | tuple[str, ...] | None
+"""A value as it is compared: a number, or JSON as text, so that equal values are equal."""
 
 _WORDS: Final[dict[Kind, str]] = {
     "count": "number of",
@@ -126,15 +126,32 @@ def ranked(categories: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def typed(kind: Kind, raw: Raw) -> Any:
+def typed(raw: Raw) -> Any:
     """Give a value for the world: integers, exact decimals, texts, lists; None where it is absent."""
     if isinstance(raw, tuple):
         return [decode_exact(each) for each in raw]
-    if not isinstance(raw, str):
-        return raw
-    return decode_exact(plain(raw) if kind in AMOUNTS else raw)
+    if isinstance(raw, Decimal):
+        return decode_exact(plain(text(raw)))
+    return decode_exact(raw) if isinstance(raw, str) else raw
+
+
+def asking(test: Test) -> Callable[[Raw, int], bool]:
+    """Make what answers a test of a value, at an instant (ms UTC)."""
+    op, value, asked = test.op, test.value, predicate(test)
+
+    def generally(raw: Raw, now: int) -> bool:
+        return asked(values_at(typed(raw), ()), now)
+
+    if op not in ORDER or isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return generally
+    number = Decimal(value)
+
+    def quickly(raw: Raw, now: int) -> bool:
+        return compared(op, raw, number) if isinstance(raw, int | Decimal) else generally(raw, now)
+
+    return quickly
 
 
 def is_empty(raw: Raw) -> bool:
     """Tell whether a value says nothing: those who never had another one are told nothing."""
-    return raw in (None, 0, "0.00", ())
+    return raw in (None, 0, ())

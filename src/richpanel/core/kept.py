@@ -163,7 +163,7 @@ class Outermost:
 
     def steps(self, kept: list[Any], _: int) -> Steps:
         """Give the value, if there is any."""
-        yield kept[-1] if kept else None, NEVER
+        yield reading_of(self._kind, kept[-1]) if kept else None, NEVER
 
     def _take(self, kept: list[Any], entry: list[Any]) -> bool:
         if kept and not outdoes(self._kind, entry, kept):
@@ -208,8 +208,13 @@ class Categories:
 def figure(kind: Kind, whole: Decimal, number: int) -> Raw:
     """Give a sum, or the average of so many amounts; of none there is no average."""
     if kind == "sum":
-        return text(whole)
-    return text(average(whole, number)) if number else None
+        return whole
+    return average(whole, number) if number else None
+
+
+def reading_of(kind: Kind, reading: str) -> Raw:
+    """Give a reading as a value."""
+    return Decimal(reading) if kind in AMOUNTS else reading
 
 
 def outdoes(kind: Kind, entry: list[Any], kept: list[Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from richpanel.core.comparing import changes, compared, path_of, predicate, values_at
-from richpanel.core.computed import Computation, Raw, readings, typed
+from richpanel.core.computed import Computation, Raw, asking, readings, typed
 from richpanel.core.conditions import (
     All,
     AnyOf,
@@ -238,20 +238,15 @@ class _Builder:
     def _computed(self, computation: Computation, condition: Computed) -> Node:
         slot = Counted(computation)
         number = self._slot(slot)
-        length, kind, test, asked = (
-            computation.window.length,
-            computation.kind,
-            condition.test,
-            predicate(condition.test),
-        )
+        length, test, asked = computation.window.length, condition.test, asking(condition.test)
 
         def node(state: State, _: Person, now: int) -> Held:
             steps = slot.steps(state[number], now)
             if not isinstance(test.value, Span):
-                return _settled(steps, length, lambda raw: asked(values_at(typed(kind, raw), ()), now))
+                return _settled(steps, length, lambda raw: asked(raw, now))
             raw, t = next(steps)  # The test itself moves with time.
-            found = values_at(typed(kind, raw), ())
-            return asked(found, now), min(t + length if t != NEVER else NEVER, changes(test, found, now))
+            until = changes(test, values_at(typed(raw), ()), now)
+            return asked(raw, now), min(t + length if t != NEVER else NEVER, until)
 
         return node
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from richpanel.core.comparing import compared, path_of, predicate, values_at
-from richpanel.core.computed import LEAST_FREQUENT, Computation, Kind, Raw, rank, ranked, readings, typed
+from richpanel.core.computed import LEAST_FREQUENT, Computation, Kind, Raw, asking, rank, ranked, readings, typed
 from richpanel.core.conditions import (
     All,
     AnyOf,
@@ -29,7 +29,7 @@ from richpanel.core.conditions import Sequence as InOrder
 from richpanel.core.filtering import matching
 from richpanel.core.happened import Happened, event_name
 from richpanel.core.membership import Audience, Person
-from richpanel.core.money import average, text, total
+from richpanel.core.money import average, total
 from richpanel.core.traits import canonical_key
 from richpanel.core.windows import Window
 
@@ -94,9 +94,9 @@ class History:
                 return Reason(said, predicate(test)(found, self._now), found)
             case Computed(key, test):
                 computation = self._traits[key]
-                value = typed(computation.kind, self.value(computation))
+                value = self.value(computation)
                 events = tuple(self.counted(computation.event, computation.window)[-MAX_EVENTS:])
-                return Reason(said, predicate(test)(values_at(value, ()), self._now), value, events)
+                return Reason(said, asking(test)(value, self._now), typed(value), events)
             case InOrder():
                 found_events = next(self._orders(condition), None)
                 return Reason(said, found_events is not None, None, found_events or ())
@@ -171,10 +171,10 @@ def _most_frequent(found: list[str]) -> str | None:
 
 _OF_NOTHING: Final = frozenset({"sum", "unique_list", "unique_count"})
 _FIGURES: Final[dict[Kind, Callable[[list[str]], Raw]]] = {
-    "sum": lambda found: text(total(map(Decimal, found))),
-    "average": lambda found: text(average(total(map(Decimal, found)), len(found))),
-    "minimum": lambda found: min(found, key=Decimal),
-    "maximum": lambda found: max(found, key=Decimal),
+    "sum": lambda found: total(map(Decimal, found)),
+    "average": lambda found: average(total(map(Decimal, found)), len(found)),
+    "minimum": lambda found: min(map(Decimal, found)),
+    "maximum": lambda found: max(map(Decimal, found)),
     "first": lambda found: found[0],
     "last": lambda found: found[-1],
     "most_frequent": _most_frequent,

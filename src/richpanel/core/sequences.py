@@ -110,26 +110,29 @@ class Chain:
             follow = _follow_free if link.length == NEVER and not link.nots else _follow
             firsts = follow(kept, firsts, link)
         found = []
-        for index, first in enumerate(firsts):
+        following: dict[int, int] = {}
+        for entry, first in zip(reversed(kept), reversed(firsts), strict=True):
             if first is not None:
-                settled = self._settled(kept, index)
+                settled = self._settled(entry[0], following)
                 until = min(first + self._length, NEVER)
                 if settled is not None and settled < until:
                     found.append((settled, until))
+            for bit, _ in self._nots:
+                if entry[3] & bit:
+                    following[bit] = entry[0]
         return _merged(found)
 
-    def _settled(self, kept: list[Entry], index: int) -> int | None:
-        """Give from when on it is settled that nothing followed an entry that must not; None where something did."""
+    def _settled(self, t: int, following: dict[int, int]) -> int | None:
+        """Give from when on it is settled that nothing followed an event that must not; None where something did.
+
+        `following` has the time of the next event of each bit.
+        """
         settled = -NEVER
         for bit, length in self._nots:
-            end = kept[index][0] + length
-            for entry in kept[index + 1 :]:
-                if entry[0] >= end:
-                    break
-                if entry[3] & bit:
-                    return None
+            if bit in following and following[bit] < t + length:
+                return None
             if length != NEVER:
-                settled = max(settled, end)
+                settled = max(settled, t + length)
         return settled
 
     def _thin(self, kept: list[Any]) -> None:

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from richpanel.core.computed import AMOUNTS, LEAST_FREQUENT, Computation, Kind, Raw, rank, ranked
-from richpanel.core.kept import Categories, Kept, Outermost, Steps, Sums, Times, Total, figure
+from richpanel.core.kept import Categories, Kept, Outermost, Steps, Sums, Times, Total, figure, reading_of
 from richpanel.core.money import plus
 from richpanel.core.stamps import Stamp
 from richpanel.core.windows import NEVER
@@ -111,8 +111,8 @@ def _sums(kind: Kind, kept: list[Entry], start: int) -> Suffix:
     return lambda at: figure(kind, sums[len(kept) - at], len(kept) - at)
 
 
-def _first(_: Kind, kept: list[Entry], __: int) -> Suffix:
-    return lambda at: kept[at][-1] if at < len(kept) else None
+def _first(kind: Kind, kept: list[Entry], __: int) -> Suffix:
+    return lambda at: reading_of(kind, kept[at][-1]) if at < len(kept) else None
 
 
 def _uniques(kind: Kind, kept: list[Entry], _: int) -> Suffix:
