@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from richpanel.core.announcing import Told, entering
 from richpanel.core.comparing import Test
 from richpanel.core.computed import Computation
 from richpanel.core.conditions import Condition, InAudience, Named, Not, Performed, Trait
@@ -135,6 +136,57 @@ def test_state_of_a_trait_is_a_union(computation: Computation, data: st.DataObje
     one, other = fed(plan, events[:cut]), fed(plan, events[cut:])
     plan.join(one, other)
     assert pack(one) == pack(fed(plan, events))
+
+
+class Teller:
+    """A person as processing has them: a state, when to judge it again, what was told, and a clock that moves."""
+
+    def __init__(self, plan: AudiencePlan, person: Person) -> None:
+        self.plan, self.person = plan, person
+        self.state = plan.empty()
+        self.now, self.until = 0, 0
+        self.told: Told | None = None
+
+    def goes_on(self, now: int) -> None:
+        """Time passes: whoever is due is judged at that very instant."""
+        while self.until <= now:
+            self.now = self.until
+            self.judge()
+        self.now = now
+
+    def judge(self) -> None:
+        member, self.until = self.plan.judge(self.state, self.person, self.now)
+        self.told = entering(self.told, member, self.now) or self.told
+
+
+@settings(max_examples=300, deadline=None)
+@given(CONDITIONS, LIBRARIES, HISTORIES, PEOPLE, st.data())
+def test_what_was_told_is_the_definition_all_along(
+    condition: Condition, library: Library, events: list[Happened], person: Person, data: st.DataObject
+) -> None:
+    """Messages come late, and a visitor turns out to be the person, while windows close."""
+    audience = Audience(condition)
+    teller = Teller(plan_audience(audience, library[1], library[0]), person)
+    arrivals = [(each.t + data.draw(st.sampled_from([0, 0, 250, 3_000, 20_000])), each) for each in events]
+    visited = data.draw(st.lists(st.sampled_from(events), unique_by=lambda each: each.stamp)) if events else []
+    login = data.draw(st.integers(0, 40)) * 500
+    visitor = teller.plan.empty()
+    arrived: list[Happened] = []
+    for now in range(0, 60_000, 250):
+        teller.goes_on(now)
+        for _, each in [arrival for arrival in arrivals if arrival[0] == now]:
+            if each in visited and now < login:
+                teller.plan.add(visitor, each)
+                continue
+            teller.plan.add(teller.state, each)
+            arrived.append(each)
+            teller.judge()
+        if now == login:
+            teller.plan.join(teller.state, visitor)
+            arrived = [each for at, each in arrivals if at <= now]
+            teller.judge()
+        told = teller.told is not None and teller.told.value
+        assert told == is_member(arrived, person, now, audience, library), now
 
 
 def ordered(t: int, number: int = 0) -> Happened:

@@ -1,6 +1,7 @@
 """Traits (semantics.md 4): the newest identify per key, first-class fields, and the email rule."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from richpanel.core.stamps import Stamp
-from richpanel.core.traits import Contact, Trait, apply, canonical_key, contact, email, merge, read
+from richpanel.core.traits import Contact, Trait, apply, canonical_key, contact, email, known, merge, read
 
 KEYS = st.sampled_from(["email", "plan", "name"])
 STAMPS = st.builds(lambda t, message: (t, f"m{message}", "src"), st.integers(0, 5), st.integers(0, 30))
@@ -184,3 +185,22 @@ def test_email_and_phone_are_as_given() -> None:
     stored: dict[str, Trait] = {"email": ('" Ada@X.example"', at(1)), "phone": ("4155550101", at(1))}
     assert contact(stored, None) == Contact(" Ada@X.example", None, None, None, "4155550101")
     assert contact(stored, ('"b@x"', at(2))).email == "b@x"
+
+
+def test_values_are_known_as_people_see_them() -> None:
+    stored: dict[str, Trait] = {
+        "email": ('"a@x"', at(1)),
+        "name": ('"Ada Lovelace"', at(1)),
+        "spent": ("1.50", at(1)),
+        "address": ('{"city":"Oslo"}', at(1)),
+        "gone": (None, at(1)),
+        "other": ("1", at(1)),
+    }
+    keys = ["email", "firstName", "phone", "spent", "address", "gone", "missing"]
+    assert known(stored, ('"b@x"', at(2)), keys) == {
+        "email": "b@x",
+        "firstName": "Ada",
+        "spent": Decimal("1.50"),
+        "address": {"city": "Oslo"},
+    }
+    assert known(stored, None, ["spent"]) == {"spent": Decimal("1.50")}

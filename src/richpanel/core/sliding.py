@@ -4,6 +4,7 @@ from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -57,7 +58,9 @@ class Entries:
         while at < end:
             t = kept[at][0]
             yield value(at), t
-            at = bisect_right(kept, t, at, key=_time)
+            at += 1
+            while at < end and kept[at][0] == t:
+                at += 1
         yield value(end), NEVER
 
     def _thin(self, kept: list[Entry]) -> None:
@@ -105,9 +108,8 @@ _THINNED: Final[dict[Kind, Callable[[list[Entry]], list[Entry]]]] = {
 
 
 def _sums(kind: Kind, kept: list[Entry], start: int) -> Suffix:
-    sums = [Decimal(0)]
-    for index in range(len(kept) - 1, start - 1, -1):
-        sums.append(plus(sums[-1], Decimal(kept[index][1])))
+    amounts = map(Decimal, (kept[index][1] for index in range(len(kept) - 1, start - 1, -1)))
+    sums = list(accumulate(amounts, plus, initial=Decimal(0)))
     return lambda at: figure(kind, sums[len(kept) - at], len(kept) - at)
 
 

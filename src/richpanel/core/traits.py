@@ -4,12 +4,13 @@ Per top-level key the newest identify by order wins; a removed key keeps its sta
 back. Values stay the JSON text they came as.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from richpanel.core.ids import email_address
+from richpanel.core.money import decode_exact
 from richpanel.core.stamps import Stamp
 
 Trait = tuple[str | None, Stamp]
@@ -133,3 +134,20 @@ def contact(traits: Mapping[str, Trait], carried: Trait | None) -> Contact:
         elif last is None:
             last = tail.strip() or None
     return Contact(_text(email(traits.get("email"), carried)), first, last, name, value("phone"))
+
+
+def known(traits: Mapping[str, Trait], carried: Trait | None, keys: Collection[str]) -> dict[str, Any]:
+    """Give the values of these keys, by their one spelling, decoded with exact numbers; what is absent is left out.
+
+    The first-class ones are as people see them: the email that holds, names made of each other.
+    """
+    found: dict[str, Any] = {}
+    first_class = FIRST_CLASS.intersection(keys)
+    if first_class:
+        seen = contact(traits, carried)
+        found = {key: getattr(seen, key) for key in first_class}
+    for key in keys:
+        trait = traits.get(key)
+        if key not in first_class and trait is not None and trait[0] is not None:
+            found[key] = decode_exact(trait[0])
+    return {key: value for key, value in found.items() if value is not None}
