@@ -53,6 +53,7 @@ def test_numbers_are_exact_and_the_batchs_context_counts() -> None:
     assert found.properties == {"total": Decimal("0.10")}
     assert found.context == {"ip": "1", "locale": "en"}
     assert found.t == 5
+    assert happened(message, STAMP, msgspec.Raw(b'{"ip":"2"}'), around=False) == found._replace(context={})
 
 
 def test_what_is_no_object_carries_nothing() -> None:

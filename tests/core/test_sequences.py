@@ -84,6 +84,7 @@ ABANDONED = {"sequence": ["Checkout Started", {"thenNot": "Order Completed", "wi
 BOUGHT = {"sequence": ["Checkout Started", {"then": "Order Completed", "within": {"hours": 1}}]}
 STILL_NOT = {"sequence": ["Checkout Started", {"thenNot": "Order Completed"}]}
 UNINTERRUPTED = {"sequence": ["A", {"thenNot": "B"}, {"then": "C"}]}
+QUIET_FOR_AN_HOUR = {"sequence": ["A", {"thenNot": "B", "within": {"hours": 1}}, {"then": "C"}]}
 CHECKOUT, ORDER = "Checkout Started", "Order Completed"
 
 
@@ -105,6 +106,14 @@ CHECKOUT, ORDER = "Checkout Started", "Order Completed"
         (UNINTERRUPTED, [(0, "A"), (1, "C")], 1, (True, NEVER)),
         (UNINTERRUPTED, [(0, "A"), (1, "B"), (2, "C")], 2, (False, NEVER)),
         (UNINTERRUPTED, [(0, "A"), (1, "B"), (2, "A"), (3, "C")], 3, (True, NEVER)),
+        (QUIET_FOR_AN_HOUR, [(0, "A"), (0.5, "B"), (5, "B"), (6, "C")], 6, (False, NEVER)),
+        (QUIET_FOR_AN_HOUR, [(0, "A"), (1, "B"), (5, "B"), (6, "C")], 6, (True, NEVER)),
+        (
+            ABANDONED | {"within": {"hours": 24}},
+            [(0, CHECKOUT), (23, CHECKOUT)],
+            23,
+            (True, 47),
+        ),  # The one goes on as the other.
         ({"sequence": ["A", {"then": "A"}]}, [(0, "A")], 0, (False, NEVER)),
         ({"sequence": ["A", {"then": "A"}]}, [(0, "A"), (0, "A")], 0, (True, NEVER)),  # By the order of messages.
     ],

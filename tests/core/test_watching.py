@@ -6,6 +6,17 @@ from richpanel.core.membership import Audience, plan_audience
 from richpanel.core.watching import Watch
 
 
+def test_a_context_is_opened_where_somebody_looks_at_it() -> None:
+    where = [{"context": "ip", "op": "exists"}]
+    conditions = {
+        1: {"event": "Order Completed", "where": where},
+        2: {"sequence": ["A", {"then": {"event": "B", "where": where}}]},
+        3: {"event": "C", "where": [{"property": "ip", "op": "exists"}]},
+    }
+    watch = Watch({number: plan_audience(Audience(read(each)), {}, {}) for number, each in conditions.items()})
+    assert watch.around == {"Order Completed", "A", "B"}
+
+
 def test_plans_are_found_by_what_they_look_at() -> None:
     inner = {"vip": Audience(read({"event": "Order Completed"}))}
     conditions = {

@@ -31,6 +31,11 @@ class Named(msgspec.Struct, frozen=True):
     name: str
     where: tuple[Where, ...] = ()
 
+    @property
+    def looks_around(self) -> bool:
+        """Whether it asks for anything of the context."""
+        return any(where.of == "context" for where in self.where)
+
     def __str__(self) -> str:
         """Write it as `Order Completed (total > 100)`."""
         return f"{self.name} ({' and '.join(map(str, self.where))})" if self.where else self.name

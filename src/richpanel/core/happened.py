@@ -47,8 +47,13 @@ def name_of(message: Message) -> str | None:
     return None if view is None else view[0]
 
 
-def happened(message: Message, stamp: Stamp, shared_context: msgspec.Raw = _ABSENT) -> Happened | None:
-    """Open a call as an event, None where it is none. Ask `name_of` first: most events concern no audience."""
+def happened(
+    message: Message, stamp: Stamp, shared_context: msgspec.Raw = _ABSENT, *, around: bool = True
+) -> Happened | None:
+    """Open a call as an event, None where it is none. Ask `name_of` first: most events concern no audience.
+
+    Its context is opened where somebody looks `around` (`watching.Watch.around`).
+    """
     name = name_of(message)
     if name is None:
         return None
@@ -56,7 +61,8 @@ def happened(message: Message, stamp: Stamp, shared_context: msgspec.Raw = _ABSE
     view = VIEWS.get(message.type or "")
     if view is not None and message.name:
         properties = {**properties, view[1]: message.name}
-    return Happened(stamp, name, properties, _object(merged(shared_context, message.context)))
+    context = _object(merged(shared_context, message.context)) if around else _NOTHING
+    return Happened(stamp, name, properties, context)
 
 
 def _object(raw: msgspec.Raw) -> Mapping[str, Any]:

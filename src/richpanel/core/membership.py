@@ -66,6 +66,7 @@ class Slot(Protocol):
     """One part of a state."""
 
     names: frozenset[str]
+    looks_around: bool
 
     def empty(self) -> Any:
         """Give what is kept of no events."""
@@ -83,6 +84,7 @@ class Counted:
     def __init__(self, computation: Computation, kept: Kept | None = None) -> None:
         """Keep what a computation needs, or in the way that is given."""
         self.names = frozenset({event_name(computation.event.name)})
+        self.looks_around = computation.event.looks_around
         self._matches = matching(computation.event)
         self._kind = computation.kind
         self._path = path_of(computation.property or "")

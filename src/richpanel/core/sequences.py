@@ -63,6 +63,7 @@ class Chain:
         ]
         self._can_end = self._length == NEVER and all(step.followed for step in steps)
         self.names = frozenset(name for name, *_ in self._steps)
+        self.looks_around = any(step.event.looks_around for step in steps)
 
     def empty(self) -> list[Any]:
         """Give what is kept of no events."""
