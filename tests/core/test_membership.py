@@ -70,7 +70,7 @@ def assert_same(
     assert now == NEVER or now >= END
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(CONDITIONS, LIBRARIES, HISTORIES, PEOPLE, st.booleans())
 def test_is_the_definition_at_every_instant(
     condition: Condition, library: Library, events: list[Happened], person: Person, visitors: bool
@@ -159,7 +159,7 @@ class Teller:
         self.told = entering(self.told, member, self.now) or self.told
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(CONDITIONS, LIBRARIES, HISTORIES, PEOPLE, st.data())
 def test_what_was_told_is_the_definition_all_along(
     condition: Condition, library: Library, events: list[Happened], person: Person, data: st.DataObject

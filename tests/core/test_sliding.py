@@ -43,6 +43,13 @@ def test_steps(kind: Kind, kept: int, steps: list[Any]) -> None:
     assert found[-1][1] == NEVER
 
 
+def test_of_one_instant_the_outermost_alone_is_kept() -> None:
+    cases: list[tuple[Kind, str]] = [("minimum", "9.00"), ("maximum", "10.00")]
+    for kind, expected in cases:
+        for events in ([(4, "10.00"), (4, "9.00")], [(4, "9.00"), (4, "10.00")]):
+            assert filled(kind, events)[1] == [[4, expected]]
+
+
 def test_a_unique_list_is_in_order() -> None:
     way, entries = filled("unique_list", [(1, '"b"'), (2, "10"), (3, "9"), (4, '"a"'), (5, "10")])
     assert next(way.steps(entries, 0)) == (("9", "10", '"a"', '"b"'), 1)

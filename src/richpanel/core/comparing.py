@@ -5,6 +5,7 @@ its elements is enough; `!=` and `not_contains` ask that none is. `null` and an 
 equals a text that reads as the same amount.
 """
 
+import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -19,7 +20,16 @@ Scalar: TypeAlias = str | int | Decimal | bool
 Predicate: TypeAlias = Callable[[Sequence[Any], int], bool]
 """Asked of the values found and the instant (ms UTC) that `within_last` and `within_next` look from."""
 
-ORDER: Final = {"=": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
+ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+"""The comparisons of numbers."""
+
 MAX_VALUES: Final = 200
 _TEXTS: Final = ("contains", "not_contains", "starts_with", "ends_with")
 _DATES: Final = ("before", "after")
@@ -168,22 +178,13 @@ def _equals(value: Scalar) -> Callable[[Any], bool]:
 
 
 def _order(op: str, value: Decimal) -> Callable[[Any], bool]:
+    compare = ORDER[op]
+
     def asked(found: Any) -> bool:
         number = amount(found)
-        return number is not None and compared(op, number, value)
+        return number is not None and compare(number, value)
 
     return asked
-
-
-def compared(op: str, one: Decimal | int, other: Decimal | int) -> bool:
-    """Compare two numbers by one of ORDER."""
-    if op == "=":
-        return one == other
-    if op == "!=":
-        return one != other
-    if op[0] == ">":
-        return one > other or (op == ">=" and one == other)
-    return one < other or (op == "<=" and one == other)
 
 
 def _text_test(op: str, value: str) -> Callable[[Any], bool]:

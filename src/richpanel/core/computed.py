@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from richpanel.core.comparing import ORDER, Test, compared, predicate, values_at
+from richpanel.core.comparing import ORDER, Test, predicate, values_at
 from richpanel.core.condition_json import named_json, read_named
 from richpanel.core.conditions import Named
 from richpanel.core.faults import a_text, an_object, one_of, wrong
@@ -144,10 +144,10 @@ def asking(test: Test) -> Callable[[Raw, int], bool]:
 
     if op not in ORDER or isinstance(value, bool) or not isinstance(value, int | Decimal):
         return generally
-    number = Decimal(value)
+    number, compare = Decimal(value), ORDER[op]
 
     def quickly(raw: Raw, now: int) -> bool:
-        return compared(op, raw, number) if isinstance(raw, int | Decimal) else generally(raw, now)
+        return compare(raw, number) if isinstance(raw, int | Decimal) else generally(raw, now)
 
     return quickly
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from richpanel.core.comparing import changes, compared, path_of, predicate, values_at
+from richpanel.core.comparing import ORDER, changes, path_of, predicate, values_at
 from richpanel.core.computed import Computation, Raw, asking, readings, typed
 from richpanel.core.conditions import (
     All,
@@ -230,10 +230,10 @@ class _Builder:
         kept: Kept = Total(most) if length == NEVER else Times(length, most)
         slot = Counted(Computation("count", condition.event, None, condition.window), kept)
         number = self._slot(slot)
-        performed = condition.performed
+        performed, compare = condition.performed, ORDER[op]
 
         def holds(raw: Any) -> bool:
-            return compared(op, raw, value) is performed
+            return compare(raw, value) is performed
 
         return lambda state, _, now: _settled(slot.steps(state[number], now), length, holds)
 

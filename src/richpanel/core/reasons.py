@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from richpanel.core.comparing import compared, path_of, predicate, values_at
+from richpanel.core.comparing import ORDER, path_of, predicate, values_at
 from richpanel.core.computed import LEAST_FREQUENT, Computation, Kind, Raw, asking, rank, ranked, readings, typed
 from richpanel.core.conditions import (
     All,
@@ -102,7 +102,7 @@ class History:
                 return Reason(said, found_events is not None, None, found_events or ())
             case Performed(event, count, performed, window):
                 counted = self.counted(event, window)
-                holds = compared(count.op, len(counted), count.value) == performed
+                holds = ORDER[count.op](len(counted), count.value) == performed
                 return Reason(said, holds, len(counted), tuple(counted[-MAX_EVENTS:]))
 
     def value(self, computation: Computation) -> Raw:

@@ -110,6 +110,8 @@ _THINNED: Final[dict[Kind, Callable[[list[Entry]], list[Entry]]]] = {
 def _sums(kind: Kind, kept: list[Entry], start: int) -> Suffix:
     amounts = map(Decimal, (kept[index][1] for index in range(len(kept) - 1, start - 1, -1)))
     sums = list(accumulate(amounts, plus, initial=Decimal(0)))
+    if kind == "sum":
+        return lambda at: sums[len(kept) - at]
     return lambda at: figure(kind, sums[len(kept) - at], len(kept) - at)
 
 
