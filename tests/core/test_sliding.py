@@ -4,13 +4,30 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from richpanel.core.computed import Computation, Kind
+from richpanel.core.computed import KINDS, Computation, Kind
 from richpanel.core.conditions import Named
+from richpanel.core.happened import Happened
 from richpanel.core.kept import Categories, Outermost, Sums, Times, Total
+from richpanel.core.membership import Person, TraitPlan
+from richpanel.core.reasons import History
 from richpanel.core.sliding import Entries, keeping
 from richpanel.core.windows import EVER, NEVER, Span, Window
 
+CATEGORIES: list[Any] = ["a", "b", 2, 10]
+CROWDED = st.lists(
+    st.builds(
+        lambda t, number, value: Happened((t * 500, f"m{number}", "web"), "A", {"v": value}),
+        st.integers(0, 8),
+        st.integers(0, 99),
+        st.sampled_from(CATEGORIES) | st.lists(st.sampled_from(CATEGORIES), max_size=2),
+    ),
+    max_size=10,
+    unique_by=lambda event: event.stamp,
+)
+"""Few values at few times, so that they meet."""
 EVENTS = [(1, "5.00"), (2, "3.00"), (3, "4.00"), (4, "4.00"), (4, "9.00"), (5, "1.00")]
 
 
@@ -78,3 +95,33 @@ def test_computations_are_kept_as_their_window_needs() -> None:
     ]
     for kind, window, expected in cases:
         assert type(keeping(Computation(kind, Named("A"), "v", window))) is expected
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(KINDS), st.integers(1, 4), CROWDED, st.data())
+def test_is_the_definition_and_a_union(kind: Kind, length: int, events: list[Happened], data: st.DataObject) -> None:
+    path = None if kind == "count" else "v"
+    computation = Computation(kind, Named("A"), path, Window(Span(length, "seconds")))
+    plan = TraitPlan(computation)
+
+    def fed(some: list[Happened]) -> list[Any]:
+        state = plan.empty()
+        for each in some:
+            plan.add(state, each)
+        return state
+
+    state = fed(events)
+    assert fed(data.draw(st.permutations(events))) == state
+    cut = data.draw(st.integers(0, len(events)))
+    joined = fed(events[:cut])
+    plan.join(joined, fed(events[cut:]))
+    assert joined == state
+    changed = now = max((each.t for each in events), default=0)
+    while now < 10_000:
+        expected = History(events, Person(), now, audiences={}, traits={}).value(computation)
+        value, until = plan.value(state, now)
+        assert value == expected
+        if now == changed:
+            changed = until
+        assert until == changed
+        now += 250
