@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from richpanel.core.announcing import Told, entering
 from richpanel.core.comparing import Test
 from richpanel.core.computed import Computation
-from richpanel.core.conditions import Condition, InAudience, Named, Not, Performed, Trait
+from richpanel.core.conditions import All, AnyOf, Condition, InAudience, Named, Not, Performed, Trait
 from richpanel.core.happened import Happened
 from richpanel.core.membership import Audience, AudiencePlan, Person, Plan, TraitPlan, plan_audience
 from richpanel.core.reasons import History
@@ -66,6 +66,8 @@ def assert_same(
         for instant in instants(now, verdict.until):
             assert is_member(events, person, instant, audience, library) == verdict.member, instant
         assert verdict.until > now
+        if verdict.until < END:
+            assert is_member(events, person, verdict.until, audience, library) != verdict.member
         now = verdict.until
     assert now == NEVER or now >= END
 
@@ -124,6 +126,8 @@ def test_value_is_the_definition_at_every_instant(
             expected = History(events, Person(), instant, audiences={}, traits={}).value(computation)
             assert expected == value, instant
         assert until > now
+        if until < END:
+            assert History(events, Person(), until, audiences={}, traits={}).value(computation) != value
         now = until
 
 
@@ -206,6 +210,21 @@ def test_order_completed_last_30days() -> None:
     assert plan.add(state, ordered(40 * DAY, 1))
     assert plan.judge(state, person, 40 * DAY) == (True, 70 * DAY)
     assert state == [[40 * DAY]]  # The first order can never count again.
+
+
+def test_where_one_part_takes_over_from_another_nothing_changes() -> None:
+    """Both windows close at once: who is in for the one is in for the other from then on."""
+    ordered_lately = Performed(Named("Order Completed"), window=Window(Span(3, "seconds")))
+    not_seen_lately = Performed(Named("Viewed"), performed=False, window=Window(Span(2, "seconds")))
+    for condition, member in (
+        (AnyOf((ordered_lately, not_seen_lately)), True),
+        (All((Not(ordered_lately), Not(not_seen_lately))), False),
+    ):
+        plan = plan_audience(Audience(condition), {}, {})
+        state = plan.empty()
+        plan.add(state, ordered(1_000))
+        plan.add(state, Happened((2_000, "m", "web"), "Viewed"))
+        assert plan.judge(state, Person(), 2_000) == (member, NEVER)
 
 
 def test_what_never_changes_anything_is_not_kept() -> None:
