@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from richpanel.core.announcing import Told, entering
 from richpanel.core.comparing import Test
 from richpanel.core.computed import Computation
-from richpanel.core.conditions import All, AnyOf, Condition, InAudience, Named, Not, Performed, Trait
+from richpanel.core.conditions import All, AnyOf, Computed, Condition, InAudience, Named, Not, Performed, Trait
 from richpanel.core.happened import Happened
 from richpanel.core.membership import Audience, AudiencePlan, Person, Plan, TraitPlan, plan_audience
 from richpanel.core.reasons import History
@@ -225,6 +225,17 @@ def test_where_one_part_takes_over_from_another_nothing_changes() -> None:
         plan.add(state, ordered(1_000))
         plan.add(state, Happened((2_000, "m", "web"), "Viewed"))
         assert plan.judge(state, Person(), 2_000) == (member, NEVER)
+
+
+def test_a_computed_trait_may_be_a_time_to_come() -> None:
+    traits = {"due": Computation("last", Named("Order Completed"), "due", Window(Span(4, "seconds")))}
+    plan = plan_audience(Audience(Computed("due", Test("within_next", Span(2, "seconds")))), {}, traits)
+    state, person = plan.empty(), Person()
+    plan.add(state, ordered(1_000)._replace(properties={"due": "1970-01-01T00:00:04Z"}))
+    assert plan.judge(state, person, 1_000) == (False, 2_000)
+    assert plan.judge(state, person, 2_000) == (True, 4_000)
+    plan.add(state, ordered(2_000, 1)._replace(properties={"due": "1970-01-01T00:00:09Z"}))
+    assert plan.judge(state, person, 2_000) == (False, NEVER)  # It leaves the window before it is near.
 
 
 def test_what_never_changes_anything_is_not_kept() -> None:
