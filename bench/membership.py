@@ -18,8 +18,9 @@ from bench.workload import FIRST_MS, zipf
 from richpanel.core.computed import Computation, read_computation
 from richpanel.core.condition_json import read
 from richpanel.core.happened import Happened, happened, name_of
-from richpanel.core.membership import Audience, AudiencePlan, Person, TraitPlan, plan_audience
+from richpanel.core.membership import Audience, AudiencePlan, Person, TraitPlan
 from richpanel.core.message import decode_message
+from richpanel.core.planning import plan_audience
 from richpanel.core.reasons import History
 from richpanel.core.watching import Watch
 

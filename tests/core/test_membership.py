@@ -14,7 +14,8 @@ from richpanel.core.comparing import Test
 from richpanel.core.computed import Computation
 from richpanel.core.conditions import All, AnyOf, Computed, Condition, InAudience, Named, Not, Performed, Trait
 from richpanel.core.happened import Happened
-from richpanel.core.membership import Audience, AudiencePlan, Person, Plan, TraitPlan, plan_audience
+from richpanel.core.membership import Audience, AudiencePlan, Person, Plan, TraitPlan
+from richpanel.core.planning import plan_audience
 from richpanel.core.reasons import History
 from richpanel.core.windows import NEVER, Span, Window
 from tests.core.engage_cases import COMPUTATIONS, CONDITIONS, HISTORIES, LAST, LIBRARIES, PEOPLE

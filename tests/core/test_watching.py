@@ -2,7 +2,8 @@
 
 from richpanel.core.condition_json import read
 from richpanel.core.happened import event_name
-from richpanel.core.membership import Audience, plan_audience
+from richpanel.core.membership import Audience
+from richpanel.core.planning import plan_audience
 from richpanel.core.watching import Watch
 
 
