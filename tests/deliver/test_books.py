@@ -8,7 +8,8 @@ from sqlalchemy import delete
 
 from richpanel.core.codes import Code
 from richpanel.core.retrying import STATUSES
-from richpanel.deliver.books import Books, Store, Turn, Wanted
+from richpanel.deliver.books import Books, Store, Turn
+from richpanel.deliver.claiming import Wanted
 from richpanel.deliver.payloads import Payload
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker

@@ -6,14 +6,14 @@ next call goes out only once it is on record what became of the one before. Who 
 it is no more than what the deliveries say, and is made anew from them at the start and after everything that fails.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
 
 from richpanel.core.codes import Code
 from richpanel.core.retrying import STATUSES
-from richpanel.deliver.line import Line, Waiting
+from richpanel.deliver.claiming import Claims, Wanted
 from richpanel.deliver.payloads import Known, Payload, Prepared, Strayed, Unsent, prepare
 from richpanel.deliver.sending import host_of
 from richpanel.store import deliveries, delivery_requests, delivery_retention, tries
@@ -21,7 +21,7 @@ from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.bodies import Slice, bodies_of
 from richpanel.store.database import reading
 from richpanel.store.definitions import definitions_version
-from richpanel.store.deliveries import BULK, FINISHED, LIVE, Delivery, Result
+from richpanel.store.deliveries import Delivery, Result
 from richpanel.store.delivery_requests import Asked
 from richpanel.store.destinations import ACCOUNT, DestinationRow, all_numbers, destination_secret, list_destinations
 from richpanel.store.secrets import SecretBox
@@ -35,9 +35,6 @@ _TIDIED_AT_ONCE: Final = 1_000
 _DAY_MS: Final = 86_400_000
 _SHOWN_DAYS: Final = 31
 """Figures are shown of so long."""
-_MOST_IN_LINE: Final = 50_000
-"""So many stand in a line at the most, of each destination: 20 MB."""
-_LOOK_AGAIN_MS: Final = 1_000
 
 
 class Store(NamedTuple):
@@ -53,18 +50,6 @@ class Store(NamedTuple):
     log: Slice
     secrets: SecretBox
     now: Callable[[], int]
-
-
-class Wanted(NamedTuple):
-    """How many deliveries may be claimed in each lane, but none of those that are under way.
-
-    `asked` is what people ask of others than those.
-    """
-
-    live: int
-    bulk: int
-    under_way: Collection[int]
-    asked: Sequence[Asked]
 
 
 class Turn(NamedTuple):
@@ -105,8 +90,7 @@ class Books:
         """Nothing is opened yet."""
         self._store = store
         self._numbered: dict[int, str] = {}  # By which state what waits for a destination is numbered.
-        self._lines: dict[int, Line] = {}
-        self._looked_at: dict[int, int] = {}
+        self._claims: dict[int, Claims] = {}
         self.setup = self._read_setup()
         self.asked: list[Asked] = []
 
@@ -128,7 +112,7 @@ class Books:
     def begin(self, destination: int) -> bool:
         """Begin to serve a destination: tell whether it was served before."""
         self._numbered.pop(destination, None)
-        self._lines.pop(destination, None)
+        self._claims.pop(destination, None)
         with self._store.delivery.begin() as delivery:
             return tries.was_served(delivery, destination)
 
@@ -137,35 +121,35 @@ class Books:
         try:
             return self._turn(destination, results, wanted)
         except BaseException:
-            self._lines.pop(destination.number, None)  # What it has learned may not be on record.
+            self._claims.pop(destination.number, None)  # What it has learned may not be on record.
             raise
 
     def _turn(self, destination: DestinationRow, results: Sequence[Result], wanted: Wanted) -> Turn:
-        now, line = self._store.now(), self._lines.setdefault(destination.number, Line())
+        now, number = self._store.now(), destination.number
+        claims = self._claims.setdefault(number, Claims(number))
         with self._store.delivery.begin() as delivery, reading(self._store.state) as state:
-            if results:
-                self._record(delivery, line, results)
-            numbered = self._renumber(delivery, state, destination.number, now)
+            claims.record(delivery, results)
+            numbered = self._renumber(delivery, state, number, now)
             if numbered is None:  # What waits is said by its numbers: the state's mark moves, and then it is looked at.
                 return Turn([], {}, None, False, None)
             delivery_requests.grant(delivery, wanted.asked, now)
-            if wanted.asked or numbered != self._numbered.get(destination.number):
-                line = self._lines[destination.number] = Line()  # What stood there may be another's, or wait anew.
-            taken = deliveries.take_over(delivery, state, destination.number, now=now, limit=_AT_ONCE)
-            found = self._due(delivery, destination.number, wanted, now)
+            if wanted.asked or numbered != self._numbered.get(number):
+                claims = self._claims[number] = Claims(number)  # What stood there may be another's, or wait anew.
+            taken = deliveries.take_over(delivery, state, number, now=now, limit=_AT_ONCE)
+            found = claims.due(delivery, wanted, now)
             prepared = self._prepare(state, destination, found)
             unsent = [each for each in prepared if isinstance(each, Unsent)]
-            self._record(delivery, line, [_settled(each, now) for each in unsent])
+            claims.record(delivery, [_settled(each, now) for each in unsent])
             strayed = any(isinstance(each, Strayed) for each in prepared)
             if strayed:
-                deliveries.renumber(delivery, state, destination.number, now=now)
-                self._lines.pop(destination.number)
+                deliveries.renumber(delivery, state, number, now=now)
+                self._claims.pop(number)
             claimed = [each for each in prepared if isinstance(each, Payload)]
             first = tries.first_tries(delivery, [each.delivery.id for each in claimed if each.delivery.attempts])
-        self._numbered[destination.number] = numbered
+        self._numbered[number] = numbered
         self._forget(wanted.asked)
         more = taken == _AT_ONCE or bool(unsent) or strayed
-        return Turn(claimed, first, self._secret(destination), more, self._next_due(line, now))
+        return Turn(claimed, first, self._secret(destination), more, claims.next_due(now))
 
     def record(self, results: Sequence[Result]) -> None:
         """Record what became of deliveries, and nothing else: of a destination that is gone, or at the end."""
@@ -217,60 +201,6 @@ class Books:
             with self._store.notes.begin() as notes:
                 delivery_requests.done(notes, asked)
 
-    def _record(self, delivery: Connection, line: Line, results: Sequence[Result]) -> None:
-        if not results:
-            return
-        deliveries.record(delivery, results)
-        for result in results:
-            if result.status >= FINISHED:
-                line.finish(result.delivery.id)
-            else:
-                line.put_off(result.delivery.id, result.delivery.due_at if result.due_at is None else result.due_at)
-
-    def _due(self, delivery: Connection, destination: int, wanted: Wanted, now: int) -> list[Delivery]:
-        """Claim from the line, which is filled up as far as that takes."""
-        if wanted.live <= 0:
-            return []
-        line = self._lines[destination]
-        line.hold(wanted.under_way)
-        ids = _take(line, wanted, now)
-        while len(ids) < wanted.live and len(line) < _MOST_IN_LINE:
-            rows = self._standing(delivery, destination, line, now)
-            line.add(rows)
-            ids += _take(line, wanted, now, len(ids))
-            if len(rows) < _AT_ONCE:
-                break
-        there = deliveries.load(delivery, ids)
-        for id_ in ids:
-            if id_ not in there:
-                line.finish(id_)  # Somebody was erased.
-        found = [there[id_] for id_ in ids if id_ in there]
-        return found + self._beyond(delivery, destination, wanted, found, now) if _is_full(line) else found
-
-    def _standing(self, delivery: Connection, destination: int, line: Line, now: int) -> list[Waiting]:
-        """Give what stands in line next; from time to time what became visible later than what was made after it."""
-        rows = deliveries.standing(delivery, destination, line.last, _AT_ONCE)
-        if not rows and len(line) < _AT_ONCE and now >= self._looked_at.get(destination, 0) + _LOOK_AGAIN_MS:
-            self._looked_at[destination] = now
-            rows = deliveries.standing(delivery, destination, 0, _AT_ONCE)
-        return [Waiting(*row) for row in rows]
-
-    def _beyond(
-        self, delivery: Connection, destination: int, wanted: Wanted, found: Sequence[Delivery], now: int
-    ) -> list[Delivery]:
-        """Claim what has no room in the line, in which too many wait for somebody."""
-        beyond: list[Delivery] = []
-        without = {*wanted.under_way, *(each.id for each in found)}
-        for lane, most in ((LIVE, wanted.live), (BULK, wanted.bulk)):
-            limit = min(most, wanted.live - len(found) - len(beyond))
-            if limit > 0:
-                beyond += deliveries.due(delivery, destination, lane, now=now, limit=limit, without=without)
-        return beyond
-
-    def _next_due(self, line: Line, now: int) -> int | None:
-        at = line.next_due(now)
-        return now + _LOOK_AGAIN_MS if at is None and _is_full(line) else at
-
     def _prepare(self, state: Connection, destination: DestinationRow, found: list[Delivery]) -> list[Prepared]:
         if not found:
             return []
@@ -293,16 +223,6 @@ class Books:
                 {row.number: row for row in list_destinations(account) if row.endpoint != ACCOUNT},
                 frozenset(all_numbers(account).values()),
             )
-
-
-def _take(line: Line, wanted: Wanted, now: int, has: int = 0) -> list[int]:
-    """Take from both lanes, what is live first, where `has` are taken already."""
-    found = line.take(LIVE, now, wanted.live - has)
-    return found + line.take(BULK, now, min(wanted.bulk, wanted.live - has - len(found)))
-
-
-def _is_full(line: Line) -> bool:
-    return len(line) >= _MOST_IN_LINE
 
 
 def _settled(unsent: Unsent, now: int) -> Result:

@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from richpanel import telemetry
 from richpanel.core import wire
 from richpanel.core.retrying import Patience, is_transient
-from richpanel.deliver.books import Books, Turn, Wanted, is_hosted
+from richpanel.deliver.books import Books, Turn, is_hosted
+from richpanel.deliver.claiming import Wanted
 from richpanel.deliver.judging import Judge, is_to_halve
 from richpanel.deliver.pace import Pace
 from richpanel.deliver.payloads import Payload
