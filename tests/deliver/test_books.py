@@ -76,6 +76,11 @@ class Keeper:
         """What became of one that was claimed."""
         return Result(payload.delivery, status, self.now, **more)
 
+    def tries(self) -> list[tuple[Any, ...]]:
+        """Each delivery that waits: its status, tries and when it is due."""
+        with self.delivery.connect() as connection:
+            return [tuple(row) for row in fetch(connection, "SELECT status, attempts, due_at, code FROM deliveries")]
+
     def rows(self) -> list[tuple[str, str | None, str | None]]:
         """Each delivery's event, status and code, in log order."""
         with self.delivery.connect() as connection:
