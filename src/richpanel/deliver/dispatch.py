@@ -148,6 +148,8 @@ class Dispatch:
                 courier.wake(asked)
             elif number not in books.setup.destinations and await self._has_place(number):
                 await asyncio.get_running_loop().run_in_executor(self._means.hands, books.grant, asked)
+                if number in self._dropped and (place := self._places.pop(number, None)) is not None:
+                    place.close()
 
     async def _has_place(self, number: int) -> bool:
         if self._place is None:
