@@ -277,7 +277,8 @@ def test_a_value_that_is_superseded_is_never_sent(server: Server, sink: Sink) ->
 
 def ids(server: Server, status: str) -> list[int]:
     """The deliveries that have a status, in log order."""
-    return [row[0] for row in rows(server, f"SELECT id FROM deliveries WHERE status = {STATUSES.index(status)}")]
+    statement = f"SELECT id FROM deliveries WHERE status = {STATUSES.index(status)} ORDER BY place"
+    return [row[0] for row in rows(server, statement)]
 
 
 def test_somebody_drops_what_waits_and_the_rest_goes_on(server: Server, sink: Sink) -> None:
