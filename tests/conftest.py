@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.contract.nats_server import NatsServer
 from tests.installation import mean, on_cluster
@@ -14,6 +15,9 @@ def pytest_configure() -> None:
     """Hear Ctrl-C: a suite that a shell has put into the background ignores it, and so would all that it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes on a busy machine says nothing about the rule that it is of.
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
