@@ -106,7 +106,7 @@ def test_an_old_key_is_right_for_what_was_received_before_its_end(account: Accou
 def test_a_destination_elsewhere_keeps_nothing_for_the_account(account: Account) -> None:
     change(account, 1, endpoint="https://api.example/", api_key="theirs")
     outcome, _ = decided(account, identify(0, "u1"))
-    assert outcome != "kept"
+    assert outcome == "kept"
     (found,) = traced(account, "identify-0-u1")
     assert [each["outcome"] for each in found["decisions"]] == ["kept"]
     assert dump(account) == {}
