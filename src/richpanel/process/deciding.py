@@ -72,11 +72,7 @@ def decide_all(
             if found is None:
                 found = made[key] = _make(routes, rulings)
         chosen.append((message, found.text))
-        message.outcome = found.outcome
-        if found.outcome == KEPT:
-            connectors[message.n] = found.connector
-            if found.cut is not None:
-                cut_short(message, found.cut, definitions.account.blocked_ids)
+        _settle(message, found, definitions, connectors)
     numbers = memory.name(connection, {text for _, text in chosen}, longest=WHOLE)
     for message, text in chosen:
         message.decision = numbers[text]
@@ -116,16 +112,21 @@ def decide_again(
         chosen.append((message, found.text))
         if row.outcome == KEPT:
             continue
-        message.outcome = found.outcome
-        if found.outcome == KEPT:
-            connectors[message.n] = found.connector
-            if found.cut is not None:
-                cut_short(message, found.cut, definitions.account.blocked_ids)
+        _settle(message, found, definitions, connectors)
     numbers = memory.name(connection, {text for _, text in chosen}, longest=WHOLE)
     for message, text in chosen:
         message.decision = numbers[text]
     outgoing.note(chosen, {id_: number for id_, number in definitions.outside.items() if id_ == destination})
     return connectors
+
+
+def _settle(message: Incoming, found: "_Made", definitions: Definitions, connectors: dict[int, int]) -> None:
+    """Give a message its outcome at the account, with the connector that keeps it and what filters leave of it."""
+    message.outcome = found.outcome
+    if found.outcome == KEPT:
+        connectors[message.n] = found.connector
+        if found.cut is not None:
+            cut_short(message, found.cut, definitions.account.blocked_ids)
 
 
 class _Made(NamedTuple):
