@@ -69,7 +69,7 @@ def backlog(bench: Bench) -> None:
                 "out of order": overtaken,
                 "requests while limited": len(limited),
                 "seconds limited": seconds,
-                "refused": sum(not each.taken for each in arrivals),
+                "answered 503": sum(not each.taken for each in arrivals),
                 "requests": len(arrivals),
                 "seconds for all, unlimited": drained,
             },

@@ -102,7 +102,7 @@ class Sink:
         getattr(self, "_" + mood.replace(" ", "_"))(handler, number)
 
     def _mood(self) -> str:
-        if self._burst:
+        if self._burst and "unavailable" in self.moods:
             self._burst -= 1
             return "unavailable"
         mood = self._chance.choices(list(self.moods), list(self.moods.values()))[0]
