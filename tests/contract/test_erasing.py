@@ -342,7 +342,7 @@ async def test_a_reader_that_nobody_asks_lets_go_of_the_old_file(tmp_path, whole
     spans = [spans_in(tmp_path, whole, base)[0] for base in bases[:2]]
     assert all(idle.slice(*span).strip() for span in spans)
     assert await writer.erase(spans) == 2
-    await asyncio.to_thread(wait_until, lambda: not deleted_files(), 1.0)
+    await asyncio.to_thread(wait_until, lambda: not deleted_files())
     assert not any(idle.slice(*span).strip() for span in spans)
     idle.close()
     await writer.close()
