@@ -9,7 +9,7 @@ import json
 import time
 from collections import defaultdict
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from bench.held import Held
 from bench.options import Bench
@@ -86,7 +86,7 @@ def _most_in_a_window(arrivals: list[Arrival]) -> int:
     return most
 
 
-def _lost(found: list[tuple[object, ...]], arrivals: list[Arrival], waiting: int) -> int:
+def _lost(found: list[tuple[Any, ...]], arrivals: list[Arrival], waiting: int) -> int:
     """Count the events that were not taken exactly once, or are not on record."""
     taken: defaultdict[str, int] = defaultdict(int)
     for each in arrivals:
@@ -94,14 +94,14 @@ def _lost(found: list[tuple[object, ...]], arrivals: list[Arrival], waiting: int
     return abs(waiting - len(found)) + abs(waiting - len(taken)) + sum(count != 1 for count in taken.values())
 
 
-def _overtaken(found: list[tuple[object, ...]], arrivals: list[Arrival]) -> int:
+def _overtaken(found: list[tuple[Any, ...]], arrivals: list[Arrival]) -> int:
     """Count the events that arrived before the last time that the one before them of the same person did."""
     spans: dict[str, tuple[int, int]] = {}
     for index, each in enumerate(arrivals):
         spans[each.event] = (spans.get(each.event, (index, index))[0], index)
     people: defaultdict[object, list[str]] = defaultdict(list)
     for _, identity, alias, request in found:
-        event = json.loads(bytes(request))["eventId"]  # type: ignore[call-overload]
+        event = json.loads(bytes(request))["eventId"]
         for number in {identity, alias} - {0}:
             people[number].append(event)
     return sum(spans[one][1] >= spans[next_][0] for ids in people.values() for one, next_ in pairwise(ids))

@@ -216,7 +216,7 @@ async def test_a_follower_that_nobody_asks_costs_nothing(signed: Site) -> None:
     stream = follower.stream(signed.source().id, 0)
     assert not follower.is_full
     assert await anext(stream) == b"retry: 2000\n\n"
-    await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    await stream.aclose()
     assert follower._streams == 0
     follower.close()
 

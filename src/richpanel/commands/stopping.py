@@ -20,7 +20,8 @@ class Stopping:
     def listen(self) -> None:
         """Hear the signals from now on. For the main thread."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._hear)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # As a shell has it ignored for what it put aside.
+                signal.signal(number, self._hear)
 
     def obey(self) -> None:
         """Between two steps: raise KeyboardInterrupt where the command was told to stop."""

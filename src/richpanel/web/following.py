@@ -6,8 +6,9 @@ the client is told so. It is a window, not a record: the messages' own list has 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -79,7 +80,7 @@ class Follower:
         """Let the thread end."""
         self._pool.shutdown(cancel_futures=True)
 
-    async def stream(self, source: str, position: int) -> AsyncIterator[bytes]:
+    async def stream(self, source: str, position: int) -> AsyncGenerator[bytes, None]:
         """Give server-sent events of what arrives of a source (its id) from a position on; each has the next one."""
         self._streams += 1
         try:
@@ -104,7 +105,7 @@ class Follower:
             self._streams -= 1
 
     async def _look(self, source: str, position: int) -> Look:
-        look: Callable[[], Look] = lambda: look_at(self._log, source, position)  # noqa: E731  # it goes to a thread
+        look = partial(look_at, self._log, source, position)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, look)
         except ConnectionError:  # The stream is away: the next look tries again.
