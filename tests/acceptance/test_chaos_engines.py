@@ -10,7 +10,7 @@ import pytest
 from richpanel.log.opening import stream_of
 from tests.acceptance.chaos import BOUND_SECONDS, all_ready, caught_up, loaded, until
 from tests.acceptance.cluster import FLEET, Fleet, cluster
-from tests.acceptance.network import HERE, THERE, elsewhere, needs_root
+from tests.acceptance.network import elsewhere, needs_root
 from tests.acceptance.roles import wait_reason
 from tests.acceptance.traffic import Told
 from tests.contract.test_jetstream_cluster import leader
@@ -88,7 +88,7 @@ def test_both_engines_are_cut_off(tmp_path: Path, seconds: float) -> None:
     """For less than what their clients wait, and for longer."""
     with (
         elsewhere() as other,
-        cluster(tmp_path, host=THERE, inside=other.inside) as engines,
+        cluster(tmp_path, host=other.there, inside=other.inside) as engines,
         engines.fleet() as fleet,
         loaded(fleet) as (source, told, _),
     ):
@@ -112,7 +112,7 @@ def test_a_worker_is_cut_off_in_the_middle_of_its_work(tmp_path: Path) -> None:
     names = {name: role for name, role in FLEET.items() if name != "process-1"}
     with (
         elsewhere() as other,
-        cluster(tmp_path, host=HERE) as engines,
+        cluster(tmp_path, host=other.here) as engines,
         engines.fleet(names) as fleet,
         loaded(fleet),
     ):

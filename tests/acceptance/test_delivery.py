@@ -229,7 +229,7 @@ def test_a_stop_finishes_what_is_under_way_and_marks_nothing_else(server: Server
     messages = story(people=60, calls=1)
     send(server, source, messages)
     deadline = time.monotonic() + 20
-    while not sink.arrivals:
+    while not sink.arrivals or statuses(server).total() < len(messages):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     server.stop()
