@@ -10,9 +10,11 @@ from richpanel.core.filters import Filter, Filters
 from richpanel.process.tombstones import Tombstones
 from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
+from richpanel.store.computations import ENGAGE, ComputationRow, list_computations
 from richpanel.store.connectors import list_connectors
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationRow, list_destinations, outside
+from richpanel.store.plans import PlanRow
 from richpanel.store.sources import SourceRow, list_sources
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class Definitions(msgspec.Struct):
     """The account's settings, its sources by id, each source's routes, and what was erased.
 
     `outside` numbers the destinations that are not the built-in account, also those that are off or deleted by now.
+    `computations` are the audiences and computed traits.
     """
 
     version: int
@@ -44,6 +47,23 @@ class Definitions(msgspec.Struct):
     routes: dict[str, list[Route]]
     tombstones: Tombstones
     outside: dict[str, int]
+    computations: list[ComputationRow] = []
+
+    @property
+    def plans(self) -> dict[int, PlanRow]:
+        """The plans that are computed, live or before they are, by number."""
+        found = [plan for row in self.computations for plan in (row.live, row.next) if plan is not None]
+        return {plan.number: plan for plan in found if plan.status in ("live", "computing")}
+
+    @property
+    def keys_in_use(self) -> frozenset[str]:
+        """The traits that no source can set: those of audiences and computed traits (`semantics.md` 8)."""
+        return frozenset(row.key for row in self.computations if row.newest.status != "draft")
+
+    @property
+    def engage(self) -> SourceRow | None:
+        """The source that tells of them; None before the first."""
+        return next((row for row in self.sources.values() if row.type == ENGAGE), None)
 
 
 def read(connection: Connection) -> Definitions:
@@ -63,7 +83,9 @@ def read(connection: Connection) -> Definitions:
     sources = {row.id: row for row in list_sources(connection, deleted=True)}
     account = read_account(connection)
     tombstones = Tombstones(account.hash_key, *ledger.all_tombstones(connection))
-    return Definitions(version, account, sources, routes, tombstones, outside(connection))
+    return Definitions(
+        version, account, sources, routes, tombstones, outside(connection), list_computations(connection)
+    )
 
 
 def _compiled(row: DestinationRow) -> Filters | None:

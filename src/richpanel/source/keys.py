@@ -11,7 +11,7 @@ from richpanel.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-SourceType = Literal["web", "mobile", "server", "segment", "channel"]
+SourceType = Literal["web", "mobile", "server", "segment", "channel", "engage"]
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -208,6 +208,52 @@ replays = Table(  # Jobs that send again what is stored (store.replays); nobody'
     sqlite_autoincrement=True,
 )
 
+computations = Table(  # Audiences and computed traits (store.computations); what is deleted keeps its key.
+    "computations",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("id", Words, nullable=False, unique=True),
+    Column("kind", Words, nullable=False),  # "audience" or "trait".
+    Column("key", Words, nullable=False, unique=True),
+    Column("name", Words, nullable=False),
+    Column("destinations", Words),  # Ids of those that are told, as a JSON array; all of the Engage source without.
+    Column("tracks", Boolean, nullable=False),  # Whether a track call goes with each identify.
+    Column("created_at", Big, nullable=False),
+    Column("paused_at", Big),
+    Column("deleted_at", Big),
+    Column("released_at", Big),  # When what was told had become plain traits, after it was deleted.
+    sqlite_autoincrement=True,
+)
+
+plans = Table(  # Versions of them: an edit is another one, computed beside the one that is live.
+    "plans",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),  # What the state calls it; never used again.
+    Column("computation", Integer, ForeignKey("computations.number"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("defined", Words, nullable=False),  # core.defined.Defined as JSON, with all that it asks for.
+    Column("status", Words, nullable=False),  # "draft", "computing", "live", "failed" or "retired".
+    Column("boundary", Big),  # The newest message when it began: those up to it are read for it.
+    Column("done", Big, nullable=False),  # How far the first run is, of how much.
+    Column("total", Big, nullable=False),
+    Column("problem", Words),  # Why it failed.
+    Column("created_at", Big, nullable=False),
+    Column("live_at", Big),
+    Column("retired_at", Big),
+    Column("swept_at", Big),  # When nothing of it was left in the state.
+    Index("plans_version", "computation", "version", unique=True),
+    sqlite_autoincrement=True,
+)
+
+sizes = Table(  # How many are in an audience, over time.
+    "sizes",
+    metadata,
+    Column("computation", Integer, ForeignKey("computations.number"), primary_key=True, autoincrement=False),
+    Column("at", Big, primary_key=True, autoincrement=False),  # ms UTC
+    Column("size", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # The ledger (store.ledger): what was forgotten, so that it stays forgotten when the state or the log are older.
 
 regulations = Table(

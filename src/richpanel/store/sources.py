@@ -11,9 +11,9 @@ from richpanel.store import definitions
 from richpanel.store.account import default_destination
 from richpanel.store.definitions import changed, new_id, random_text
 
-SourceType = Literal["web", "mobile", "server", "segment", "channel"]
+SourceType = Literal["web", "mobile", "server", "segment", "channel", "engage"]
 ADDABLE_TYPES: Final = ("web", "mobile", "server")
-"""What people add; `segment` comes with a connector, `channel` with the account."""
+"""What people add; `segment` comes with a connector, `channel` with the account, `engage` with the first audience."""
 WRITE_KEY_LENGTH: Final = 32
 
 

@@ -34,8 +34,12 @@ TYPE_NAMES: Final = {
     "server": "Server",
     "segment": "Segment connector",
     "channel": "Channels",
+    "engage": "Engage",
 }
-TYPE_ICONS: Final = {"web": "globe", "mobile": "mobile", "server": "server", "segment": "plug", "channel": "chat"}
+TYPE_ICONS: Final = {
+    **{"web": "globe", "mobile": "mobile", "server": "server"},
+    **{"segment": "plug", "channel": "chat", "engage": "people"},
+}
 _NAME_LENGTH: Final = 100
 
 

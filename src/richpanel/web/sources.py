@@ -36,7 +36,7 @@ class SourceView(msgspec.Struct, rename="camel", omit_defaults=True):
 
     id: str
     name: str
-    type: Literal["web", "mobile", "server", "segment", "channel"]
+    type: Literal["web", "mobile", "server", "segment", "channel", "engage"]
     enabled: bool
     write_key: str | None
     write_keys: list[str]
