@@ -17,7 +17,7 @@ from tests.postgres_server import PostgresServer
 TABLES = {**schema.metadata.tables, **schema.postgres_metadata.tables}
 PARTITIONED = {
     *("identities", "addresses", "messages", "message_ids", "history", "profiles", "sessions", "changes", "bodies"),
-    "search",
+    *("search", "memberships", "told"),
 }
 
 

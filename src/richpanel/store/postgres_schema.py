@@ -5,6 +5,7 @@ messages and identities have 64 bits, texts are compared by their bytes, and a t
 index as it is: an entry there holds 2,700 bytes at the most.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import Connection
@@ -55,6 +56,18 @@ _PARTITIONED: Final = {
         "PRIMARY KEY (profile, key, start)",
         "profile",
         "",
+    ),
+    "memberships": (
+        f"profile bigint, since bigint NOT NULL, until bigint, plan integer, told smallint NOT NULL, "
+        f"value {_TEXT} NOT NULL, state bytea NOT NULL, PRIMARY KEY (plan, profile)",
+        "profile",
+        "fillfactor = 80",
+    ),
+    "told": (
+        "uid bigint, t bigint NOT NULL, computation integer, number integer NOT NULL, "
+        f"value {_TEXT} NOT NULL, PRIMARY KEY (computation, uid)",
+        "uid",
+        "fillfactor = 80",
     ),
     "changes": (f"n bigint PRIMARY KEY, data {_TEXT} NOT NULL", "n", ""),
     "bodies": ("place bigint PRIMARY KEY, data bytea NOT NULL", "place", ""),
@@ -108,6 +121,7 @@ _PLAIN: Final = {
         "place bigint, n bigint NOT NULL, identity bigint NOT NULL, alias bigint NOT NULL, "
         "destination integer, lane smallint NOT NULL, PRIMARY KEY (place, destination)"
     ),
+    "first_runs": "plan integer PRIMARY KEY, reached bigint NOT NULL",
     "erasing": f"id {_KEYS}, place bigint NOT NULL, size integer NOT NULL, regulation {_TEXT}",
 }
 
@@ -139,6 +153,8 @@ _INDEXES: Final = (
     "CREATE INDEX manual_uid ON manual (uid)",
     "CREATE INDEX manual_message ON manual USING hash (message_id)",
     "CREATE INDEX manual_undoes ON manual USING hash (undoes) WHERE undoes IS NOT NULL",
+    "CREATE INDEX memberships_until ON memberships (until) WHERE until IS NOT NULL",
+    "CREATE INDEX memberships_to_tell ON memberships (plan, profile) WHERE told = 0",
     "CREATE INDEX duplicates_n ON duplicates (n)",
     "CREATE INDEX discards_hash ON discards (hash) WHERE hash IS NOT NULL",
     "CREATE INDEX discards_source ON discards (source, id)",
@@ -164,13 +180,23 @@ _SHARING: Final = (
 )
 """What those need who write the state beside each other (`store.turns`, `store.numbering`)."""
 
-_PACKED: Final = {"profiles": "state", "sessions": "data", "pieces": "state", "orders": "state"}
+_PACKED: Final = {"profiles": "state", "sessions": "data", "pieces": "state", "orders": "state", "memberships": "state"}
 """What is packed already: compressing it again costs time and gains nothing."""
 
 
 def create(connection: Connection, partitions: int = PARTITIONS) -> None:
     """Make every table of the state, empty."""
+    create_tables(connection, (*_PARTITIONED, *_PLAIN), partitions)
+    for statement in _SHARING:
+        connection.exec_driver_sql(statement)
+
+
+def create_tables(connection: Connection, tables: Iterable[str], partitions: int = PARTITIONS) -> None:
+    """Make tables of the state, empty, with their indexes; those of PostgreSQL that came later, for one."""
+    wanted = set(tables)
     for table, (columns, key, settings) in _PARTITIONED.items():
+        if table not in wanted:
+            continue
         connection.exec_driver_sql(f"CREATE TABLE {table} ({columns}) PARTITION BY HASH ({key})")
         if table in _PACKED:
             _keep_packed(connection, table)
@@ -181,11 +207,14 @@ def create(connection: Connection, partitions: int = PARTITIONS) -> None:
                 f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number}){stored}"
             )
     for table, columns in _PLAIN.items():
+        if table not in wanted:
+            continue
         connection.exec_driver_sql(f"CREATE TABLE {table} ({columns})")
         if table in _PACKED:
             _keep_packed(connection, table)
-    for statement in (*_INDEXES, *_SHARING):
-        connection.exec_driver_sql(statement)
+    for statement in _INDEXES:
+        if statement.split(" ON ", 1)[1].split(" ", 1)[0] in wanted:
+            connection.exec_driver_sql(statement)
 
 
 def _keep_packed(connection: Connection, table: str) -> None:

@@ -315,6 +315,39 @@ outbox = Table(  # What the destinations outside are to get; `deliver` takes it 
     sqlite_with_rowid=False,
 )
 
+memberships = Table(  # What a plan keeps of somebody, and where that puts them (docs/decisions/0025).
+    "memberships",
+    metadata,
+    Column("plan", Integer, primary_key=True),
+    Column("profile", Integer, primary_key=True),
+    Column("state", LargeBinary, nullable=False),  # core.membership.State as msgpack.
+    Column("value", Text, nullable=False),  # As JSON: true or false of an audience, a computed trait's value.
+    Column("since", Big, nullable=False),  # From when on, ms UTC.
+    Column("until", Big),  # When time alone changes it; none where it does not.
+    Column("told", SmallInteger, nullable=False),  # 0 to be told, 1 the world knows, 2 there is no uid to tell of.
+    Index("memberships_until", "until", sqlite_where=text("until IS NOT NULL")),
+    Index("memberships_to_tell", "plan", "profile", sqlite_where=text("told = 0")),
+    sqlite_with_rowid=False,
+)
+
+told = Table(  # What the world was told of somebody: the fold of the Engage source's own messages.
+    "told",
+    metadata,
+    Column("computation", Integer, primary_key=True),
+    Column("uid", Integer, primary_key=True),
+    Column("value", Text, nullable=False),  # As JSON.
+    Column("number", Integer, nullable=False),  # The how-manieth it is.
+    Column("t", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+first_runs = Table(  # Up to which profile, by number, a plan has its rows.
+    "first_runs",
+    metadata,
+    Column("plan", Integer, primary_key=True),
+    Column("reached", Big, nullable=False),
+)
+
 erasing = Table(  # Bodies in the log that are still to be erased, and regulations that are not done.
     "erasing",
     metadata,

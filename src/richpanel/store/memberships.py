@@ -1,0 +1,150 @@
+"""Memberships as stored: what a plan keeps of somebody, the value it has, and what the world was told (decision 0025).
+
+Whoever has no row is out, and nobody was told anything else: a row is there where something is kept, or where the value
+is another than that of somebody of whom nothing is known, or where the world was told another one.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from richpanel.core.announcing import Told
+from richpanel.core.money import decode_exact, encode_exact
+from richpanel.store import schema
+from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, run, update
+
+TO_TELL: Final = 0
+KNOWN: Final = 1
+NOBODY: Final = 2
+"""Whether the world knows a value; of `NOBODY` there is no uid under which it could be told."""
+ALL: Final = 1 << 62
+"""A first run that is over has reached everybody."""
+
+Key = tuple[int, int]
+"""Plan and profile; or computation and uid, by number."""
+
+
+class Row(NamedTuple):
+    """A membership: its state, packed; its value as JSON; from when on it has that, and until when, ms UTC."""
+
+    state: bytes
+    value: str
+    since: int
+    until: int | None
+    told: int
+
+
+def load(connection: Connection, plan: int, profiles: Collection[int]) -> dict[int, Row]:
+    """Give the rows of these profiles."""
+    if not profiles:
+        return {}
+    rows = fetch(
+        connection,
+        f"SELECT profile, state, value, since, until, told FROM memberships WHERE plan = ? AND profile IN {LISTED}",
+        *(plan, listed(profiles)),
+    )
+    return {row[0]: Row(bytes(row[1]), *row[2:]) for row in rows}
+
+
+def save(connection: Connection, rows: Mapping[Key, Row | None]) -> None:
+    """Write rows over those before, and delete those that are to be none."""
+    gone = [key for key, row in rows.items() if row is None]
+    delete(connection, schema.memberships, gone, keys=("plan", "profile"))
+    written = [(*key, *row) for key, row in sorted(rows.items()) if row is not None]
+    insert(connection, schema.memberships, written, replace=True)
+
+
+def due(connection: Connection, now: int, limit: int) -> list[Key]:
+    """Give memberships that time has changed by `now`, ms UTC: those whose change is longest ago first."""
+    statement = "SELECT plan, profile FROM memberships WHERE until <= ? ORDER BY until LIMIT ?"
+    return [tuple(row) for row in fetch(connection, statement, now, limit)]
+
+
+def settle(connection: Connection, keys: Sequence[Key]) -> None:
+    """Let time change these memberships no more: their plans are none any more, and their rows will go."""
+    update(
+        connection,
+        schema.memberships,
+        [(None, *key) for key in keys],
+        columns=("until",),
+        keys=("plan", "profile"),
+    )
+
+
+def next_due(connection: Connection) -> int | None:
+    """Give the next instant (ms UTC) at which time changes a membership."""
+    return fetch(connection, "SELECT min(until) FROM memberships WHERE until IS NOT NULL")[0][0]  # type: ignore[no-any-return]
+
+
+def remove_people(connection: Connection, profiles: Collection[int]) -> None:
+    """Remove what is kept of these profiles, and what was told of them: they are erased."""
+    for table, column in (("memberships", "profile"), ("told", "uid")):
+        run(connection, f"DELETE FROM {table} WHERE {column} IN {LISTED}", listed(profiles))
+
+
+def sweep(connection: Connection, plan: int, limit: int) -> bool:
+    """Remove some rows of a plan that is no more; tell whether none is left."""
+    statement = "SELECT profile FROM memberships WHERE plan = ? ORDER BY profile LIMIT ?"
+    rows = fetch(connection, statement, plan, limit)
+    delete(connection, schema.memberships, [(plan, row[0]) for row in rows], keys=("plan", "profile"))
+    if len(rows) == limit:
+        return False
+    run(connection, "DELETE FROM first_runs WHERE plan = ?", plan)
+    return True
+
+
+def count(connection: Connection, plan: int, value: str = "true") -> int:
+    """Count those who have a value: the members of an audience."""
+    statement = "SELECT count(*) FROM memberships WHERE plan = ? AND value = ?"
+    return int(fetch(connection, statement, plan, value)[0][0])
+
+
+def reached(connection: Connection) -> dict[int, int]:
+    """Give up to which profile, by number, each plan has its rows; of plans whose first run has not begun nothing."""
+    return {row[0]: row[1] for row in fetch(connection, "SELECT plan, reached FROM first_runs")}
+
+
+def reach(connection: Connection, plans: Iterable[int], number: int) -> None:
+    """Note up to which profile these plans have their rows."""
+    insert(connection, schema.first_runs, [(plan, number) for plan in plans], replace=True)
+
+
+def told(connection: Connection, computation: int, uids: Collection[int]) -> dict[int, Told]:
+    """Give what the world was told of these uids, by number."""
+    if not uids:
+        return {}
+    rows = fetch(
+        connection,
+        f"SELECT uid, value, number, t FROM told WHERE computation = ? AND uid IN {LISTED}",
+        *(computation, listed(uids)),
+    )
+    return {uid: Told(decode_exact(value), number, t) for uid, value, number, t in rows}
+
+
+def tell(connection: Connection, changed: Mapping[Key, Told]) -> None:
+    """Note what the world was told, by computation and uid."""
+    rows = [(*key, encode_exact(each.value).decode(), each.number, each.t) for key, each in sorted(changed.items())]
+    insert(connection, schema.told, rows, replace=True)
+
+
+def to_tell(connection: Connection, plan: int, after: int, limit: int) -> Sequence[tuple[int, str, int]]:
+    """Give memberships that are to be told, by profile behind `after`: (profile, value, since)."""
+    rows = fetch(
+        connection,
+        "SELECT profile, value, since FROM memberships WHERE told = 0 AND plan = ? AND profile > ? "
+        "ORDER BY profile LIMIT ?",
+        *(plan, after, limit),
+    )
+    return [tuple(row) for row in rows]
+
+
+def people_behind(connection: Connection, number: int, limit: int) -> list[int]:
+    """Give the first profiles with greater numbers."""
+    rows = fetch(connection, "SELECT id FROM profiles WHERE id > ? ORDER BY id LIMIT ?", number, limit)
+    return [row[0] for row in rows]
+
+
+def any_people(connection: Connection) -> bool:
+    """Tell whether there is any profile yet."""
+    return bool(fetch(connection, "SELECT 1 FROM profiles LIMIT 1"))
