@@ -77,7 +77,7 @@ def _in_no_history(account: Account) -> list[tuple[int, int]]:
 def _miscounted(account: Account) -> dict[Any, Any]:
     """The counters that do not say how many messages and repeats there are."""
     counted: Counter[tuple[int, str]] = Counter()
-    outcomes = ("kept", "unsupported", "filtered", "failed")
+    outcomes = ("kept", "unsupported", "filtered", "failed", "told")
     for source, outcome in account.rows("SELECT source, outcome FROM messages"):
         counted[source, outcomes[outcome]] += 1
     for (source,) in account.rows("SELECT m.source FROM duplicates d JOIN messages m USING (n)"):

@@ -9,12 +9,13 @@ from sqlalchemy import Connection
 from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.process import manual, outgoing, pieces
 from richpanel.process.channels import Addresses, Resolver, owner_of
-from richpanel.process.deciding import KEPT, OUTCOMES
+from richpanel.process.deciding import KEPT, OUTCOMES, TOLD
 from richpanel.process.definitions import Definitions
 from richpanel.process.erasure import Plan, take_out
 from richpanel.process.folding import Folding
 from richpanel.process.incoming import Incoming, Opened, Private, Refused
 from richpanel.process.intake import Taken, take_in, write_rows
+from richpanel.process.memberships import Members
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.process.people import Moved, find_owners, link_aliases
@@ -125,7 +126,13 @@ def fold(
     pieces.grow(folding, groups, {message.n: key[1] for key, message, _ in events})
     orders.take_of(folding.new_customers)
     orders.write(folding)
+    members = Members(reader, memory, definitions.ready, opened.received_at) if definitions.ready else None
     folding.write(_uids(connection, folding))
+    if members is not None:
+        members.take_told([message for message in settled.messages if message.outcome == TOLD])
+        members.add(groups)
+        members.follow(folding, moved)
+        members.write()
 
     _write_traces(connection, folding, settled, opened.refused)
     erasing.add(connection, [(each.place, each.size) for each in opened.private])

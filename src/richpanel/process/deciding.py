@@ -20,12 +20,15 @@ from richpanel.process.earlier import Earlier
 from richpanel.process.incoming import IDENTIFY, Incoming, cut_short, make_whole
 from richpanel.process.memory import Memory
 from richpanel.store import names
+from richpanel.store.computations import ENGAGE
 from richpanel.store.destinations import ACCOUNT
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.names import WHOLE
 
 KEPT: Final = 0
-OUTCOMES: Final = ("kept", "unsupported", "filtered", "failed")
+TOLD: Final = 4
+"""The outcome of what tells of audiences and computed traits: an output, never folded here (`semantics.md` 8)."""
+OUTCOMES: Final = ("kept", "unsupported", "filtered", "failed", "told")
 """What became of a message at the account, by the number that its row carries."""
 
 _FIRST_CONNECTOR: Final = 1
@@ -122,8 +125,8 @@ def decide_again(
 
 def _settle(message: Incoming, found: "_Made", definitions: Definitions, connectors: dict[int, int]) -> None:
     """Give a message its outcome at the account, with the connector that keeps it and what filters leave of it."""
-    message.outcome = found.outcome
-    if found.outcome == KEPT:
+    message.outcome = TOLD if message.source.type == ENGAGE else found.outcome
+    if message.outcome == KEPT:
         connectors[message.n] = found.connector
         if found.cut is not None:
             cut_short(message, found.cut, definitions.account.blocked_ids)

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from richpanel.core.filters import Filter, Filters
+from richpanel.process.computing import Plans
 from richpanel.process.tombstones import Tombstones
 from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
@@ -48,6 +49,8 @@ class Definitions(msgspec.Struct):
     tombstones: Tombstones
     outside: dict[str, int]
     computations: list[ComputationRow] = []
+    ready: Plans = msgspec.field(default_factory=Plans)
+    """Their plans, made ready."""
 
     @property
     def plans(self) -> dict[int, PlanRow]:
@@ -83,8 +86,9 @@ def read(connection: Connection) -> Definitions:
     sources = {row.id: row for row in list_sources(connection, deleted=True)}
     account = read_account(connection)
     tombstones = Tombstones(account.hash_key, *ledger.all_tombstones(connection))
+    computations = list_computations(connection)
     return Definitions(
-        version, account, sources, routes, tombstones, outside(connection), list_computations(connection)
+        version, account, sources, routes, tombstones, outside(connection), computations, Plans(computations)
     )
 
 

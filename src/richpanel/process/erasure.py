@@ -24,7 +24,17 @@ from richpanel.process.pieces import give_up
 from richpanel.process.refold import Reader
 from richpanel.process.removal import Removed
 from richpanel.process.theirs import Theirs, find_theirs
-from richpanel.store import addresses, channels, history, identities, manual_rows, names, piece_rows, refused_rows
+from richpanel.store import (
+    addresses,
+    channels,
+    history,
+    identities,
+    manual_rows,
+    memberships,
+    names,
+    piece_rows,
+    refused_rows,
+)
 from richpanel.store import message_rows as messages
 from richpanel.store import order_rows as orders
 from richpanel.store import profile_rows as profiles
@@ -243,6 +253,7 @@ def take_out(reader: Reader, memory: Memory, plan: Plan, removed: Removed) -> No
     removed.addresses.update(addresses.of_uids(connection, plan.numbers))
     removed.aliases.update(number for number, (kind, _) in plan.aliases.items() if kind == ANONYMOUS)
     removed.addresses.update(number for number, (kind, _) in plan.aliases.items() if kind not in (UID, ANONYMOUS))
+    memberships.remove_people(connection, plan.numbers)
     _find_others(connection, memory, plan, removed)
     _take_messages(connection, memory, plan)
     for span in plan.spans:

@@ -18,18 +18,21 @@ from sqlalchemy.exc import DBAPIError
 from richpanel.log.consumer import Delivery, StreamConsumer
 from richpanel.log.contract import Entry
 from richpanel.log.stream import following
+from richpanel.process import tending
 from richpanel.process.batch import Applied
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import OvertakenError, SharedBatches
 from richpanel.process.worker import OnBatch, OnStall
 from richpanel.store import applied as ranges
-from richpanel.store import erasing, ledger
+from richpanel.store import erasing, ledger, plans, progress
 from richpanel.telemetry import get_logger
 
 MAX_BATCH_BYTES: Final = 16 << 20
 """Bytes of records that a worker takes at a time: some 14,000 messages of 1 KB."""
 WAIT_SECONDS: Final = 0.5
 """How long a worker that has nothing to do waits for a record before it looks whether it is to stop."""
+TENDING_SECONDS: Final = 0.1
+"""How long memberships are tended before records are looked for again."""
 RETRY_SECONDS: Final = 1.0
 HOLE_SECONDS: Final = 2.0
 """So often it is looked for what the low-water mark waits for: the stream may have it no more."""
@@ -59,6 +62,8 @@ class SharedWorker:
         self._on_stall = on_stall or (lambda _reason: None)
         self._count = 0
         self._looked = time.monotonic()
+        self._tended_version = -1
+        self._unswept: list[int] = []
 
     def step(self, max_bytes: int = MAX_BATCH_BYTES, wait_seconds: float = 0.0) -> Applied | None:
         """Take some records and apply them; None where there are none, or where it is not their turn.
@@ -82,6 +87,24 @@ class SharedWorker:
             self._consumer.give_back(left)
         self._look_for_holes()
         return newest
+
+    def tend(self, now: int) -> bool:
+        """Let time do to memberships what it does (`process.tending`); tell whether there may be more to do at once.
+
+        `now` is ms UTC. Where records wait, it is as late as the newest of those that are applied.
+        """
+        definitions = self._definitions.current()
+        if definitions.version != self._tended_version:
+            self._unswept = self._definitions.look_up(plans.unswept)
+            self._tended_version = definitions.version
+        if not definitions.ready and not self._unswept:
+            return False
+        until: int | None = now
+        if definitions.ready and self._consumer.pending():
+            with self._state.connect() as connection:
+                received_at = progress.read(connection).received_at
+            until = received_at if now - received_at < tending.LAG_MS else None
+        return self._batches.tend(now, until, self._unswept)
 
     def _without_passed(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Have done with what is applied already."""
@@ -153,6 +176,9 @@ class SharedWorker:
         while not stop.is_set() and not interrupted():
             try:
                 self.step(wait_seconds=WAIT_SECONDS)
+                until = time.monotonic() + TENDING_SECONDS
+                while self.tend(round(time.time() * 1000)) and time.monotonic() < until:
+                    pass
                 if not goes:
                     self._on_stall(None)
                     goes = True

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from richpanel.core.channel import CHANNEL_TYPE
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.stream import following
+from richpanel.process import tending
 from richpanel.process.batch import Applied, apply, fold
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.incoming import Opened, open_batch
@@ -82,6 +83,29 @@ class SharedBatches:
                 if batch.alone or not _met_others(error):
                     raise
                 batch.step_back()
+
+    def tend(self, now: int, until: int | None, unswept: list[int]) -> bool:
+        """Tend memberships in turn (`process.tending`); tell whether there may be more to do at once."""
+        definitions = self._definitions.current()
+        with self._state.connect() as connection:
+            if not tending.is_wanted(connection, definitions, until, unswept):
+                return False
+            tending.begin(self._definitions, connection, definitions)
+        try:
+            with self._state.begin() as connection:
+                turns.begin(connection)
+                turn = turns.take(connection)
+                if self._definitions.current().version != definitions.version:
+                    return True  # With what is defined now.
+                memory = self._remembered.of_aliases(connection, definitions, turn, set())
+                reader = Reader(connection, definitions, StoredBodies(connection))
+                tended = tending.tend(reader, memory, definitions, until, unswept)
+        except BaseException:
+            self.forget()
+            raise
+        memory.trim()
+        tending.report(self._definitions, definitions, tended, now)
+        return tended.more
 
     def _try(self, batch: "_Batch") -> Applied:
         gc.disable()  # A batch makes a million objects and no cycles worth looking for meanwhile.

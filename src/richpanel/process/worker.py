@@ -16,15 +16,17 @@ from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.exc import OperationalError
 
 from richpanel.log.contract import LogDamaged, LogReader
+from richpanel.process import tending
 from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.incoming import Opened, open_batch
 from richpanel.process.memory import Memory
+from richpanel.process.refold import Reader
 from richpanel.process.refusing import by_source_and_hour, sift
 from richpanel.process.regulating import regulate
 from richpanel.process.replaying import replay
-from richpanel.store import progress
+from richpanel.store import plans, progress
 from richpanel.store.checkpoints import Checkpoints
 from richpanel.store.ledger import count_refusals
 from richpanel.telemetry import get_logger
@@ -76,6 +78,9 @@ class Worker:
         self._memory: Memory | None = None
         self._position: int | None = None
         self._ahead: Opened | None = None
+        self._received_at = 0
+        self._tended_version = -1
+        self._unswept: list[int] = []
         self.earlier: EarlierDecisions | None = None
 
     def step(self, max_bytes: int = MAX_BATCH_BYTES) -> Applied | None:
@@ -110,6 +115,7 @@ class Worker:
         finally:
             self._collect()
         self._position = applied.position
+        self._received_at = max(self._received_at, applied.received_at)
         if opened.regulation is not None:
             self._memory = self._ahead = None
         if applied.private and self.earlier is None:
@@ -117,6 +123,36 @@ class Worker:
         if self._on_batch is not None:
             self._on_batch(applied, time.perf_counter() - started)
         return applied
+
+    def tend(self, now: int) -> bool:
+        """Let time do to memberships what it does (`process.tending`); tell whether there may be more to do at once.
+
+        `now` is ms UTC. Where messages wait, it is as late as the last of those that are applied.
+        """
+        definitions = self._definitions.current()
+        if definitions.version != self._tended_version:
+            self._unswept = self._definitions.look_up(plans.unswept)
+            self._tended_version = definitions.version
+        if not definitions.ready and not self._unswept:
+            return False
+        if self._reader.durable() > self._where():
+            now = self._received_at if now - self._received_at < tending.LAG_MS else 0
+        with self._state.connect() as connection:
+            if not tending.is_wanted(connection, definitions, now or None, self._unswept):
+                return False
+            tending.begin(self._definitions, connection, definitions)
+        try:
+            with self._state.begin() as connection:
+                if self._memory is None:
+                    self._memory = Memory(connection, definitions.account.hash_key)
+                reader = Reader(connection, definitions, self._bodies)
+                tended = tending.tend(reader, self._memory, definitions, now or None, self._unswept)
+        except BaseException:
+            self._memory = None
+            raise
+        self._memory.trim()
+        tending.report(self._definitions, definitions, tended, now)
+        return tended.more
 
     def close(self) -> None:
         """Let the threads end that commit and copy."""
@@ -175,6 +211,8 @@ class Worker:
                 if not goes:
                     self._on_stall(None)
                     goes = True
+                while self.tend(round(time.time() * 1000)) and time.monotonic() - started < PACE_SECONDS:
+                    idle = 0
                 if idle:
                     stop.wait(IDLE_SECONDS[idle > _PATIENCE])
                 elif self._ahead is None:

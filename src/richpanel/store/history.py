@@ -21,6 +21,8 @@ class Span(NamedTuple):
 
 
 FOREVER = 1 << 62
+Event = tuple[int, int, int, int, int | None]
+"""(identity, t, number, type, number of its name) of a message."""
 
 
 def add(connection: Connection, rows: Iterable[tuple[int, int, int, int]]) -> None:
@@ -48,6 +50,31 @@ def of_profile(connection: Connection, profile: int, max_uids: int) -> list[Span
     for alias, _, _, alias_runs in identities.aliases(connection, profile):
         found += [Span(alias, start, end) for start, end in spans(alias_runs, profile, max_uids)]
     return found
+
+
+def of_profiles(connection: Connection, profiles: Collection[int], max_uids: int) -> dict[int, list[Span]]:
+    """Give the spans that make up the histories of many profiles."""
+    found: dict[int, list[Span]] = {}
+    uids = []
+    for number, (kind, _, runs) in identities.by_number(connection, profiles).items():
+        if kind == UID:
+            found[number] = [Span(number, 0, FOREVER)]
+            uids.append(number)
+        else:
+            found[number] = [Span(number, start, end) for start, end in visitor_spans(runs, max_uids)]
+    for uid, alias, runs in identities.aliases_of(connection, uids):
+        found[uid] += [Span(alias, start, end) for start, end in spans(runs, uid, max_uids)]
+    return found
+
+
+def events(connection: Connection, numbers: Iterable[int], kinds: Iterable[int]) -> Sequence[Event]:
+    """Give the messages of these types of identities."""
+    return fetch(
+        connection,
+        "SELECT h.identity, h.t, h.n, h.type, m.event FROM parts p CROSS JOIN history h ON h.part = p.part "
+        f"JOIN messages m ON m.n = h.n WHERE h.identity IN {LISTED} AND h.type IN {LISTED}",
+        *(listed(numbers), listed(kinds)),
+    )
 
 
 def any_call_links(connection: Connection, alias: int) -> bool:

@@ -90,6 +90,16 @@ def aliases(connection: Connection, uid: int) -> list[tuple[int, int, str, Runs]
     return [(number, kind, value, unpack(runs)) for number, kind, value, runs in rows]
 
 
+def aliases_of(connection: Connection, uids: Iterable[int]) -> list[tuple[int, int, Runs]]:
+    """Give the aliases in which these uids have a run: uid, number, runs."""
+    rows = fetch(
+        connection,
+        f"SELECT o.uid, i.id, i.runs FROM ownership o JOIN identities i ON i.id = o.alias WHERE o.uid IN {LISTED}",
+        listed(uids),
+    )
+    return [(uid, number, unpack(runs)) for uid, number, runs in rows]
+
+
 def by_hash(connection: Connection, hashes: Iterable[int]) -> list[tuple[int, int, str, Runs]]:
     """Give the identities that have one of these index keys: number, kind, value, runs. Two may share a key."""
     rows = fetch(connection, f"SELECT id, kind, value, runs FROM identities WHERE hash IN {LISTED}", listed(hashes))

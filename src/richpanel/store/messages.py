@@ -28,7 +28,7 @@ from richpanel.store.traces import Delivered, Trace, read_traces
 
 __all__ = ["MessageRow", "Trace", "list_messages", "trace"]
 
-OUTCOMES: Final = ("kept", "unsupported", "filtered", "failed")
+OUTCOMES: Final = ("kept", "unsupported", "filtered", "failed", "told")
 KEPT: Final = OUTCOMES[0]
 _OUTSIDE: Final = "EXISTS (SELECT 1 FROM outbox o WHERE o.place = m.place)"
 """Kept for a destination outside, whatever the account made of it: its row tells of the account alone."""

@@ -19,7 +19,7 @@ from richpanel.web.pending import pending_traces
 from richpanel.web.stores import Reading, Stores
 
 Type = Literal["identify", "track", "page", "screen", "group", "alias", "channel", "link", "unlink", "undo"]
-Outcome = Literal["kept", "discarded", "unsupported", "filtered", "failed", "duplicate", "pending"]
+Outcome = Literal["kept", "discarded", "unsupported", "filtered", "failed", "told", "duplicate", "pending"]
 SourceId = Annotated[str, Meta(description="The id of a source.")]
 
 

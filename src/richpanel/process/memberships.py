@@ -1,0 +1,258 @@
+"""Memberships: each batch's events are added to what plans keep of people, and whoever that concerns is judged (0025).
+
+What is kept is a union, as a profile is: the order of events does not matter, visitors who turn out to be a customer
+are joined to what is kept of that one, and who loses an event is made afresh from the stored ones. A plan whose first
+run has not reached a profile, by number, leaves it alone: the run reads all that there is of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from sqlalchemy import Connection
+
+from richpanel.core import traits
+from richpanel.core.announcing import Told, announced
+from richpanel.core.happened import Happened, name_of
+from richpanel.core.identity import UID
+from richpanel.core.membership import Person, State
+from richpanel.core.profile import Profile
+from richpanel.process.computing import Judged, Plans, Ready, pack, unpack
+from richpanel.process.events import events_of, opened
+from richpanel.process.folding import Folding
+from richpanel.process.incoming import IDENTIFY, Incoming
+from richpanel.process.memory import Memory
+from richpanel.process.people import Moved
+from richpanel.process.refold import Reader
+from richpanel.store import identities, memberships
+from richpanel.store.memberships import ALL, KNOWN, NOBODY, TO_TELL, Key, Row
+
+_NO_EVENTS: Final[tuple[Happened, ...]] = ()
+
+
+class Touched:
+    """What a batch brings for one plan: whom it concerns, with which events, and who is joined to whom."""
+
+    __slots__ = ("afresh", "events", "joins", "people")
+
+    def __init__(self) -> None:
+        self.people: set[int] = set()
+        self.events: defaultdict[int, list[Happened]] = defaultdict(list)
+        self.joins: defaultdict[int, list[int]] = defaultdict(list)
+        self.afresh: set[int] = set()
+
+
+class Members:
+    """The memberships that are judged in one transaction, at `now` (ms UTC), not before what its messages brought."""
+
+    def __init__(self, reader: Reader, memory: Memory, plans: Plans, now: int) -> None:
+        """Begin the first run of plans that have none yet; where nobody is there it is over."""
+        self._reader = reader
+        self._connection = reader.connection
+        self._memory = memory
+        self.plans = plans
+        self._now = now
+        self._touched: dict[int, Touched] = {number: Touched() for number in plans.ready}
+        self.reached = memberships.reached(self._connection)
+        new = plans.ready.keys() - self.reached.keys()
+        if new:
+            reached = 0 if memberships.any_people(self._connection) else ALL
+            memberships.reach(self._connection, sorted(new), reached)
+            self.reached.update(dict.fromkeys(new, reached))
+
+    def add(self, groups: Mapping[int, Collection[Incoming]]) -> None:
+        """Add events, by owner."""
+        watch = self.plans.watch
+        for owner, group in groups.items():
+            for message in group:
+                concerned = watch.of_event(name_of(message.message)) if message.inside is not None else ()
+                event = opened(message, watch.around) if concerned else None
+                for number in concerned if event is not None else ():
+                    self._touched[number].events[owner].append(event)  # type: ignore[arg-type]
+
+    def follow(self, folding: Folding, moved: Moved) -> None:
+        """Judge who set traits that are asked for, who is new and who became a customer; join, and make afresh."""
+        joined = set(moved.joins.values()) - moved.refolds
+        for number, each in self.plans.ready.items():
+            touched, reached = self._touched[number], self.reached[number]
+            touched.afresh |= moved.refolds
+            touched.people |= folding.new_customers | joined
+            for visitor, uid in moved.joins.items():
+                if visitor <= reached:
+                    touched.joins[uid].append(visitor)
+                elif uid <= reached:
+                    touched.afresh.add(uid)  # Nobody has read the visitor's events for this plan.
+            if each.has_visitors:
+                touched.people.update(n for n, known in folding.open.items() if known.stored is None)
+        if self.plans.watch.by_trait:
+            self._follow_traits(folding)
+
+    def _follow_traits(self, folding: Folding) -> None:
+        for owner, known in folding.open.items():
+            if known.renamed:  # What a person is called, and all other traits.
+                for number in self.plans.watch.of_traits(self.plans.watch.by_trait):
+                    self._touched[number].people.add(owner)
+
+    def take_told(self, messages: Iterable[Incoming]) -> None:
+        """Take what the Engage source's own messages told the world: a value, and one more than before."""
+        by_key: defaultdict[Key, list[tuple[int, object]]] = defaultdict(list)
+        for message in messages:
+            if message.kind != IDENTIFY:
+                continue
+            found = announced(message.body)
+            computation = self.plans.computations.get(found.id)
+            if computation is not None:
+                by_key[(computation, message.identity)].append((message.t, found.value))
+        changed: dict[Key, Told] = {}
+        for computation in {key[0] for key in by_key}:
+            uids = [uid for of, uid in by_key if of == computation]
+            known = memberships.told(self._connection, computation, uids)
+            for uid in uids:
+                key, before = (computation, uid), known.get(uid)
+                told = sorted(by_key[key], key=lambda each: each[0])
+                number = len(told) + (before.number if before is not None else 0)
+                t, value = told[-1]
+                changed[key] = Told(value, number, t)
+                if before is not None and before.t > t:
+                    changed[key] = Told(before.value, number, before.t)
+            for each in self.plans.of_computation.get(computation, ()):
+                self._touched[each.number].people.update(uids)
+        memberships.tell(self._connection, changed)
+
+    def make(self, plans: Iterable[int], people: Collection[int]) -> None:
+        """Make what plans keep of people afresh."""
+        for number in plans:
+            self._touched[number].afresh.update(people)
+
+    def judge(self, keys: Iterable[Key]) -> None:
+        """Judge memberships again, by plan and profile."""
+        for number, profile in keys:
+            if number in self._touched:
+                self._touched[number].people.add(profile)
+
+    def write(self) -> None:
+        """Judge all whom anything concerns, and write what is another now."""
+        self._keep_within_reach()
+        afresh = set().union(*(each.afresh for each in self._touched.values()))
+        histories = self._histories(afresh)
+        people = afresh.union(*(each.people for each in self._touched.values()))
+        self._memory.load_profiles(self._connection, people)
+        for number, touched in self._touched.items():
+            if touched.people:
+                _Judging(self, self.plans.ready[number], touched, histories).write()
+
+    def _keep_within_reach(self) -> None:
+        for number, touched in self._touched.items():
+            reached = self.reached[number]
+            touched.people |= touched.events.keys() | touched.joins.keys() | touched.afresh
+            touched.people -= {visitor for visitors in touched.joins.values() for visitor in visitors}
+            if reached < ALL:
+                touched.people = {each for each in touched.people if each <= reached}
+                touched.afresh &= touched.people
+
+    def _histories(self, people: set[int]) -> dict[int, list[Happened]]:
+        found: defaultdict[int, list[Happened]] = defaultdict(list)
+        for profile, event in events_of(self._reader, people, self.plans.names, self.plans.watch.around):
+            found[profile].append(event)
+        return found
+
+    # What `_Judging` asks for.
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction."""
+        return self._connection
+
+    @property
+    def now(self) -> int:
+        """When it is judged."""
+        return self._now
+
+    def profile(self, number: int) -> Profile | None:
+        """Give a profile as it is after the batch, None where there is none."""
+        return self._memory.profiles.get(number)
+
+
+class _Judging:
+    """One plan's share of a batch."""
+
+    def __init__(
+        self, members: Members, ready: Ready, touched: Touched, histories: Mapping[int, list[Happened]]
+    ) -> None:
+        self._members = members
+        self._ready = ready
+        self._touched = touched
+        self._histories = histories
+        self._visitors = {visitor for visitors in touched.joins.values() for visitor in visitors}
+        self._before = memberships.load(members.connection, ready.number, touched.people | self._visitors)
+        self._told = memberships.told(members.connection, ready.computation, touched.people)
+
+    def write(self) -> None:
+        """Judge everybody, and write the rows that are others now."""
+        rows: dict[int, Row | None] = {visitor: None for visitor in self._visitors if visitor in self._before}
+        untold = []
+        for profile in self._touched.people:
+            before = self._before.get(profile)
+            row = self._row(profile, before)
+            if row != before:
+                rows[profile] = row
+                if row is not None and row.told == TO_TELL and profile not in self._told:
+                    untold.append(profile)
+        known = identities.by_number(self._members.connection, untold) if untold else {}
+        for profile in untold:
+            row = rows[profile]
+            if row is not None and known[profile][0] != UID:
+                rows[profile] = row._replace(told=NOBODY)
+                if rows[profile] == self._before.get(profile):
+                    del rows[profile]
+        memberships.save(self._members.connection, {(self._ready.number, each): row for each, row in rows.items()})
+
+    def _row(self, profile: int, before: Row | None) -> Row | None:
+        state = self._state(profile, before)
+        found = self._members.profile(profile)
+        person = None if found is None else self._person(found)
+        value, since, judged = self._judge(state, person, before)
+        told = self._told.get(profile)
+        is_known = self._ready.is_known(told, judged.raw, since)
+        packed = pack(state)
+        if is_known and packed == self._ready.empty and judged.raw == self._ready.nothing:
+            return None
+        return Row(packed, value, since, judged.until, KNOWN if is_known else TO_TELL)
+
+    def _state(self, profile: int, before: Row | None) -> State:
+        plan = self._ready.plan
+        if profile in self._touched.afresh:
+            state = plan.empty()
+            for event in self._histories.get(profile, _NO_EVENTS):
+                plan.add(state, event)
+            return state
+        state = plan.empty() if before is None else unpack(before.state)
+        for visitor in self._touched.joins.get(profile, ()):
+            theirs = self._before.get(visitor)
+            if theirs is not None:
+                plan.join(state, unpack(theirs.state))
+        for event in self._touched.events.get(profile, _NO_EVENTS):
+            plan.add(state, event)
+        return state
+
+    def _person(self, profile: Profile) -> Person:
+        keys = self._ready.plan.keys
+        found = traits.known(profile.traits, profile.carried_email, keys) if keys else {}
+        return Person(found, profile.customer is not None)
+
+    def _judge(self, state: State, person: Person | None, before: Row | None) -> tuple[str, int, Judged]:
+        """Give the value, from when on it is that, and when it changes: first what time alone did until now.
+
+        Where clocks differ, time does not go back.
+        """
+        now = self._members.now if before is None else max(self._members.now, before.since)
+        if before is not None and before.until is not None and before.until <= now and pack(state) == before.state:
+            now = before.until  # Nothing happened but time, perhaps several times.
+            judged = self._ready.judge(state, person, now)
+            while judged.until is not None and judged.until <= self._members.now:
+                now = judged.until
+                judged = self._ready.judge(state, person, now)
+        else:
+            judged = self._ready.judge(state, person, now)
+        value = self._ready.written(judged.raw)
+        return value, before.since if before is not None and before.value == value else now, judged

@@ -1,0 +1,108 @@
+"""Tending memberships between batches: windows that closed, first runs in slices, and plans that are no more (0025).
+
+Each step is one transaction, in the same turn as a batch, and short: live messages wait for it.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from richpanel.process.definitions import Definitions, Watch
+from richpanel.process.memberships import Members
+from richpanel.process.memory import Memory
+from richpanel.process.refold import Reader
+from richpanel.store import identities, memberships, plans, progress
+from richpanel.store.memberships import ALL
+
+DUE: Final = 1_000
+"""Memberships that are judged at a time since time has changed them."""
+SLICE: Final = 500
+"""Profiles that a first run reads at a time."""
+SWEPT: Final = 5_000
+"""Rows of a plan that is no more that are removed at a time."""
+LAG_MS: Final = 10_000
+"""Where the messages that come are older than this nobody leaves: there may be one that keeps them in."""
+
+
+class Tended(NamedTuple):
+    """What a step did: whether there may be more to do at once, how far first runs are, and which plan has no row left.
+
+    A first run is so many profiles far, by number, `ALL` where it is over.
+    """
+
+    more: bool
+    reached: Mapping[int, int] = {}
+    swept: int | None = None
+
+
+def is_wanted(connection: Connection, definitions: Definitions, now: int | None, unswept: list[int]) -> bool:
+    """Tell whether there is anything to do. `now` as for `tend`."""
+    ready = definitions.ready
+    if unswept or ready.computing:
+        return True
+    return bool(ready) and now is not None and bool(memberships.due(connection, now, 1))
+
+
+def tend(reader: Reader, memory: Memory, definitions: Definitions, now: int | None, unswept: list[int]) -> Tended:
+    """Do a step. `now` is up to when all messages have come, ms UTC; None where they lag behind.
+
+    `unswept` are plans that are no more. The caller commits; after a failure `memory` must be thrown away.
+    """
+    connection = reader.connection
+    due = memberships.due(connection, now, DUE) if now is not None and definitions.ready else []
+    if now is not None and due:
+        memberships.settle(connection, [key for key in due if key[0] not in definitions.ready.ready])
+        members = Members(reader, memory, definitions.ready, now)
+        members.judge(due)
+        members.write()
+        return Tended(True)
+    if definitions.ready.computing:
+        return _run(reader, memory, definitions)
+    if unswept:
+        return Tended(True, swept=unswept[0] if memberships.sweep(connection, unswept[0], SWEPT) else None)
+    return Tended(False)
+
+
+def _run(reader: Reader, memory: Memory, definitions: Definitions) -> Tended:
+    """Make some more rows of those plans whose first run has come least far."""
+    connection, ready = reader.connection, definitions.ready
+    members = Members(reader, memory, ready, progress.read(connection).received_at)
+    left = {number: at for number, at in members.reached.items() if number in ready.ready and at < ALL}
+    if left:
+        least = min(left.values())
+        numbers = [number for number, at in left.items() if at == least]
+        people = memberships.people_behind(connection, least, SLICE)
+        reached = people[-1] if len(people) == SLICE else ALL
+        memberships.reach(connection, numbers, reached)
+        members.reached.update(dict.fromkeys(numbers, reached))
+        members.make(numbers, people)
+        members.write()
+    return Tended(True, {number: members.reached[number] for number in ready.computing})
+
+
+def report(watch: Watch, definitions: Definitions, tended: Tended, now: int) -> None:
+    """Note in the definitions what a step did, once that is committed. `now` is ms UTC.
+
+    Plans that were made at once, as an edit makes them, go live at once.
+    """
+    made = definitions.ready.computing
+    waiting = {made[number] for number, at in tended.reached.items() if at < ALL}
+    live = [number for number in tended.reached if made[number] not in waiting]
+    if live:
+        watch.write(partial(plans.go_live, numbers=live, now=now))
+    for number, at in tended.reached.items():
+        if number not in live:
+            watch.write(partial(plans.advance, number=number, done=at))
+    if tended.swept is not None:
+        watch.write(partial(plans.swept, number=tended.swept, now=now))
+
+
+def begin(watch: Watch, connection: Connection, definitions: Definitions) -> None:
+    """Note what first runs that begin have before them."""
+    for row in definitions.computations:
+        plan = row.next
+        if plan is not None and plan.boundary is None and plan.status == "computing":
+            boundary, total = progress.read(connection).messages, identities.last_number(connection)
+            watch.write(partial(plans.begin, number=plan.number, boundary=boundary, total=total))
