@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from richpanel.core.announcing import Class
+from richpanel.core.announcing import Class, Computing, following, identify, track
 from richpanel.core.comparing import Test
 from richpanel.core.computed import Computation, is_empty, typed
 from richpanel.core.conditions import (
@@ -31,10 +31,12 @@ from richpanel.core.message import decode_message
 from richpanel.core.money import decode_exact, encode_exact
 from richpanel.core.reasons import History
 from richpanel.core.windows import EVER, Span, Window
+from richpanel.store import identities, memberships
+from richpanel.store.bulk import fetch
 from richpanel.store.computations import ComputationChanges, add_computation, list_computations
 from richpanel.store.sources import list_sources
 from tests.process import reference
-from tests.process.account import ARRIVAL, MINUTE, T0, Account
+from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived
 from tests.process.reference import Who
 from tests.process.reference_messages import Arrival, Message
 
@@ -194,9 +196,11 @@ def defined_of(account: Account, plan: int) -> Defined:
     return next(each.defined for row in rows for each in (row.live, row.next) if each and each.number == plan)
 
 
-def assert_defined(account: Account, plan: int, arrived: Sequence[Arrival], now: int) -> None:
+def assert_defined(
+    account: Account, plan: int, arrived: Sequence[Arrival], now: int, parted: reference.Parted = ()
+) -> None:
     """The rows of a plan are what the definition says at `now`, each up to the very instant at which it changes."""
-    defining, defined = Defining(arrived), defined_of(account, plan)
+    defining, defined = Defining(arrived, parted), defined_of(account, plan)
     rows = found(account, plan)
     assert rows.keys() <= defining.histories.keys()
     for who in defining.histories:
@@ -217,3 +221,55 @@ def assert_defined(account: Account, plan: int, arrived: Sequence[Arrival], now:
 def library(account: Account) -> list[int]:
     """Adds what the audiences drawn here ask for, and some more that each history is tried with."""
     return [add(account, key, what) for key, what in ASKED.items()]
+
+
+def tell(account: Account, now: int) -> int:
+    """Tells the world what it does not know, as the role does that only reads; gives how many changes that was."""
+    with account.account_engine.connect() as connection:
+        rows = list_computations(connection)
+    said = []
+    for row in rows:
+        of = Computing(row.kind, row.id, row.newest.version, row.key, "space")
+        with account.state() as connection:
+            to_tell = memberships.to_tell(connection, row.newest.number, 0, 1_000)
+            people = [profile for profile, _, _ in to_tell]
+            uids = {number: value for number, (_, value, _) in identities.by_number(connection, people).items()}
+            told = memberships.told(connection, row.number, people)
+        for profile, value, _ in to_tell:
+            change = following(told.get(profile), decode_exact(value), now)
+            said += [identify(of, uids[profile], change), track(of, uids[profile], change)]
+    if said:
+        account.write([Arrived(said, "Engage", now)])
+        account.process()
+    return len(said) // 2
+
+
+def assert_told(account: Account, plan: int) -> None:
+    """The world knows who is in, by what it was told last; who has no uid waits for one."""
+    ((computation,),) = account_rows(account, "SELECT computation FROM plans WHERE number = ?", plan)
+    stored = account.rows("SELECT uid, value FROM told WHERE computation = ?", computation)
+    known = {uid: decode_exact(value) for uid, value in stored}
+    rows = account.rows(
+        "SELECT m.profile, m.value, m.told, i.kind FROM memberships m JOIN identities i ON i.id = m.profile "
+        "WHERE m.plan = ?",
+        plan,
+    )
+    for profile, value, told, kind in rows:
+        said, value = known.pop(profile, None), decode_exact(value)
+        if kind != UID:
+            assert (said, told) == (None, 2 if is_something(value) else 1)
+        else:
+            assert (said or value) == value if is_something(value) else not is_something(said), (said, value)
+            assert told == 1
+    assert not any(map(is_something, known.values()))
+
+
+def is_something(value: Any) -> bool:
+    """Whether a value is one that is told to those who were told nothing yet."""
+    return value not in (None, False, 0, [])
+
+
+def account_rows(account: Account, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Query the definitions' tables."""
+    with account.account_engine.connect() as connection:
+        return [tuple(row) for row in fetch(connection, statement, *parameters)]

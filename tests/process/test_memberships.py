@@ -1,6 +1,8 @@
 """Memberships as stored are what the definition says (core/reasons.py), whatever comes in which order and when."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,10 +13,19 @@ from hypothesis import strategies as st
 from richpanel.core.computed import Computation
 from richpanel.core.membership import Audience
 from richpanel.process import tending
-from tests.process.account import MINUTE, Arrived, Template, copy_of, on_postgres, on_sqlite
-from tests.process.audiences import add, assert_defined, audiences, computed, library, tend
+from richpanel.process.deciding import TOLD
+from richpanel.process.definitions import Watch
+from richpanel.process.shared_batch import SharedBatches
+from tests.process.account import ARRIVAL, MINUTE, Arrived, Template, copy_of, on_postgres, on_sqlite
+from tests.process.audiences import add, assert_defined, assert_told, audiences, computed, library, tell, tend
+from tests.process.dump import dump
 from tests.process.histories import histories, plans
-from tests.process.test_law import arrivals, law
+from tests.process.reference_erasure import Erasure, left_by
+from tests.process.regulations import regulation
+from tests.process.tables import leftovers
+from tests.process.test_law import arrivals, law, process
+from tests.process.test_law_erasure import erasures, written
+from tests.process.test_shared_law import entries, handed, share
 
 made = st.lists(audiences | computed, min_size=1, max_size=2)
 later = st.sampled_from([0, 1, 15 * MINUTE, 60 * MINUTE, 100 * MINUTE, 10_000 * MINUTE])
@@ -57,6 +68,13 @@ def check(
             arrived = arrivals(account, records)
             for number in numbers:
                 assert_defined(account, number, arrived, now)
+            people = dump(account)
+            tell(account, now)
+            for number in numbers:
+                assert_told(account, number)
+            assert tell(account, now) == 0
+            assert dump(account) == people  # It is an output: nobody is another for it.
+            assert leftovers(account) == {}
         finally:
             account.close()
 
@@ -87,3 +105,79 @@ def test_they_are_the_definition_on_postgresql(
     after: int,
 ) -> None:
     check(template, records, plan, whats, begin, after)
+
+
+@law(60)
+@given(records=histories, wanted=erasures, plan=plans, after=later)
+def test_what_is_left_is_defined_by_what_was_not_erased(
+    template: Template,
+    records: list[Arrived],
+    wanted: list[tuple[int, Erasure]],
+    plan: list[tuple[int, bool]],
+    after: int,
+) -> None:
+    """Also what was told is forgotten with its person, and the messages that told it are."""
+    with TemporaryDirectory() as folder:
+        account = copy_of(template, Path(folder) / "data")
+        try:
+            numbers = library(account)
+            left = left_by(written(account, records, wanted[:-1]))
+            process(account, plan)
+            now = max([ARRIVAL, *(each.at for each in records), *(each.at for _, each in wanted)]) + MINUTE
+            tend(account, now)
+            tell(account, now)
+            for number in numbers:
+                assert_defined(account, number, left.arrived, now, left.parted)
+                assert_told(account, number)
+            for uid in ("u1", "u2", "u3"):
+                account.write([regulation(account, "DELETE", {"uid": uid}, name=f"end_{uid}")])
+            process(account, plan)
+            assert account.rows("SELECT * FROM told") == []
+            assert (
+                account.rows("SELECT m.plan FROM memberships m JOIN identities i ON i.id = m.profile AND i.kind = 0")
+                == []
+            )
+            assert account.rows("SELECT n FROM messages WHERE outcome = ?", TOLD) == []
+            assert leftovers(account) == {}
+        finally:
+            account.close()
+
+
+@on_postgres
+@law(25)
+@given(records=histories, plan=handed, whats=made, after=later)
+def test_they_are_the_definition_whoever_applies_the_messages(
+    template: Template, records: list[Arrived], plan: dict[str, int], whats: list[Audience | Computation], after: int
+) -> None:
+    """Time does what it does, and first runs go on, while others have batches."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tending, "SLICE", 2)
+        account = copy_of(template, Path(folder) / "data")
+        try:
+            numbers = library(account)
+            stream = entries(account, records)
+            half = len(stream) // 2
+            share(account, stream[:half], plan)
+            numbers += [add(account, f"made{at}", what) for at, what in enumerate(whats)]
+            ended = threading.Event()
+            shared = SharedBatches(account.state_engine, Watch(account.account_engine))
+            now = max((each.at for each in records), default=0) + after
+
+            def go_on() -> None:
+                while not ended.is_set():
+                    shared.tend(now, now, [])
+
+            with ThreadPoolExecutor(1) as threads:
+                tending_ = threads.submit(go_on)
+                try:
+                    share(account, stream[half:], plan)
+                finally:
+                    ended.set()
+                tending_.result()
+            while shared.tend(now, now, []):
+                pass
+            arrived = arrivals(account, records)
+            for number in numbers:
+                assert_defined(account, number, arrived, now)
+        finally:
+            account.close()
