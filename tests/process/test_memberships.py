@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from richpanel.core.computed import Computation
+from richpanel.core.identity import UID
 from richpanel.core.membership import Audience
 from richpanel.process import tending
 from richpanel.process.deciding import TOLD
@@ -25,6 +26,7 @@ from tests.process.regulations import regulation
 from tests.process.tables import leftovers
 from tests.process.test_law import arrivals, law, process
 from tests.process.test_law_erasure import erasures, written
+from tests.process.test_rebuilding import different, rebuilt
 from tests.process.test_shared_law import entries, handed, share
 
 made = st.lists(audiences | computed, min_size=1, max_size=2)
@@ -121,7 +123,7 @@ def test_what_is_left_is_defined_by_what_was_not_erased(
         account = copy_of(template, Path(folder) / "data")
         try:
             numbers = library(account)
-            left = left_by(written(account, records, wanted[:-1]))
+            left = left_by(written(account, records, wanted))
             process(account, plan)
             now = max([ARRIVAL, *(each.at for each in records), *(each.at for _, each in wanted)]) + MINUTE
             tend(account, now)
@@ -133,10 +135,8 @@ def test_what_is_left_is_defined_by_what_was_not_erased(
                 account.write([regulation(account, "DELETE", {"uid": uid}, name=f"end_{uid}")])
             process(account, plan)
             assert account.rows("SELECT * FROM told") == []
-            assert (
-                account.rows("SELECT m.plan FROM memberships m JOIN identities i ON i.id = m.profile AND i.kind = 0")
-                == []
-            )
+            kept = "SELECT m.plan FROM memberships m JOIN identities i ON i.id = m.profile WHERE i.kind = ?"
+            assert account.rows(kept, UID) == []
             assert account.rows("SELECT n FROM messages WHERE outcome = ?", TOLD) == []
             assert leftovers(account) == {}
         finally:
@@ -179,5 +179,36 @@ def test_they_are_the_definition_whoever_applies_the_messages(
             arrived = arrivals(account, records)
             for number in numbers:
                 assert_defined(account, number, arrived, now)
+        finally:
+            account.close()
+
+
+@law(60)
+@given(records=histories, plan=plans, whats=made, begin=begun, after=later)
+def test_a_state_made_anew_has_the_same(
+    template: Template,
+    records: list[Arrived],
+    plan: list[tuple[int, bool]],
+    whats: list[Audience | Computation],
+    begin: int,
+    after: int,
+) -> None:
+    """Whatever was told, also where retention has let go of it."""
+    with TemporaryDirectory() as folder:
+        account = copy_of(template, Path(folder) / "data")
+        try:
+            library(account)
+            account.write(records[:begin])
+            process(account, plan)
+            for at, what in enumerate(whats):
+                add(account, f"made{at}", what)
+            account.write(records[begin:])
+            process(account, plan)
+            now = max([ARRIVAL, *(each.at for each in records)]) + after
+            tend(account, now)
+            if after % 2:
+                tell(account, now)
+                account.change("UPDATE told SET number = number + 4")
+            assert different(rebuilt(account, now=now)) == {}
         finally:
             account.close()

@@ -24,6 +24,7 @@ from richpanel.store.migrating import migrate
 from richpanel.store.postgres import schema_url
 from richpanel.store.secrets import open_secrets
 from tests.process.account import Account, Arrived, Template, copy_of, on_sqlite
+from tests.process.audiences import library
 from tests.process.calls import activity, identify, page, track
 from tests.process.histories import histories, plans
 from tests.process.test_deciding import change
@@ -53,15 +54,17 @@ def rebuilding(account: Account, name: str = NEW) -> Iterator[tuple[Rebuild, str
         yield made, url
 
 
-def rebuilt(account: Account, name: str = NEW) -> dict[str, Tally]:
-    """Makes the state anew and compares."""
+def rebuilt(account: Account, name: str = NEW, *, now: int = 0) -> dict[str, Tally]:
+    """Makes the state anew and compares; `now` is when memberships are compared."""
     if account.database is not None:
         with remaking(account) as made:
             made.advance(lambda _: None)
-            return made.compared()
+            return made.compared(now)
     with rebuilding(account, name) as (made, url):
         assert made.advance(position_of(account.state_engine), lambda _: True)
-        return compared(account, url)
+        with reading(account.state_engine) as old:
+            made.settle(old, now)
+        return compared(account, url, now)
 
 
 class Remade(Remake):
@@ -71,13 +74,14 @@ class Remade(Remake):
         super().__init__(old, new, Watch(account.account_engine))
         self.account = account
 
-    def compared(self) -> dict[str, Tally]:
+    def compared(self, now: int = 0) -> dict[str, Tally]:
         """Takes up all that there is, and compares, kind by kind."""
-        known = Known(self.account.settings.hash_key, self.account.sources, nowhere)
+        known = Known(self.account.settings.hash_key, self.account.sources, nowhere, now)
         with reading(self._old) as old:
             self.follow(old, lambda _: None)
             with self._new.begin() as new:
                 successor.hand_down_counts(old, new)
+            self.settle(old, now)
             with reading(self._new) as new:
                 tallies = compare_states(old, new, known, lambda *_: None)
         return {tally.kind: tally for tally in tallies}
@@ -99,10 +103,10 @@ def remaking(account: Account) -> Iterator[Remade]:
         successor.drop(url)
 
 
-def compared(account: Account, url: str) -> dict[str, Tally]:
+def compared(account: Account, url: str, now: int = 0) -> dict[str, Tally]:
     """Compares the account's state with another one, kind by kind."""
     other = open_engine(url, read_only=True, cache_mib=1)
-    known = Known(account.settings.hash_key, account.sources, account.reader.slice)
+    known = Known(account.settings.hash_key, account.sources, account.reader.slice, now)
     with reading(account.state_engine) as old, reading(other) as new:
         tallies = compare_states(old, new, known, lambda *_: None)
     other.dispose()
@@ -136,6 +140,7 @@ def test_a_state_made_anew_equals_the_one_that_grew(
 
 
 def test_everything_is_compared(account: Account) -> None:
+    library(account)
     account.write(STORY)
     account.process(max_bytes=1)
     found = rebuilt(account)
@@ -144,6 +149,7 @@ def test_everything_is_compared(account: Account) -> None:
         "sessions": (3, True),
         "links": (1, True),
         "orders": (1, True),
+        "memberships": (11, True),
         "messages": (11, True),
         "history": (11, True),
         "outcomes": (3, True),

@@ -114,7 +114,7 @@ def test_a_state_that_was_copied_is_what_it_was(account: Account, place: str) ->
         digests = move(account, new)
         empty = ("manual", "suppressed", "pieces", "outbox", "told")
         assert {name for name in MOVES if not digests[name].rows} == set(empty)
-        known = Known(account.settings.hash_key, account.sources, account.reader.slice)
+        known = Known(account.settings.hash_key, account.sources, account.reader.slice, 0)
         with state_of(account) as old, reading(new) as copied:
             tallies = compare_states(old, copied, known, lambda *_: None)
             assert [tally for tally in tallies if not tally.is_equal] == []

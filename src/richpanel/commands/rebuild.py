@@ -166,10 +166,12 @@ def _compare(sides: Sides, made: Rebuild, definitions: Watch, bar: Bar) -> list[
         with reading(sides.old) as old:
             sides.position = progress.read(old).position
             made.advance(sides.position, bar.folded(sides.position))
+            now = round(time.time() * 1000)
+            made.settle(old, now)
             known = definitions.current()
             rows = {source.number: source for source in known.sources.values()}
             with reading(read_only) as new:
-                return compare_states(old, new, Known(known.account.hash_key, rows, sides.log.slice), bar.compared)
+                return compare_states(old, new, Known(known.account.hash_key, rows, sides.log.slice, now), bar.compared)
     finally:
         read_only.dispose()
 

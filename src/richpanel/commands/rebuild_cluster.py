@@ -136,12 +136,14 @@ def _compare(sides: Sides, made: Remake, bar: Bar) -> list[Tally]:
         made.follow(old, bar.taken_up(_waiting(sides, made)))
         with sides.new.begin() as new:
             successor.hand_down_counts(old, new)
+        now = round(time.time() * 1000)
+        made.settle(old, now)
         known = sides.watch.current()
         rows = {source.number: source for source in known.sources.values()}
         read_only = open_engine(schema_url(sides.database_url, successor.SUCCESSOR), read_only=True)
         try:
             with reading(read_only) as new:
-                return compare_states(old, new, Known(known.account.hash_key, rows, nowhere), bar.compared)
+                return compare_states(old, new, Known(known.account.hash_key, rows, nowhere, now), bar.compared)
         finally:
             read_only.dispose()
 

@@ -15,6 +15,7 @@ from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.worker import Worker
 from richpanel.store import progress
 from richpanel.store.bodies import Slice
+from richpanel.store.compared_memberships import Memberships
 from richpanel.store.compared_messages import compare_messages
 from richpanel.store.compared_people import Links, Orders, Profiles, Sessions
 from richpanel.store.comparison import Show, Tally, compare, compare_counts
@@ -73,6 +74,13 @@ class Rebuild:
                 return False
         return True
 
+    def settle(self, old: Connection, now: int) -> None:
+        """Take over what the log does not tell from the state in force, and let time do what it does up to `now` (ms).
+
+        `old` is a snapshot of it, at the same position.
+        """
+        self._worker.settle(old, now)
+
     def close(self) -> None:
         """Let the threads end and close the new state: what stood in its write-ahead log is in the file then."""
         self._worker.close()
@@ -86,17 +94,20 @@ def position_of(state: Engine) -> int:
 
 
 class Known(NamedTuple):
-    """What a comparison needs beside both states: the account's hash key, its sources, and the bodies in the log."""
+    """What a comparison needs beside both states: the account's hash key, its sources, the bodies in the log, and when
+    it is, ms UTC.
+    """
 
     secret: bytes
     sources: Mapping[int, SourceRow]
     bodies: Slice
+    now: int
 
 
 def compare_states(old: Connection, new: Connection, known: Known, show: Show) -> list[Tally]:
     """Compare two states that are at the same position, kind by kind."""
     nouns = (Profiles(known.secret), Sessions(known.secret), Links(known.secret), Orders())
-    people = [compare(noun, old, new, show) for noun in nouns]
+    people = [compare(noun, old, new, show) for noun in (*nouns, Memberships(old, new, known.secret, known.now))]
     messages = compare_messages(old, new, known.bodies, show)
     names = {number: source.name for number, source in known.sources.items()}
     return [*people, *messages, compare_counts(old, new, names)]

@@ -7,20 +7,24 @@ finish records in any order and some are half done, again and again, passing ove
 
 import gc
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from richpanel.core.record import BodyGone
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.process.batch import apply
-from richpanel.process.definitions import Watch
+from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.incoming import Opened, open_batch
 from richpanel.process.memory import Memory
 from richpanel.process.rebuilding import RebuildError, position_of
+from richpanel.process.refold import Reader
 from richpanel.process.refusing import sift
+from richpanel.process.settling import take_over_told
 from richpanel.process.shared_batch import InHand
+from richpanel.process.tending import tend
 from richpanel.store import bodies, stored_records
 from richpanel.store.bodies import StoredBodies
 from richpanel.store.bulk import fetch
@@ -31,6 +35,7 @@ _NEAR: Final = 5_000
 """How many messages at the most may be left to take up where workers are made to wait for it."""
 _ROUNDS: Final = 20
 _COLLECT_EVERY: Final = 256
+T = TypeVar("T")
 Show = Callable[[int], None]
 """Hears how many items were taken up."""
 
@@ -83,6 +88,22 @@ class Remake:
             self._fold(records, show)
             position = records[-1].end
         self._mark = max(self._mark, mark)
+
+    def settle(self, old: Connection, now: int) -> None:
+        """Take over what no record tells from the state in force, and let time do what it does up to `now`, ms UTC.
+
+        Both must have taken up the same.
+        """
+        self._alone(partial(take_over_told, old))
+        while self._alone(partial(tend, now=now, unswept=[])).more:
+            pass
+
+    def _alone(self, change: Callable[[Reader, Memory, Definitions], T]) -> T:
+        definitions = self._definitions.current()
+        with self._new.begin() as connection:
+            if self._memory is None:
+                self._memory = Memory(connection, definitions.account.hash_key, shared=True)
+            return change(Reader(connection, definitions, StoredBodies(connection)), self._memory, definitions)
 
     def is_erasing(self) -> bool:
         """Tell whether somebody was erased since it began: what is taken up is not what it should be then."""

@@ -42,7 +42,9 @@ def is_wanted(connection: Connection, definitions: Definitions, now: int | None,
     ready = definitions.ready
     if unswept or ready.computing:
         return True
-    return bool(ready) and now is not None and bool(memberships.due(connection, now, 1))
+    if not ready:
+        return False
+    return bool(now is not None and memberships.due(connection, now, 1)) or bool(_unfinished(connection, definitions))
 
 
 def tend(reader: Reader, memory: Memory, definitions: Definitions, now: int | None, unswept: list[int]) -> Tended:
@@ -58,18 +60,24 @@ def tend(reader: Reader, memory: Memory, definitions: Definitions, now: int | No
         members.judge(due)
         members.write()
         return Tended(True)
-    if definitions.ready.computing:
+    if definitions.ready.computing or _unfinished(connection, definitions):
         return _run(reader, memory, definitions)
     if unswept:
         return Tended(True, swept=unswept[0] if memberships.sweep(connection, unswept[0], SWEPT) else None)
     return Tended(False)
 
 
+def _unfinished(connection: Connection, definitions: Definitions) -> dict[int, int]:
+    """Give the plans whose rows are not all there, and up to which profile they are."""
+    reached = memberships.reached(connection)
+    return {number: at for number in definitions.ready.ready if (at := reached.get(number, 0)) < ALL}
+
+
 def _run(reader: Reader, memory: Memory, definitions: Definitions) -> Tended:
     """Make some more rows of those plans whose first run has come least far."""
     connection, ready = reader.connection, definitions.ready
     members = Members(reader, memory, ready, progress.read(connection).received_at)
-    left = {number: at for number, at in members.reached.items() if number in ready.ready and at < ALL}
+    left = _unfinished(connection, definitions)
     if left:
         least = min(left.values())
         numbers = [number for number, at in left.items() if at == least]
@@ -79,7 +87,7 @@ def _run(reader: Reader, memory: Memory, definitions: Definitions) -> Tended:
         members.reached.update(dict.fromkeys(numbers, reached))
         members.make(numbers, people)
         members.write()
-    return Tended(True, {number: members.reached[number] for number in ready.computing})
+    return Tended(bool(left), {number: members.reached[number] for number in ready.computing})
 
 
 def report(watch: Watch, definitions: Definitions, tended: Tended, now: int) -> None:

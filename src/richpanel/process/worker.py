@@ -9,14 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, Transaction
 from sqlalchemy.exc import OperationalError
 
 from richpanel.log.contract import LogDamaged, LogReader
-from richpanel.process import tending
+from richpanel.process import settling, tending
 from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.earlier import EarlierDecisions
@@ -47,6 +48,7 @@ _COLLECT_EVERY: Final = 1_024
 
 _log: structlog.stdlib.BoundLogger = get_logger("process")
 OnBatch = Callable[[Applied, float], None]
+T = TypeVar("T")
 OnStall = Callable[[str | None], None]
 
 
@@ -141,18 +143,29 @@ class Worker:
             if not tending.is_wanted(connection, definitions, now or None, self._unswept):
                 return False
             tending.begin(self._definitions, connection, definitions)
+        tended = self._alone(partial(tending.tend, now=now or None, unswept=self._unswept))
+        tending.report(self._definitions, definitions, tended, now)
+        return tended.more
+
+    def settle(self, old: Connection, now: int) -> None:
+        """Have in a state made anew what the one in force has besides the log's messages, as of `now`, ms UTC."""
+        self._alone(partial(settling.take_over_told, old))
+        while self._alone(partial(tending.tend, now=now, unswept=[])).more:
+            pass
+
+    def _alone(self, change: Callable[[Reader, Memory, Definitions], T]) -> T:
+        """Change the state between two batches."""
+        definitions = self._definitions.current()
         try:
             with self._state.begin() as connection:
                 if self._memory is None:
                     self._memory = Memory(connection, definitions.account.hash_key)
-                reader = Reader(connection, definitions, self._bodies)
-                tended = tending.tend(reader, self._memory, definitions, now or None, self._unswept)
+                found = change(Reader(connection, definitions, self._bodies), self._memory, definitions)
         except BaseException:
             self._memory = None
             raise
         self._memory.trim()
-        tending.report(self._definitions, definitions, tended, now)
-        return tended.more
+        return found
 
     def close(self) -> None:
         """Let the threads end that commit and copy."""

@@ -122,6 +122,17 @@ def told(connection: Connection, computation: int, uids: Collection[int]) -> dic
     return {uid: Told(decode_exact(value), number, t) for uid, value, number, t in rows}
 
 
+def all_told(connection: Connection, after: Key, limit: int) -> dict[Key, Told]:
+    """Give the next of all that the world was told, by computation and uid, behind a key."""
+    rows = fetch(
+        connection,
+        "SELECT computation, uid, value, number, t FROM told WHERE (computation, uid) > (?, ?) "
+        "ORDER BY computation, uid LIMIT ?",
+        *(*after, limit),
+    )
+    return {(of, uid): Told(decode_exact(value), number, t) for of, uid, value, number, t in rows}
+
+
 def tell(connection: Connection, changed: Mapping[Key, Told]) -> None:
     """Note what the world was told, by computation and uid."""
     rows = [(*key, encode_exact(each.value).decode(), each.number, each.t) for key, each in sorted(changed.items())]
