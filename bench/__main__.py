@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from bench import accept, archives, layouts, logs, profiling, report
+from bench.audiences import audiences
 from bench.backlog import backlog as measure_backlog
 from bench.cluster import Plan, cluster
 from bench.delivery import delivery
@@ -111,6 +112,16 @@ def measure_membership(
 ) -> None:
     """Measure what an event costs an audience, and what one costs that concerns none."""
     membership(Bench(Options(), _console(), data), events, people)
+
+
+@app.command(name="audiences")
+def measure_audiences(
+    *,
+    events: Annotated[int, Parameter(help="Events that are folded, with each audience.")] = 200_000,
+    data: Data = RESULTS,
+) -> None:
+    """Measure what a live audience costs the processing, beside none."""
+    audiences(Bench(Options(), _console(), data), events)
 
 
 @app.command(name="cluster")

@@ -35,7 +35,7 @@ def profile(bench: Bench, events: int, lines: int, *, mixed: bool) -> None:
         prepare(directory)
         account, state = open_engine(directory.account_url), open_engine(directory.state_url, cache_mib=CACHE_MIB)
         with bench.task(f"making {2 * events:,} events", 1):
-            asyncio.run(_fill(directory.log, _source(account), 2 * events, mixed=mixed))
+            asyncio.run(fill(directory.log, source_of(account), 2 * events, mixed=mixed))
         reader = SegmentReader(directory.log)
         worker = Worker(reader, state, Watch(account))
         gc.freeze()
@@ -59,12 +59,12 @@ def profile(bench: Bench, events: int, lines: int, *, mixed: bool) -> None:
     bench.console.print(f"{done:,} events without the profiler: {cost}; {rest:,} more with it")
 
 
-def _source(account: Engine) -> str:
+def source_of(account: Engine) -> str:
     with account.connect() as connection:
         return next(source.id for source in list_sources(connection) if source.type == "web")
 
 
-async def _fill(log: Path, source: str, events: int, *, mixed: bool) -> None:
+async def fill(log: Path, source: str, events: int, *, mixed: bool) -> None:
     writer = SegmentWriter.open(log)
     items = Shop(3, OUT_OF_ORDER if mixed else IN_ORDER).messages(events)
     sent = str(sent_at())
