@@ -24,7 +24,7 @@ from tests.process.histories import histories, plans
 from tests.process.reference_erasure import Erasure, left_by
 from tests.process.regulations import regulation
 from tests.process.tables import leftovers
-from tests.process.test_law import arrivals, law, process
+from tests.process.test_law import arrivals, filters, law, process, set_filters
 from tests.process.test_law_erasure import erasures, written
 from tests.process.test_rebuilding import different, rebuilt
 from tests.process.test_shared_law import entries, handed, share
@@ -42,12 +42,15 @@ def check(
     whats: Sequence[Audience | Computation],
     begin: int,
     after: int,
+    rules: Sequence[str] = (),
 ) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tending, "SLICE", 2)
         patch.setattr(tending, "DUE", 3)
         account = copy_of(template, Path(folder) / "data")
         try:
+            if rules:
+                set_filters(account, rules)
             numbers = library(account)
             numbers += [add(account, f"made{at}", what) for at, what in enumerate(whats[:-1])]
             account.write(records)
@@ -67,7 +70,7 @@ def check(
                 numbers.append(add(account, "last", whats[-1]))
             now = max((each.at for each in records), default=0) + after
             tend(account, now)
-            arrived = arrivals(account, records)
+            arrived = arrivals(account, records, rules)
             for number in numbers:
                 assert_defined(account, number, arrived, now)
             people = dump(account)
@@ -93,6 +96,20 @@ def test_they_are_the_definition(
     after: int,
 ) -> None:
     check(template, records, plan, whats, begin, after)
+
+
+@on_sqlite
+@law(60)
+@given(records=histories, plan=plans, whats=made, begin=begun, rules=filters)
+def test_it_is_so_where_filters_drop_messages_and_take_fields(
+    template: Template,
+    records: list[Arrived],
+    plan: list[tuple[int, bool]],
+    whats: list[Audience | Computation],
+    begin: int,
+    rules: list[str],
+) -> None:
+    check(template, records, plan, whats, begin, 0, rules)
 
 
 @on_postgres
