@@ -17,6 +17,7 @@ from richpanel.process import tending
 from richpanel.process.deciding import TOLD
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import SharedBatches
+from richpanel.store.database import open_engine
 from tests.process.account import ARRIVAL, MINUTE, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.audiences import add, assert_defined, assert_told, audiences, computed, library, tell, tend
 from tests.process.dump import dump
@@ -177,7 +178,9 @@ def test_they_are_the_definition_whoever_applies_the_messages(
             share(account, stream[:half], plan)
             numbers += [add(account, f"made{at}", what) for at, what in enumerate(whats)]
             ended = threading.Event()
-            shared = SharedBatches(account.state_engine, Watch(account.account_engine))
+            assert account.database is not None
+            state = open_engine(account.database.state_url)
+            shared = SharedBatches(state, Watch(account.account_engine))
             now = max((each.at for each in records), default=0) + after
 
             def go_on() -> None:
@@ -193,6 +196,7 @@ def test_they_are_the_definition_whoever_applies_the_messages(
                 tending_.result()
             while shared.tend(now, now, []):
                 pass
+            state.dispose()
             arrived = arrivals(account, records)
             for number in numbers:
                 assert_defined(account, number, arrived, now)

@@ -38,7 +38,8 @@ class Ready:
         if isinstance(plan, TraitPlan):
             self.nothing = plan.value(plan.empty(), 0)[0]
         self.has_visitors = self.judge(plan.empty(), _VISITOR, 0).raw != self.nothing
-        """Whether visitors are in of whom nothing is known."""
+        self.has_customers = self.judge(plan.empty(), Person(), 0).raw != self.nothing
+        """Whether visitors, and customers, are in of whom nothing is known."""
 
     def judge(self, state: State, person: Person | None, now: int) -> Judged:
         """Give the value at `now`, ms UTC. A computed trait is one of customers; who is not there is in nothing."""
@@ -83,7 +84,6 @@ class Plans:
                 if plan.status == "computing":
                     self.computing[plan.number] = plan.created_at
         self.watch = Watch({number: each.plan for number, each in self.ready.items()})
-        self.names = frozenset(self.watch.by_event)
 
     def __bool__(self) -> bool:
         """Tell whether there is any."""

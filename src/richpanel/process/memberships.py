@@ -134,7 +134,7 @@ class Members:
         """Judge all whom anything concerns, and write what is another now."""
         self._keep_within_reach()
         afresh = set().union(*(each.afresh for each in self._touched.values()))
-        histories = self._histories(afresh)
+        histories = self._histories(afresh) if afresh else {}
         people = afresh.union(*(each.people for each in self._touched.values()))
         self._memory.load_profiles(self._connection, people)
         for number, touched in self._touched.items():
@@ -152,7 +152,9 @@ class Members:
 
     def _histories(self, people: set[int]) -> dict[int, list[Happened]]:
         found: defaultdict[int, list[Happened]] = defaultdict(list)
-        for profile, event in events_of(self._reader, people, self.plans.names, self.plans.watch.around):
+        ready = self.plans.ready
+        names = {name for n, touched in self._touched.items() if touched.afresh for name in ready[n].plan.watched}
+        for profile, event in events_of(self._reader, people, names, self.plans.watch.around):
             found[profile].append(event)
         return found
 
@@ -193,6 +195,8 @@ class _Judging:
         untold = []
         for profile in self._touched.people:
             before = self._before.get(profile)
+            if before is None and self._is_idle(profile):
+                continue
             row = self._row(profile, before)
             if row != before:
                 rows[profile] = row
@@ -206,6 +210,13 @@ class _Judging:
                 if rows[profile] == self._before.get(profile):
                     del rows[profile]
         memberships.save(self._members.connection, {(self._ready.number, each): row for each, row in rows.items()})
+
+    def _is_idle(self, profile: int) -> bool:
+        """Tell whether somebody without a row is certainly to have none: most of those who are new."""
+        ready, touched = self._ready, self._touched
+        if ready.has_customers or ready.has_visitors or ready.plan.keys or profile in self._told:
+            return False
+        return profile not in touched.events and profile not in touched.joins and profile not in touched.afresh
 
     def _row(self, profile: int, before: Row | None) -> Row | None:
         state = self._state(profile, before)
