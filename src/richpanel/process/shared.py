@@ -172,13 +172,13 @@ class SharedWorker:
 
         What cannot be read or written just now is tried again and again; nothing is skipped.
         """
-        goes = False
+        goes, more = False, False
         while not stop.is_set() and not interrupted():
             try:
-                self.step(wait_seconds=WAIT_SECONDS)
-                until = time.monotonic() + TENDING_SECONDS
-                while self.tend(round(time.time() * 1000)) and time.monotonic() < until:
-                    pass
+                self.step(wait_seconds=0.0 if more else WAIT_SECONDS)
+                until, more = time.monotonic() + TENDING_SECONDS, True
+                while more and time.monotonic() < until:
+                    more = self.tend(round(time.time() * 1000))
                 if not goes:
                     self._on_stall(None)
                     goes = True
