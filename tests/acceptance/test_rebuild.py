@@ -205,7 +205,7 @@ def test_under_load_nothing_is_lost_doubled_or_unanswered(shop: Shop) -> None:
             code, result = rebuild(shop)
             assert (code, result["equal"], result["switched"]) == (0, True, True), result
             assert {tally["kind"] for tally in result["comparison"]} == {
-                *("profiles", "sessions", "links", "orders", "messages", "history", "outcomes")
+                *("profiles", "sessions", "links", "orders", "memberships", "messages", "history", "outcomes")
             }
             assert shop.accepted > before
             assert shop.database or {shop.link()} <= shop.states()

@@ -1,8 +1,9 @@
 """Comparing two states of one log, by who and what things are, since their internal numbers need not agree.
 
 Each kind of thing is read in pieces on one side and looked up on the other, so memory stays bounded however large both
-are. What is compared: profiles with their search entries, sessions, links, orders, messages, histories, and the counts
-of outcomes. `discards_dropped` is not: it says how often old discards were let go of, which depends on the batches.
+are. What is compared: profiles with their search entries, sessions, links, orders, memberships, messages, histories,
+and the counts of outcomes. `discards_dropped` is not: it says how often old discards were let go of, which depends on
+the batches.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
