@@ -16,6 +16,11 @@ from tests.web.running import TOKEN, Site
 from tests.web.story import tell
 
 PATHS = {
+    "/audiences",
+    "/audiences/preview",
+    "/audiences/{audience_id}",
+    "/audiences/{audience_id}/members",
+    "/audiences/{audience_id}/sizes",
     "/catalog",
     "/channels/{channel}/messages",
     "/connectors",
@@ -23,6 +28,7 @@ PATHS = {
     "/connectors/{connector_id}/rotate",
     "/customers",
     "/customers/{uid}",
+    "/customers/{uid}/audiences/{audience_id}/why",
     "/customers/{uid}/links",
     "/customers/{uid}/orders",
     "/customers/{uid}/sessions",
@@ -53,6 +59,8 @@ PATHS = {
     "/suppressions",
     "/tokens",
     "/tokens/{token_id}",
+    "/traits",
+    "/traits/{trait_id}",
     "/visitors",
     "/visitors/{visitor_id}",
     "/visitors/{visitor_id}/timeline",
@@ -65,6 +73,7 @@ UNSAYABLE = (
     "An API Key is required",
     "The filters cannot be saved",
     "The filter cannot be tried",
+    "The definition cannot be used",
     "The test cannot be sent",
     "This anonymousId stands",
     "This id stands",

@@ -22,7 +22,7 @@ from richpanel.store.delivery_reading import DeliveryView
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.sources import SourceRow
 
-_OUTCOMES = ("kept", "unsupported", "filtered", "failed")
+_OUTCOMES = ("kept", "unsupported", "filtered", "failed", "told")
 _TYPE_NAMES = (*TYPES, "channel", *MANUAL_TYPES)
 _NO_BODY = msgspec.Raw(b"null")
 Delivered = Callable[[Sequence[int]], Mapping[int, list[DeliveryView]]]

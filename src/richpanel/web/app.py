@@ -16,9 +16,12 @@ from richpanel.log.contract import LogReader, LogWriter
 from richpanel.store.secrets import SecretBox
 from richpanel.web.access import SESSION_SECONDS, require_token
 from richpanel.web.attempts import Attempts
+from richpanel.web.audience_looks import audience_looks_api
+from richpanel.web.audiences import audiences_api
 from richpanel.web.catalog import search_catalog
 from richpanel.web.catalog_pages import catalog_pages
 from richpanel.web.channels import add_channel_message
+from richpanel.web.computed_traits import computed_traits_api
 from richpanel.web.connectors import connectors_api
 from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
@@ -110,6 +113,9 @@ def _api() -> Router:
         *manual_links_api,
         *regulations_api,
         *replays_api,
+        *audiences_api,
+        *audience_looks_api,
+        *computed_traits_api,
         status,
         add_channel_message,
         search_catalog,

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency as Given
 from litestar.exceptions import HTTPException, NotFoundException
 from msgspec import UNSET, Meta
 
+from richpanel.store.members import of_profile
 from richpanel.store.orders import OrderView, list_orders
 from richpanel.store.paging import Page
 from richpanel.store.profiles import (
@@ -59,10 +60,18 @@ class MovedTo(HTTPException):
 def find_person(reading: Reading, kind: Kind, identifier: str, moved: str) -> CustomerDetail:
     """Find a customer or a visitor; raises NotFoundException, and MovedTo `moved` with what and who they are now."""
     find = find_customer if kind == "customers" else find_visitor
-    return _there(find(reading.state, reading.account, identifier), kind, moved)
+    found = _there(find(reading.state, reading.account, identifier), kind, moved)
+    return msgspec.structs.replace(found, audiences=_audiences(reading, found.profile))
 
 
-def _find_number(reading: Reading, kind: Kind, identifier: str, moved: str) -> int:
+def _audiences(reading: Reading, profile: int) -> list[str]:
+    """Give the keys of the audiences that somebody is in."""
+    live = {row.live.number: row.key for row in reading.known.computations if row.live and row.kind == "audience"}
+    known = of_profile(reading.state, profile, live) if live else {}
+    return sorted(live[plan] for plan, each in known.items() if each.member)
+
+
+def find_number(reading: Reading, kind: Kind, identifier: str, moved: str) -> int:
     """Find the state's own number of a customer or a visitor, as `find_person` does, and nothing else about them."""
     identify = identify_customer if kind == "customers" else identify_visitor
     return _there(identify(reading.state, reading.account, identifier), kind, moved).number
@@ -78,7 +87,7 @@ def _there(found: Someone | Moved | None, kind: Kind, moved: str) -> Someone:
     return found
 
 
-def _outward(person: View) -> View:
+def outward(person: View) -> View:
     """Leave out the state's own number of a person: it changes when the state is built anew."""
     return msgspec.structs.replace(person, profile=UNSET)
 
@@ -88,7 +97,7 @@ async def _people(stores: Stores, run: Callable[[Reading], Page[ProfileView]]) -
 
     def look(reading: Reading) -> Page[ProfileView]:
         found = answer_bad_values(lambda: run(reading))
-        return Page([_outward(person) for person in found.data], found.next)
+        return Page([outward(person) for person in found.data], found.next)
 
     return await stores.read(look)
 
@@ -96,7 +105,7 @@ async def _people(stores: Stores, run: Callable[[Reading], Page[ProfileView]]) -
 async def _person(stores: Stores, kind: Kind, raw_id: str) -> CustomerDetail:
     """Look up one person for the outside."""
     identifier = decode_id(raw_id)
-    return await stores.read(lambda reading: _outward(find_person(reading, kind, identifier, _API)))
+    return await stores.read(lambda reading: outward(find_person(reading, kind, identifier, _API)))
 
 
 async def _of_person(stores: Stores, kind: Kind, raw_id: str, run: Callable[[Reading, int], T], rest: str) -> T:
@@ -104,7 +113,7 @@ async def _of_person(stores: Stores, kind: Kind, raw_id: str, run: Callable[[Rea
     identifier = decode_id(raw_id)
 
     def look(reading: Reading) -> T:
-        number = _find_number(reading, kind, identifier, _API + rest)
+        number = find_number(reading, kind, identifier, _API + rest)
         return answer_bad_values(lambda: run(reading, number))
 
     return await stores.read(look)

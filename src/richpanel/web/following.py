@@ -152,7 +152,7 @@ def came_of(entry: Entry, source: str) -> Iterator[Came]:
         yield Came(first + item.offset, meta.at, item.body, code=discard.code.value)
 
 
-_DOORS: Final = frozenset({"tracking", "import", "segment", "richpanel", "channel"})
+_DOORS: Final = frozenset({"tracking", "import", "segment", "richpanel", "channel", "engage"})
 """What calls and channel activity come in by; other records are no messages."""
 _CODES: Final = {code.value: code.text for code in Code}
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from richpanel.core import condition_json
 from richpanel.web.paging import Query
 from richpanel.web.problems import MEDIA_TYPE, Problem
 
@@ -21,7 +22,9 @@ _REF: Final = "#/components/schemas/{name}"
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+):str\}")
 _REDIRECT: Final = 308
 _HIDDEN: Final = {"ProfileView": "profile", "CustomerDetail": "profile"}
-"""Fields that are left out of the answers (`customers._outward`)."""
+"""Fields that are left out of the answers (`customers.outward`)."""
+_CONDITIONS: Final = ("NewAudience", "AudiencePatch", "AudienceView", "AskedPreview")
+"""What has a field `condition`, which is read and written apart from the rest."""
 Json = dict[str, Any]
 
 
@@ -54,6 +57,9 @@ class _Writer:
         for name, field in _HIDDEN.items():
             del self.components[name]["properties"][field]
             self.components[name]["required"].remove(field)
+        self.components.update(condition_json.schema())
+        for name in _CONDITIONS:
+            self.components[name]["properties"]["condition"] = {"$ref": _REF.format(name="Condition")}
         self._schemas = {repr(kind): schema for kind, schema in zip([*types, Problem], schemas, strict=True)}
 
     def schema(self, kind: Any) -> Json:

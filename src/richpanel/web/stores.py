@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from richpanel.log.contract import Entry, LogReader
 from richpanel.store.account import AccountSettings, read_account
+from richpanel.store.computations import ComputationRow, list_computations
 from richpanel.store.database import open_engine, reading
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationRow, all_numbers, list_destinations
@@ -40,7 +41,7 @@ _FRESH_SECONDS: Final = 0.1
 class Definitions:
     """The account's settings, all its sources by number, deleted ones too, and its destinations' names by id.
 
-    `destination_ids` has the ids by number, of deleted ones too.
+    `destination_ids` has the ids by number, of deleted ones too. `computations` are the audiences and computed traits.
     """
 
     version: int
@@ -49,6 +50,7 @@ class Definitions:
     destinations: Mapping[str, str]
     destination_rows: Sequence[DestinationRow]
     destination_ids: Mapping[int, str]
+    computations: Sequence[ComputationRow]
 
 
 class SharedLog:
@@ -230,6 +232,7 @@ class Stores:
                     {row.id: row.name for row in rows},
                     rows,
                     {number: id_ for id_, number in all_numbers(connection).items()},
+                    list_computations(connection),
                 )
         self._fresh_until = fresh_until
         return known

@@ -1,0 +1,99 @@
+"""Members as people see them: who is in an audience, since when and until when, and which audiences somebody is in."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.timestamps import iso
+from richpanel.store.account import AccountSettings
+from richpanel.store.bulk import LISTED, fetch, insert, listed
+from richpanel.store.definitions import sizes
+from richpanel.store.paging import Page, read_cursor, write_cursor
+from richpanel.store.person import ProfileView
+from richpanel.store.profiles import list_by_number
+
+_IN = "true"
+
+
+class MemberView(msgspec.Struct, kw_only=True):
+    """Somebody who is in an audience: since when, and until when, null where time alone does not end it.
+
+    `told` is whether destinations know; null of somebody without a uid, of whom they cannot be told.
+    """
+
+    since: str
+    until: str | None
+    told: bool | None
+    person: ProfileView
+
+
+class Since(NamedTuple):
+    """A membership: whether somebody is in, from when on that is so, and until when, ms UTC."""
+
+    member: bool
+    since: int
+    until: int | None
+
+
+_TOLD = {0: False, 1: True, 2: None}
+
+
+def list_members(
+    connection: Connection, account: AccountSettings, plan: int, *, cursor: str | None, limit: int
+) -> Page[MemberView]:
+    """List who is in by a plan, in the order in which they came to be known. Raises BadCursor."""
+    at = read_cursor(cursor, int)
+    rows = fetch(
+        connection,
+        "SELECT profile, since, until, told FROM memberships WHERE plan = ? AND profile > ? AND value = ? "
+        "ORDER BY profile LIMIT ?",
+        *(plan, 0 if at is None else at[0], _IN, limit + 1),
+    )
+    shown = rows[:limit]
+    people = {person.profile: person for person in list_by_number(connection, account, [row[0] for row in shown])}
+    members = [
+        MemberView(
+            since=iso(since), until=None if until is None else iso(until), told=_TOLD[told], person=people[profile]
+        )
+        for profile, since, until, told in shown
+        if profile in people
+    ]
+    return Page(members, write_cursor(shown[-1][0]) if len(rows) > limit else None)
+
+
+def of_profile(connection: Connection, profile: int, plans: Collection[int]) -> dict[int, Since]:
+    """Give somebody's memberships by these plans."""
+    rows = fetch(
+        connection,
+        f"SELECT plan, value, since, until FROM memberships WHERE profile = ? AND plan IN {LISTED}",
+        *(profile, listed(plans)),
+    )
+    return {plan: Since(value == _IN, since, until) for plan, value, since, until in rows}
+
+
+def note_size(account: Connection, computation: int, size: int, *, now: int) -> None:
+    """Note how many are in an audience now, ms UTC, unless it is what was noted last."""
+    rows = fetch(account, "SELECT size FROM sizes WHERE computation = ? ORDER BY at DESC LIMIT 1", computation)
+    if not rows or rows[0][0] != size:
+        insert(account, sizes, [(computation, now, size)], replace=True)
+
+
+def list_sizes(account: Connection, computation: int, limit: int) -> list[tuple[int, int]]:
+    """Give the newest sizes that were noted, oldest first: (ms UTC, size). Each holds until the next."""
+    rows = fetch(
+        account, "SELECT at, size FROM sizes WHERE computation = ? ORDER BY at DESC LIMIT ?", computation, limit
+    )
+    return [(at, size) for at, size in reversed(rows)]
+
+
+def noted_sizes(account: Connection) -> dict[int, int]:
+    """Give the size that was noted last of each audience, by number."""
+    rows = fetch(
+        account,
+        "SELECT s.computation, s.size FROM sizes s JOIN "
+        "(SELECT computation, max(at) AS at FROM sizes GROUP BY computation) n "
+        "ON n.computation = s.computation AND n.at = s.at",
+    )
+    return {row[0]: row[1] for row in rows}
