@@ -84,12 +84,21 @@ def _deliver(settings: Settings, parent: Parent, _given: dict[str, Any]) -> None
         deliver.run(settings, parent)
 
 
+def _engage(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
+    from richpanel.roles import engage
+
+    _settle_memory()
+    with _database_needed():
+        engage.run(settings, parent, given["sockets"])
+
+
 _ROLES: Final[dict[str, Callable[[Settings, Parent, dict[str, Any]], None]]] = {
     "prepare": _prepare,
     "front": _front,
     "web": _web,
     "process": _process,
     "deliver": _deliver,
+    "engage": _engage,
 }
 
 

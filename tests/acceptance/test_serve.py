@@ -154,7 +154,7 @@ def test_kill_of_the_parent_frees_port_and_lock_and_the_next_start_goes_on(serve
         assert identify(server, key, f"u-{number}") == 200
         parent = server.pid
         processes = roles(parent)
-        assert set(processes) == {"front", "web", "process", "deliver"}
+        assert set(processes) == {"front", "web", "process", "deliver", "engage"}
         os.kill(parent, signal.SIGKILL)
         wait_until(partial(none_alive, processes.values()), 1, "the roles end with their parent")
         server.kill()
@@ -166,7 +166,7 @@ def test_kill_of_the_parent_frees_port_and_lock_and_the_next_start_goes_on(serve
     assert [server.customer(f"u-{number}")["uid"] for number in range(3)] == ["u-0", "u-1", "u-2"]
 
 
-@pytest.mark.parametrize("role", ["front", "web", "process", "deliver"])
+@pytest.mark.parametrize("role", ["front", "web", "process", "deliver", "engage"])
 def test_a_role_that_dies_is_started_again(server: Server, key: str, role: str) -> None:
     before = roles(server.pid)
     os.kill(before[role], signal.SIGKILL)

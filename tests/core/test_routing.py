@@ -240,3 +240,12 @@ def test_what_filters_take_stands_in_the_decision() -> None:
     assert decide("page", raw({}), raw(...), True, lambda: PASSED) is None
     failed = decision("dst_1", Verdict(Code.FILTER_FAILED, None, "Broken", "why"))
     assert (failed.outcome, failed.filter, failed.reason) == ("filtered", "Broken", "why")
+
+
+@pytest.mark.parametrize(
+    ("integrations", "enabled"),
+    [({"All": False, "dst_1": True}, ON), ({"All": False, "dst_2": True}, OFF), ({"dst_1": False, "All": True}, OFF)],
+)
+def test_a_destination_may_go_by_its_id_where_that_is_said(integrations: dict[str, Any], enabled: bool) -> None:
+    ruling = decide("identify", raw(integrations), raw(...), True, called="dst_1")
+    assert ruling == (None if enabled else Code.FILTERED_BY_INTEGRATIONS_OBJECT)

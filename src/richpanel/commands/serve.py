@@ -22,10 +22,10 @@ from richpanel.store import moved
 from richpanel.store.revisions import is_ready
 
 _ROLES: Final = {
-    "all": ("front", "web", "process", "deliver"),
+    "all": ("front", "web", "process", "deliver", "engage"),
     "ingest": ("front",),
     "web": ("front", "web"),
-    "process": ("process",),
+    "process": ("process", "engage"),
     "deliver": ("deliver",),
 }
 _BUSY: Final = {"process": "processing", "deliver": "delivering"}

@@ -72,16 +72,19 @@ def decide(
     context: msgspec.Raw,
     key_valid: bool,
     judge: Callable[[], Verdict] | None = None,
+    *,
+    called: str | None = None,
 ) -> Ruling:
     """Decide about a message: None to keep it, else the code of the first thing against it (`semantics.md` 7).
 
     `integrations` and `context` are the item's with the batch's merged in (`core.inside.merged`). `key_valid` says
     whether the destination's API Key is one that its account knows; for an endpoint elsewhere it is true. `judge` asks
-    the destination's filters, where it has some.
+    the destination's filters, where it has some. `called` is another name by which the integrations object may mean
+    the destination: what tells of audiences names some by their ids.
     """
     if kind not in DELIVERED_TYPES:
         return Code.UNSUPPORTED_EVENT_TYPE
-    if not _let_through(integrations, context):
+    if not _let_through(integrations, context, () if called is None else (called,)):
         return Code.FILTERED_BY_INTEGRATIONS_OBJECT
     said = PASSED if judge is None else judge()
     if said.code is not None:
@@ -156,12 +159,12 @@ def _any_case(holder: Mapping[str, Any], name: str) -> Any:
     return None
 
 
-def _let_through(integrations: msgspec.Raw, context: msgspec.Raw) -> bool:
+def _let_through(integrations: msgspec.Raw, context: msgspec.Raw, others: Sequence[str]) -> bool:
     """Read the integrations object of a message, decoding as little as it takes: mostly nothing."""
     around = _object(context) if _may_switch(context) else None
     if around is None and not _may_switch(integrations):
         return True
-    return integration_enabled(_object(integrations), around)
+    return integration_enabled(_object(integrations), around, previous_names=others)
 
 
 def _may_switch(raw: msgspec.Raw) -> bool:

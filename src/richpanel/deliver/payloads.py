@@ -26,6 +26,8 @@ from richpanel.store.sources import SourceRow
 
 KEPT: Final = 0
 """The outcome of a message that is part of the account's state."""
+TOLD: Final = 4
+"""The outcome of one that tells of an audience or a computed trait: no traits of the customer's, but about them."""
 _IDENTIFY: Final = TYPES.index("identify")
 
 
@@ -81,7 +83,7 @@ def prepare(connection: Connection, bodies: Bodies, known: Known, deliveries: Se
     found = [rows[each.n] for each in deliveries if _is_there(rows, each)]
     bodies.ahead(found)
     people = profile_rows.load(
-        connection, {row.identity for row in found if row.type == _IDENTIFY and row.outcome == KEPT}
+        connection, {row.identity for row in found if row.type == _IDENTIFY and row.outcome in (KEPT, TOLD)}
     )
     decided = names.by_number(connection, {row.decisions for row in found if row.decisions is not None})
     made: list[Prepared] = []
@@ -92,7 +94,7 @@ def prepare(connection: Connection, bodies: Bodies, known: Known, deliveries: Se
             continue
         row = rows[delivery.n]
         cut = _cut(decided.get(row.decisions or 0), known.destination)
-        person = people.get(row.identity) if row.type == _IDENTIFY and row.outcome == KEPT else None
+        person = people.get(row.identity) if row.type == _IDENTIFY and row.outcome in (KEPT, TOLD) else None
         try:
             made.append(_said(_call(bodies, row, cut, heads), row, known, delivery, person))
         except BodyGone:
@@ -140,7 +142,7 @@ def _said(
     email = None
     if person is not None:
         given = call.get("traits")
-        if isinstance(given, Mapping):
+        if isinstance(given, Mapping) and row.outcome == KEPT:
             call["traits"], is_empty = current(given, person.traits, person.carried_email)
             if is_empty:
                 return Unsent(delivery, "superseded", Code.SUPERSEDED)

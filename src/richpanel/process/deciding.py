@@ -188,7 +188,8 @@ def _ruling(message: Incoming, route: Route) -> Ruling:
     context = merged(message.meta.context, message.message.context)
     key_valid = route.endpoint != "account" or _works(route, message.meta.at)
     judge = None if route.filters is None else _judge(message, route.filters, integrations, context)
-    ruling = decide(TYPES[message.kind], integrations, context, key_valid, judge)
+    called = route.destination if message.source.type == ENGAGE else None
+    ruling = decide(TYPES[message.kind], integrations, context, key_valid, judge, called=called)
     if route.endpoint != ACCOUNT and message.kind == IDENTIFY and message.uid is None:
         kept = ruling.code is None if isinstance(ruling, Verdict) else ruling is None
         return Code.UID_REQUIRED if kept else ruling

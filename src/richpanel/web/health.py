@@ -19,7 +19,7 @@ from richpanel.web.metrics import exposition
 PATHS: Final = ("/health", "/ready", "/metrics")
 LATE_SECONDS: Final = 300.0
 """A processing that is further behind than this is not doing its work; a bulk load may put it minutes behind."""
-_ROLES: Final = {"process": "processing", "web": "pages'", "deliver": "delivering"}
+_ROLES: Final = {"process": "processing", "web": "pages'", "deliver": "delivering", "engage": "engaging"}
 CLOCK_SECONDS: Final = 5.0
 """So far may the clock go back without a word: it is being set right by a little now and then."""
 Scope = dict[str, Any]

@@ -1,0 +1,119 @@
+"""Telling of audiences and computed traits: what the state has to tell goes into the log, on one node of a cluster."""
+
+import asyncio
+import threading
+from contextlib import closing
+from time import monotonic
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from richpanel.config import Settings
+from richpanel.core import record
+from richpanel.core.record import Meta
+from richpanel.engage.telling import Said, Teller
+from richpanel.log.contract import LogBusy, LogClosed, LogFull, LogReader, LogUnsure, LogWriter
+from richpanel.log.jetstream import JetStreamWriter
+from richpanel.log.opening import open_reader, stream_of
+from richpanel.log.remote import RemoteWriter
+from richpanel.roles.clock import now_ms
+from richpanel.roles.ever import ever_applied
+from richpanel.store import members, memberships
+from richpanel.store.database import open_engine, reading
+from richpanel.store.directory import DataDirectory
+from richpanel.store.leadership import Leadership
+from richpanel.telemetry import get_logger
+
+IDLE_SECONDS: Final = 0.1
+RETRY_SECONDS: Final = 2.0
+_SIZES_SECONDS: Final = 60.0
+_AWAY: Final = (LogBusy, LogClosed, LogFull, LogUnsure, SQLAlchemyError, OSError)
+"""What is tried again, for it passes."""
+_DOORS: Final = {False: "engage", True: "import"}
+"""First runs go in the lane of imports."""
+_log = get_logger(__name__)
+
+
+def run(settings: Settings, owner: str | None, stop: threading.Event) -> None:
+    """Tell until `stop`. `owner` is the socket of the log's owner, None where the log is a stream."""
+    directory = DataDirectory(settings.data, settings.database_url, settings.log_url)
+    state = open_engine(directory.state_url, read_only=True, cache_mib=8)
+    account = open_engine(directory.account_url, cache_mib=1)
+    with (
+        closing(open_reader(directory.log, settings.log_url)) as log,
+        closing(Leadership(settings.database_url, "telling")) as leadership,
+    ):
+        asyncio.run(Telling(Teller(state, account), state, account, log, leadership).run(settings, owner, stop))
+    for engine in (state, account):
+        engine.dispose()
+
+
+class Telling:
+    """Appends what there is to tell, where this process leads."""
+
+    def __init__(self, teller: Teller, state: Engine, account: Engine, log: LogReader, leadership: Leadership) -> None:
+        """Begin afresh with the first look."""
+        self._teller = teller
+        self._state = state
+        self._account = account
+        self._log = log
+        self._leadership = leadership
+        self._leads = False
+        self._sizes_at = 0.0
+
+    async def run(self, settings: Settings, owner: str | None, stop: threading.Event) -> None:
+        """Look, and look again, until `stop`."""
+        writer = self._open(settings, owner)
+        if writer is None:
+            _log.warning("audiences_not_told", reason="the log's owner is another server")
+        while not stop.is_set():
+            pause = IDLE_SECONDS
+            try:
+                if writer is not None and await asyncio.to_thread(self._is_leader):
+                    pause = await self._step(writer)
+            except _AWAY as error:
+                self._leads = False  # Whether that is in the log is known once all that stands there is folded.
+                pause = RETRY_SECONDS
+                _log.warning("telling_waits", reason=str(error), retry_in_seconds=pause)
+            if pause:
+                await asyncio.to_thread(stop.wait, pause)
+        if writer is not None:
+            await writer.close()
+
+    def _open(self, settings: Settings, owner: str | None) -> LogWriter | None:
+        if settings.log_url is not None:
+            applied = ever_applied(settings.data, settings.database_url)
+            return JetStreamWriter(stream_of(settings.log_url), self._log, applied=applied)
+        return None if owner is None else RemoteWriter(owner, self._log)
+
+    def _is_leader(self) -> bool:
+        if not self._leadership.is_leader():
+            self._leads = False
+        elif not self._leads:
+            self._teller.wait_for(self._log.durable())
+            self._leads = True
+        return self._leads
+
+    async def _step(self, writer: LogWriter) -> float:
+        """Put what is next into the log; tell how long to rest."""
+        said = await asyncio.to_thread(self._teller.look)
+        if monotonic() >= self._sizes_at:
+            self._sizes_at = monotonic() + _SIZES_SECONDS
+            await asyncio.to_thread(self._note_sizes)
+        if said is None:
+            return IDLE_SECONDS
+        self._teller.appended(said, await writer.append(record_of(said, now_ms())))
+        return 0.0
+
+    def _note_sizes(self) -> None:
+        with reading(self._state) as state:
+            sizes = [(number, memberships.count(state, plan)) for number, plan in self._teller.live()]
+        with self._account.begin() as account:
+            for number, size in sizes:
+                members.note_size(account, number, size, now=now_ms())
+
+
+def record_of(said: Said, now: int) -> list[bytes]:
+    """Write what is said as a record; `now` is ms UTC."""
+    return record.encode(Meta(at=now, source=said.source, sizes=[], door=_DOORS[said.is_first]), said.messages)

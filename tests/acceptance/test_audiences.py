@@ -1,0 +1,110 @@
+"""`order_completed_last_30days` as a destination sees it, on a server whose clock is moved (mission rows S15, S16)."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.test_clock import Clock
+from tests.acceptance.test_serve import wait_until
+from tests.server import Server, Source, request
+from tests.sink import Sink
+
+pytestmark = pytest.mark.usefixtures("installation")
+KEY = "order_completed_last_30days"
+CONDITION = {"event": "Order Completed", "within": {"days": 30}}
+SECONDS = 20.0
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    """A clock that is right."""
+    return Clock(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, clock: Clock) -> Iterator[Server]:
+    """A server by that clock, which may deliver to its neighbours."""
+    running = Server(tmp_path / "data", env={**clock.env, "RICHPANEL_ALLOW_PRIVATE_ENDPOINTS": "true"})
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A stranger that takes everything."""
+    running = Sink(1, moods={"fine": 1})
+    yield running
+    running.stop()
+
+
+def call(server: Server, source: Source, kind: str, **fields: Any) -> None:
+    message = {"userId": "42", "writeKey": source.write_key, **fields}
+    assert request("POST", f"{server.url}/v1/{kind}", json.dumps(message).encode()).status == 200
+
+
+def order(server: Server, source: Source, number: int) -> None:
+    call(server, source, "track", event="Order Completed", properties={"order_id": str(number), "total": 20})
+
+
+def test_the_property_follows_the_order_and_the_clock(server: Server, clock: Clock, sink: Sink) -> None:
+    source = server.add_source("Shop", "server")
+    call(server, source, "identify", traits={"email": "ada@example.com"})
+    made = server.api("POST", "/audiences", {"name": "Order Completed Last 30days", "condition": CONDITION})
+    assert made.status == 201, made.body
+    engage = next(each["id"] for each in server.get("/sources")["data"] if each["type"] == "engage")
+    settings = {"apiKey": "key-of-theirs"}
+    stranger = {"name": "Stranger", "sources": [engage], "settings": settings, "endpoint": sink.start()}
+    assert server.api("POST", "/destinations", stranger).status == 201
+    wait_until(lambda: server.get(f"/audiences/{KEY}")["status"] == "live", SECONDS, "the first run")
+    time.sleep(1.0)  # A change of the definitions is seen within a second.
+
+    def properties() -> list[Any]:
+        return [each.event["userProperties"][KEY] for each in list(sink.arrivals)]
+
+    order(server, source, 1)
+    wait_until(lambda: len(sink.arrivals) == 1, SECONDS, "delivery 1")
+    assert properties() == [True]
+    assert sink.arrivals[0].event["userProperties"]["email"] == "ada@example.com"
+
+    clock.move(days=29, hours=23)
+    time.sleep(3.0)
+    assert properties() == [True]
+    clock.move(days=30)
+    wait_until(lambda: len(sink.arrivals) == 2, SECONDS, "delivery 2")
+    assert properties() == [True, False]
+
+    order(server, source, 2)
+    wait_until(lambda: len(sink.arrivals) == 3, SECONDS, "delivery 3")
+    assert properties() == [True, False, True]
+    why = server.get(f"/customers/42/audiences/{KEY}/why")
+    assert (why["member"], len(why["reason"]["events"])) == (True, 1)
+
+
+def test_a_kill_in_the_middle_neither_loses_nor_repeats(server: Server, clock: Clock, sink: Sink) -> None:
+    assert clock.apart == timedelta(0)
+    source = server.add_source("Shop", "server")
+    made = server.api("POST", "/audiences", {"name": "Order Completed Last 30days", "condition": CONDITION})
+    assert made.status == 201, made.body
+    time.sleep(1.0)
+    people = [f"u{number}" for number in range(100)]
+    for number, uid in enumerate(people):
+        call(server, source, "identify", userId=uid)
+        call(server, source, "track", userId=uid, event="Order Completed", properties={"order_id": str(number)})
+        if number % 50 == 49:
+            server.kill()
+            server.start()
+    server.wait_processed()
+
+    def members() -> list[Any]:
+        return list(server.get(f"/audiences/{KEY}/members", limit=500)["data"])
+
+    wait_until(lambda: sum(each["told"] is True for each in members()) == len(people), 60.0, "all to be told")
+    engage = next(each["id"] for each in server.get("/sources")["data"] if each["type"] == "engage")
+    told = server.get("/messages", source=engage, limit=500)["data"]
+    assert sorted(each["uid"] for each in told if each["outcome"] == "told") == sorted(people)

@@ -1,0 +1,91 @@
+"""A shop whose processing, expiry and telling a test drives by its own clock."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from richpanel.core.timestamps import iso
+from richpanel.engage.telling import Teller
+from richpanel.process.definitions import Watch
+from richpanel.process.worker import Worker
+from richpanel.roles.telling import record_of
+from richpanel.store.database import open_engine
+from tests.web.running import Site
+
+DAY = 86_400_000
+
+
+class Shop:
+    """A site, with what processes its log and what tells of its audiences."""
+
+    def __init__(self, site: Site) -> None:
+        """Start both."""
+        self.site = site
+        self.engines = [
+            open_engine(site.directory.state_url),
+            open_engine(site.directory.account_url),
+            open_engine(site.directory.state_url, read_only=True),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Start processing and telling, which know nothing of those before."""
+        state, account, reading = self.engines
+        self.worker = Worker(self.site.reader, state, Watch(account))
+        self.teller = Teller(reading, account)
+        self.teller.wait_for(self.site.reader.durable())
+
+    def process(self) -> None:
+        """Apply what is in the log, and let time do what it does until now."""
+        while self.worker.step() is not None:
+            pass
+        while self.worker.tend(self.site.clock()):
+            pass
+
+    def tell(self) -> list[dict[str, Any]]:
+        """Put into the log what there is to tell; give it."""
+        told = []
+        while (said := self.teller.look()) is not None:
+            append = self.site.writer.append(record_of(said, self.site.clock()))
+            end = asyncio.run_coroutine_threadsafe(append, self.site.loop).result(10)
+            self.teller.appended(said, end)
+            told += [json.loads(message) for message in said.messages]
+        return told
+
+    def settle(self) -> list[dict[str, Any]]:
+        """Process and tell until nothing is left; give what was told."""
+        told = []
+        self.process()
+        while found := self.tell():
+            told += found
+            self.process()
+        return told
+
+    def audience(self, name: str, condition: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Add an audience."""
+        answer = self.site.api("POST", "/audiences", {"name": name, "condition": condition, **more})
+        assert answer.status == 201, answer.body
+        return dict(answer.json())
+
+    def known(self, uid: str, **traits: Any) -> None:
+        """Have somebody identified."""
+        self._send({"type": "identify", "userId": uid, "traits": traits})
+
+    def ordered(self, uid: str, total: float = 20.5) -> None:
+        """Have somebody order something, now."""
+        self._send({"type": "track", "event": "Order Completed", "userId": uid, "properties": {"total": total}})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self.sent = getattr(self, "sent", 0) + 1
+        self.site.send([{**message, "messageId": f"m{self.sent}", "timestamp": iso(self.site.clock())}])
+
+
+@contextmanager
+def shop_of(site: Site) -> Iterator[Shop]:
+    """Open a shop on a site."""
+    opened = Shop(site)
+    yield opened
+    for engine in opened.engines:
+        engine.dispose()
