@@ -34,7 +34,7 @@ MIGRATIONS = PACKAGE / "store" / "migrations"
 # what delivers, 60 MB, for those who deliver outside.
 LATE_IMPORTS_ALLOWED = {
     *(PACKAGE / "cli.py", PACKAGE / "app.py", PACKAGE / "core" / "fql.py"),
-    *(PACKAGE / "roles" / name for name in ("deliver.py", "lines.py")),
+    *(PACKAGE / "roles" / name for name in ("deliver.py", "engage.py", "lines.py")),
     *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "leadership.py", "revisions.py")),
 }
 

@@ -1,0 +1,1 @@
+"""Telling of audiences and computed traits, on a site whose clock a test moves."""

@@ -6,7 +6,7 @@ next call goes out only once it is on record what became of the one before. Who 
 it is no more than what the deliveries say, and is made anew from them at the start and after everything that fails.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
@@ -19,6 +19,7 @@ from richpanel.deliver.sending import host_of
 from richpanel.store import deliveries, delivery_requests, delivery_retention, tries
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.bodies import Slice, bodies_of
+from richpanel.store.computations import all_computations
 from richpanel.store.database import reading
 from richpanel.store.definitions import definitions_version
 from richpanel.store.deliveries import Delivery, Result
@@ -68,7 +69,8 @@ class Turn(NamedTuple):
 class Setup(NamedTuple):
     """The definitions, as far as delivery needs them.
 
-    `destinations` are those outside, by number; `ever` has the numbers of all that there ever were.
+    `destinations` are those outside, by number; `ever` has the numbers of all that there ever were. `computations` are
+    the audiences and computed traits, by id.
     """
 
     version: int
@@ -76,6 +78,7 @@ class Setup(NamedTuple):
     sources: dict[int, SourceRow]
     destinations: dict[int, DestinationRow]
     ever: frozenset[int]
+    computations: Mapping[str, int]
 
 
 def is_hosted(destination: DestinationRow) -> bool:
@@ -204,7 +207,13 @@ class Books:
     def _prepare(self, state: Connection, destination: DestinationRow, found: list[Delivery]) -> list[Prepared]:
         if not found:
             return []
-        known = Known(self.setup.account, self.setup.sources, destination.id, exact=not is_hosted(destination))
+        known = Known(
+            self.setup.account,
+            self.setup.sources,
+            destination.id,
+            exact=not is_hosted(destination),
+            computations=self.setup.computations,
+        )
         return prepare(state, bodies_of(state, self._store.log), known, found)
 
     def _secret(self, destination: DestinationRow) -> str | None:
@@ -222,6 +231,7 @@ class Books:
                 {row.number: row for row in list_sources(account, deleted=True)},
                 {row.number: row for row in list_destinations(account) if row.endpoint != ACCOUNT},
                 frozenset(all_numbers(account).values()),
+                all_computations(account),
             )
 
 

@@ -17,7 +17,7 @@ from richpanel.core.record import BodyGone, Meta
 from richpanel.core.retrying import Status
 from richpanel.core.superseding import current
 from richpanel.core.traits import contact
-from richpanel.store import message_rows, names, profile_rows
+from richpanel.store import memberships, message_rows, names, profile_rows
 from richpanel.store.account import AccountSettings
 from richpanel.store.bodies import Bodies
 from richpanel.store.deliveries import Delivery
@@ -69,12 +69,14 @@ class Known(NamedTuple):
     """What is known beside the state: the account's settings, its sources by number, and whom this is for.
 
     `destination` is its id; `exact` asks for what another installation of ours needs to read everything back.
+    `computations` numbers the audiences and computed traits, by id.
     """
 
     account: AccountSettings
     sources: Mapping[int, SourceRow]
     destination: str
     exact: bool
+    computations: Mapping[str, int] = {}
 
 
 def prepare(connection: Connection, bodies: Bodies, known: Known, deliveries: Sequence[Delivery]) -> list[Prepared]:
@@ -96,7 +98,10 @@ def prepare(connection: Connection, bodies: Bodies, known: Known, deliveries: Se
         cut = _cut(decided.get(row.decisions or 0), known.destination)
         person = people.get(row.identity) if row.type == _IDENTIFY and row.outcome in (KEPT, TOLD) else None
         try:
-            made.append(_said(_call(bodies, row, cut, heads), row, known, delivery, person))
+            call = _call(bodies, row, cut, heads)
+            if row.outcome == TOLD:
+                _tell_anew(connection, call, row, known)
+            made.append(_said(call, row, known, delivery, person))
         except BodyGone:
             made.append(Unsent(delivery, "failed", Code.BODY_GONE))
         except (ValueError, msgspec.DecodeError, RecursionError):
@@ -134,6 +139,18 @@ def _call(bodies: Bodies, row: StoredMessage, cut: Cut | None, heads: dict[int, 
         context = {"ip": meta.ip, **context} if isinstance(context, Mapping) else {"ip": meta.ip}
     call["context"] = context
     return call if cut is None else cut.apply(call)
+
+
+def _tell_anew(connection: Connection, call: dict[str, Any], row: StoredMessage, known: Known) -> None:
+    """Have an identify of an audience, or of a computed trait, say what was told last: the world is to know that."""
+    given, context = call.get("traits"), call.get("context")
+    if not isinstance(given, dict) or not isinstance(context, Mapping):
+        return
+    personas = context.get("personas", {})
+    number = known.computations.get(personas.get("computation_id", ""))
+    told = {} if number is None else memberships.told(connection, number, [row.identity])
+    if row.identity in told:
+        call["traits"] = {**given, personas["computation_key"]: told[row.identity].value}
 
 
 def _said(

@@ -33,5 +33,5 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
 
 def _is_engaged(glance: Glance) -> bool:
     with suppress(Unreadable):
-        return glance.is_engaged()
+        return any(source.type == "engage" for source in glance.sources())
     return False

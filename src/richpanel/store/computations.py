@@ -133,6 +133,11 @@ def named(rows: Iterable[ComputationRow]) -> Named:
     return Named(audiences, traits)
 
 
+def all_computations(conn: Connection) -> dict[str, int]:
+    """Number all audiences and computed traits that there ever were, by id."""
+    return {row[0]: row[1] for row in fetch(conn, "SELECT id, number FROM computations")}
+
+
 def used_keys(conn: Connection) -> set[str]:
     """Give all keys that there ever were."""
     return {row[0] for row in fetch(conn, "SELECT key FROM computations")}

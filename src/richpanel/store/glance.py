@@ -153,10 +153,6 @@ class Glance:
         """Give the ids of the destinations that are not the built-in account, deleted ones too, by number."""
         return dict(self._account.ask("SELECT number, id FROM destinations WHERE endpoint <> 'account'"))
 
-    def is_engaged(self) -> bool:
-        """Tell whether there is, or ever was, an audience or a computed trait."""
-        return bool(self._account.ask("SELECT 1 FROM computations LIMIT 1"))
-
     def source_ids(self) -> dict[int, str]:
         """Give the ids of all sources that ever were, by number."""
         return dict(self._account.ask("SELECT number, id FROM sources"))
