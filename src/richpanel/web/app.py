@@ -17,6 +17,7 @@ from richpanel.store.secrets import SecretBox
 from richpanel.web.access import SESSION_SECONDS, require_token
 from richpanel.web.attempts import Attempts
 from richpanel.web.audience_looks import audience_looks_api
+from richpanel.web.audience_pages import audience_pages
 from richpanel.web.audiences import audiences_api
 from richpanel.web.catalog import search_catalog
 from richpanel.web.catalog_pages import catalog_pages
@@ -174,7 +175,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
-            *(*delivery_pages, *replay_pages),
+            *(*delivery_pages, *replay_pages, *audience_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
         exception_handlers={Exception: answer_error},

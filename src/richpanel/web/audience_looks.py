@@ -21,7 +21,7 @@ from richpanel.core.reasons import History, Reason
 from richpanel.core.timestamps import iso
 from richpanel.core.windows import NEVER
 from richpanel.store import judging
-from richpanel.store.computations import list_computations, named
+from richpanel.store.computations import ComputationRow, list_computations, named
 from richpanel.store.happenings import Happenings, person_of
 from richpanel.store.members import of_profile
 from richpanel.store.person import ProfileView
@@ -116,9 +116,14 @@ async def preview(stores: Given[Stores], data: JSONBody[AskedPreview]) -> Previe
 
     It takes three seconds at the most.
     """
+    return await look_ahead(stores, data)
+
+
+async def look_ahead(stores: Stores, asked: AskedPreview) -> Preview:
+    """Look who would be in. Raises ValidationException, which names the place."""
     with told_by_place():
-        defined = await stores.look_up(lambda conn: _defined(conn, data))
-    return await stores.read(lambda reading: _preview(reading, defined, data))
+        defined = await stores.look_up(lambda conn: _defined(conn, asked))
+    return await stores.read(lambda reading: _preview(reading, defined, asked))
 
 
 def _preview(reading: Reading, defined: Defined, asked: AskedPreview) -> Preview:
@@ -160,14 +165,15 @@ async def why_customer(stores: Given[Stores], uid: Identifier, audience_id: Iden
     """
     person, wanted = decode_id(uid), decode_id(audience_id)
     row = await stores.look_up(lambda conn: find(conn, "audience", wanted))
-    rest = f"/audiences/{audience_id}/why"
+    return await stores.read(lambda reading: why_of(reading, row, person))
 
-    def look(reading: Reading) -> Why:
-        number = find_number(reading, "customers", person, _API + rest.replace("%", "%%"))
-        live = None if row.live is None else row.live.number
-        return _why(reading, row.newest.defined, live, number)
 
-    return await stores.read(look)
+def why_of(reading: Reading, row: ComputationRow, uid: str) -> Why:
+    """Tell why a customer is in an audience or not. Raises NotFoundException, MovedTo."""
+    rest = f"/audiences/{row.id}/why"
+    number = find_number(reading, "customers", uid, _API + rest)
+    live = None if row.live is None else row.live.number
+    return _why(reading, row.newest.defined, live, number)
 
 
 def _why(reading: Reading, defined: Defined, live: int | None, number: int) -> Why:

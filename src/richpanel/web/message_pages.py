@@ -20,7 +20,7 @@ from richpanel.web.rendering import flat, pretty
 from richpanel.web.snippets import curl
 from richpanel.web.stores import Reading
 
-_OUTCOMES: Final = ("kept", "discarded", "unsupported", "filtered", "failed", "duplicate")
+_OUTCOMES: Final = ("kept", "discarded", "unsupported", "filtered", "failed", "told", "duplicate")
 
 
 class FindQuery(Query, kw_only=True):

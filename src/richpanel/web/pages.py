@@ -18,7 +18,14 @@ from richpanel.web.stores import Reading, Stores
 
 SECTIONS: Final = (
     ("", (("/", "overview", "Overview"),)),
-    ("People", (("/customers", "people", "Customers"), ("/visitors", "visitor", "Visitors"))),
+    (
+        "People",
+        (
+            ("/customers", "people", "Customers"),
+            ("/visitors", "visitor", "Visitors"),
+            ("/audiences", "funnel", "Audiences"),
+        ),
+    ),
     (
         "Connections",
         (
