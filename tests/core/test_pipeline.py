@@ -233,3 +233,11 @@ def test_any_order_and_any_partition_give_the_same_profile(steps: list[Step], ra
     if steps[cut:]:
         people.merge(joined, fold(steps[cut:]))
     assert joined == whole
+
+
+def test_a_source_cannot_set_a_key_in_use() -> None:
+    profile = Profile(created=0, seen=0)
+    message = Message(type="identify", traits=msgspec.Raw(b'{"vip":true,"plan":"gold"}'))
+    changes = pipeline.identify(profile, message, at(1), has_uid=False, in_use=["vip", "other"])
+    assert plain(changes) == [{"what": "key_in_use", "key": "vip"}, trait("plan", "gold")]
+    assert profile.traits.keys() == {"plan"}

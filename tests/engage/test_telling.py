@@ -180,3 +180,22 @@ def test_some_destinations_are_told_and_others_are_not(shop: Shop) -> None:
     (trace,) = shop.site.get(f"/messages/{told['messageId']}")["data"]
     decisions = {each["destination"]: each["outcome"] for each in trace["decisions"]}
     assert decisions == {destinations[0]["id"]: "filtered", made["id"]: "kept"}
+
+
+def test_a_source_cannot_set_a_key_in_use(shop: Shop) -> None:
+    shop.known("42", buyers="since 2020")
+    shop.settle()
+    assert shop.site.get("/customers/42")["traits"] == {"buyers": "since 2020"}
+    shop.site.clock.ms += 1_000
+    made = shop.audience("Buyers", BOUGHT)
+    shop.known("42", buyers=True, plan="gold")
+    shop.settle()
+    assert shop.site.get("/customers/42")["traits"] == {"buyers": "since 2020", "plan": "gold"}
+    (trace,) = shop.site.get("/messages/m2")["data"]
+    assert {"what": "key_in_use", "key": "buyers"} in trace["changes"]
+    shop.site.clock.ms += 1_000
+    assert shop.site.api("DELETE", f"/audiences/{made['id']}").status == 204
+    shop.site.clock.ms += 1_000
+    shop.known("42", buyers="again")
+    shop.settle()
+    assert shop.site.get("/customers/42")["traits"]["buyers"] == "again"

@@ -4,6 +4,7 @@ The steps before (decode, repeats, routing, whose message it is) and after (orde
 `process.batch.apply`, which runs them for a batch; the rules of each stand in the module named after it.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -23,14 +24,22 @@ Change = dict[str, Any]
 """One thing a message changed, for its trace."""
 
 
-def identify(profile: Profile, message: Message, stamp: Stamp, *, has_uid: bool) -> list[Change]:
-    """Fold an identify call: its traits, and the customer it makes if it carries a uid (`semantics.md` 3, 4)."""
+def identify(
+    profile: Profile, message: Message, stamp: Stamp, *, has_uid: bool, in_use: Collection[str] = ()
+) -> list[Change]:
+    """Fold an identify call: its traits, and the customer it makes if it carries a uid (`semantics.md` 3, 4).
+
+    The keys `in_use` are those of audiences and computed traits: a source cannot set them (`semantics.md` 8).
+    """
     people.see(profile, stamp[0])
     changes: list[Change] = []
     if has_uid and people.become_customer(profile, stamp):
         changes.append({"what": "became_customer"})
     if not is_absent(message.traits):
         given = traits.read(message.traits)
+        for key in in_use:
+            if given.pop(key, in_use) is not in_use:
+                changes.append({"what": "key_in_use", "key": key})
         before = _email(profile)
         changes += [_trait(key, given[key]) for key in traits.apply(profile.traits, given, stamp) if key != "email"]
         after = _email(profile)

@@ -1,6 +1,6 @@
 """Definitions: what the account has set up, as far as processing needs it, read again when it changed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import msgspec
@@ -11,7 +11,7 @@ from richpanel.process.computing import Plans
 from richpanel.process.tombstones import Tombstones
 from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
-from richpanel.store.computations import ENGAGE, ComputationRow, list_computations
+from richpanel.store.computations import ENGAGE, ComputationRow, keys_in_use, list_computations
 from richpanel.store.connectors import list_connectors
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationRow, list_destinations, outside
@@ -49,6 +49,8 @@ class Definitions(msgspec.Struct):
     tombstones: Tombstones
     outside: dict[str, int]
     computations: list[ComputationRow] = []
+    in_use: dict[str, tuple[int, int | None]] = {}
+    """Their keys, each with when it was made, and deleted, ms UTC."""
     ready: Plans = msgspec.field(default_factory=Plans)
     """Their plans, made ready."""
 
@@ -58,10 +60,16 @@ class Definitions(msgspec.Struct):
         found = [plan for row in self.computations for plan in (row.live, row.next) if plan is not None]
         return {plan.number: plan for plan in found if plan.status in ("live", "computing")}
 
-    @property
-    def keys_in_use(self) -> frozenset[str]:
-        """The traits that no source can set: those of audiences and computed traits (`semantics.md` 8)."""
-        return frozenset(row.key for row in self.computations if row.newest.status != "draft")
+    def in_use_at(self, received: int) -> Collection[str]:
+        """Give the traits that no source could set in a message received then, ms UTC: those of audiences (0025).
+
+        When a message came does not change: whoever folds it again leaves out the same.
+        """
+        if not self.in_use:
+            return ()
+        return [
+            key for key, (start, end) in self.in_use.items() if start <= received and (end is None or received < end)
+        ]
 
     @property
     def engage(self) -> SourceRow | None:
@@ -88,7 +96,15 @@ def read(connection: Connection) -> Definitions:
     tombstones = Tombstones(account.hash_key, *ledger.all_tombstones(connection))
     computations = list_computations(connection)
     return Definitions(
-        version, account, sources, routes, tombstones, outside(connection), computations, Plans(computations)
+        version,
+        account,
+        sources,
+        routes,
+        tombstones,
+        outside(connection),
+        computations,
+        keys_in_use(connection),
+        Plans(computations),
     )
 
 

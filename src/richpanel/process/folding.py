@@ -225,7 +225,8 @@ def fold_one(opened: Open | Growing, message: Incoming) -> list[Change]:
             source_type=pipeline.source_type(message.source.type, message.message),
         )
     if message.kind == IDENTIFY:
-        return pipeline.identify(opened.profile, message.message, message.stamp, has_uid=message.uid is not None)
+        has_uid = message.uid is not None
+        return pipeline.identify(opened.profile, message.message, message.stamp, has_uid=has_uid, in_use=message.in_use)
     if message.activity is None:
         return []
     return pipeline.activity(opened.profile, message.activity, message.stamp)

@@ -1,6 +1,6 @@
 """Incoming messages: what a batch of log records holds, decoded once, with all that is known before the state."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -50,6 +50,7 @@ class Incoming:
         "hash",
         "head",
         "identity",
+        "in_use",
         "inside",
         "item",
         "kind",
@@ -95,6 +96,7 @@ class Incoming:
         self.activity = None
         self.manual = None
         self.inside = None
+        self.in_use: Collection[str] = ()
         self.whole: tuple[Message, Inside | None] | None = None
         # ----
         self.n = 0
@@ -178,7 +180,7 @@ def open_batch(entries: Sequence[Entry], definitions: Definitions) -> Opened:
                 continue
             spot = (base + offset, offset, number)
             try:
-                found = open_item(meta, source, spot, body, account.blocked_ids)
+                found = open_by(definitions, meta, source, spot, body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 # It passed an older door, or the log was written by hand: a discard, so that it is seen.
                 letgo = Refused(Discard(reason_of_decode_error(error), len(body)), meta, source, spot)
@@ -214,6 +216,14 @@ def refuse(message: Incoming, code: Code) -> Refused:
     refused.hash = message.hash
     refused.body, refused.head = message.body, message.head
     return refused
+
+
+def open_by(definitions: Definitions, meta: Meta, source: SourceRow, spot: Spot, body: bytes) -> Incoming:
+    """Decode one kept item of a record (`open_item`) as the account's definitions have it."""
+    found = open_item(meta, source, spot, body, definitions.account.blocked_ids)
+    if found.kind == IDENTIFY:
+        found.in_use = definitions.in_use_at(meta.at)
+    return found
 
 
 def open_item(

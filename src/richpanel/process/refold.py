@@ -22,7 +22,7 @@ from richpanel.core.timestamps import parse
 from richpanel.process import pieces
 from richpanel.process.definitions import Definitions
 from richpanel.process.folding import Folding, Open
-from richpanel.process.incoming import Incoming, cut_short, open_item
+from richpanel.process.incoming import Incoming, cut_short, open_by
 from richpanel.process.memory import Memory
 from richpanel.process.orders import Orders, of_message
 from richpanel.store import history
@@ -41,6 +41,7 @@ class Reader:
 
     def __init__(self, connection: Connection, definitions: Definitions, log: Slice | Bodies) -> None:
         self.connection = connection
+        self._definitions = definitions
         self._blocked = definitions.account.blocked_ids
         self.bodies = bodies_of(connection, log)
         self._cuts = Cuts(connection)
@@ -80,7 +81,7 @@ class Reader:
             meta.sentAt = parse(meta.sentAt)
             self._record, self._meta = record, meta
         body = messages.body(self.bodies, row.place, row.size)
-        found = open_item(self._meta, self._sources[row.source], (row.place, row.lead, row.item), body, self._blocked)
+        found = open_by(self._definitions, self._meta, self._sources[row.source], (row.place, row.lead, row.item), body)
         cut = self._cuts.of(row)
         if cut is not None:
             cut_short(found, cut, self._blocked)

@@ -143,6 +143,12 @@ def used_keys(conn: Connection) -> set[str]:
     return {row[0] for row in fetch(conn, "SELECT key FROM computations")}
 
 
+def keys_in_use(conn: Connection) -> dict[str, tuple[int, int | None]]:
+    """Give all keys, each with when it was made, and when deleted (None where it is not), ms UTC."""
+    rows = fetch(conn, "SELECT key, created_at, deleted_at FROM computations")
+    return {key: (start, end) for key, start, end in rows}
+
+
 def engage_source(conn: Connection, *, now: int) -> SourceRow:
     """Give the source that tells of audiences and computed traits; it is made with the first of them."""
     found = next((row for row in list_sources(conn) if row.type == ENGAGE), None)
