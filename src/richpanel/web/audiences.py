@@ -240,7 +240,7 @@ async def update(stores: Given[Stores], audience_id: Identifier, data: JSONBody[
 
 @delete("/audiences/{audience_id:str}", operation_id="deleteAudience", tags=["Audiences"], raises=_RAISES)
 async def remove(stores: Given[Stores], audience_id: Identifier) -> None:
-    """Delete an audience that no other asks for. What was told last stays on people as a plain trait.
+    """Delete an audience that no other asks for: nobody is told any more, and who was told keeps the last value.
 
     Its key is never used again.
     """

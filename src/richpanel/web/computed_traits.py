@@ -162,7 +162,7 @@ async def update(stores: Given[Stores], trait_id: Identifier, data: JSONBody[Tra
 
 @delete("/traits/{trait_id:str}", operation_id="deleteTrait", tags=["Computed traits"], raises=_RAISES)
 async def remove(stores: Given[Stores], trait_id: Identifier) -> None:
-    """Delete a computed trait that no audience asks for. What was told last stays on people as a plain trait.
+    """Delete a computed trait that no audience asks for: who was told keeps the last value.
 
     Its key is never used again.
     """
