@@ -187,16 +187,18 @@ def test_they_are_the_definition_whoever_applies_the_messages(
                 while not ended.is_set():
                     shared.tend(now, now, [])
 
-            with ThreadPoolExecutor(1) as threads:
-                tending_ = threads.submit(go_on)
-                try:
-                    share(account, stream[half:], plan)
-                finally:
-                    ended.set()
-                tending_.result()
-            while shared.tend(now, now, []):
-                pass
-            state.dispose()
+            try:
+                with ThreadPoolExecutor(1) as threads:
+                    tending_ = threads.submit(go_on)
+                    try:
+                        share(account, stream[half:], plan)
+                    finally:
+                        ended.set()
+                    tending_.result()
+                while shared.tend(now, now, []):
+                    pass
+            finally:
+                state.dispose()
             arrived = arrivals(account, records)
             for number in numbers:
                 assert_defined(account, number, arrived, now)

@@ -13,7 +13,7 @@ from richpanel.process import tending
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import SharedBatches
 from richpanel.process.worker import Worker
-from richpanel.store import computations, memberships, plans
+from richpanel.store import computations, memberships, plans, turns
 from richpanel.store.computations import ComputationRow, get_computation
 from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived, on_postgres
 from tests.process.audiences import Found, add, found, tell, tend
@@ -167,4 +167,20 @@ def test_who_shares_the_state_tends_it_in_turn(account: Account) -> None:
     assert statuses(account) == {"lately": "live"}
     assert workers[1].tend(closes, closes, [])
     assert not workers[0].tend(closes, closes, [])
+    assert found(account, plan) == {ADA: Found(False, None, 1)}
+
+
+@on_postgres
+def test_who_is_sent_away_from_the_queue_for_a_turn_tries_again(account: Account) -> None:
+    """As PostgreSQL does with one of three where a batch and its neighbour wait for each other."""
+    plan = add(account, "late", LATELY, now=T0)
+    ordered(account, 5)
+    closes = T0 + 5 * MINUTE + MONTH
+    shared = SharedBatches(account.state_engine, Watch(account.account_engine))
+    with account.state_engine.connect() as another:
+        turns.take(another)
+        assert shared.tend(closes, closes, [])
+        assert found(account, plan)[ADA].value is True
+    assert shared.tend(closes, closes, [])
+    assert not shared.tend(closes, closes, [])
     assert found(account, plan) == {ADA: Found(False, None, 1)}

@@ -85,7 +85,11 @@ class SharedBatches:
                 batch.step_back()
 
     def tend(self, now: int, until: int | None, unswept: list[int]) -> bool:
-        """Tend memberships in turn (`process.tending`); tell whether there may be more to do at once."""
+        """Tend memberships in turn (`process.tending`); tell whether there may be more to do at once.
+
+        Where a batch and its neighbour wait for each other, PostgreSQL may send away whoever waits between them for a
+        turn: nothing is done then, and it is tried again.
+        """
         definitions = self._definitions.current()
         with self._state.connect() as connection:
             if not tending.is_wanted(connection, definitions, until, unswept):
@@ -100,8 +104,10 @@ class SharedBatches:
                 memory = self._remembered.of_aliases(connection, definitions, turn, set())
                 reader = Reader(connection, definitions, StoredBodies(connection))
                 tended = tending.tend(reader, memory, definitions, until, unswept)
-        except BaseException:
+        except BaseException as error:
             self.forget()
+            if isinstance(error, DBAPIError) and _met_others(error):
+                return True
             raise
         memory.trim()
         tending.report(self._definitions, definitions, tended, now)
