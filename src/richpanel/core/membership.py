@@ -55,6 +55,8 @@ class Slot(Protocol):
 
     names: frozenset[str]
     looks_around: bool
+    looks_inside: bool
+    """Whether more of an event matters than its name and its time."""
 
     def empty(self) -> Any:
         """Give what is kept of no events."""
@@ -73,6 +75,7 @@ class Counted:
         """Keep what a computation needs, or in the way that is given."""
         self.names = frozenset({event_name(computation.event.name)})
         self.looks_around = computation.event.looks_around
+        self.looks_inside = computation.kind != "count" or bool(computation.event.where)
         self._matches = matching(computation.event)
         self._kind = computation.kind
         self._path = path_of(computation.property or "")

@@ -15,10 +15,13 @@ class Watch:
         self.by_trait: dict[str, tuple[int, ...]] = {}
         self.around: set[str] = set()
         """Names of events of which somebody looks at the context."""
+        self.inside: set[str] = set()
+        """Names of events of which somebody looks at more than the time."""
         for number, plan in plans.items():
             for name in plan.watched:
                 self.by_event[name] = (*self.by_event.get(name, ()), number)
             self.around |= {name for slot in plan.slots if slot.looks_around for name in slot.names}
+            self.inside |= {name for slot in plan.slots if slot.looks_inside for name in slot.names}
             for key in plan.keys:
                 self.by_trait[key] = (*self.by_trait.get(key, ()), number)
 

@@ -37,6 +37,8 @@ class Ready:
         self.nothing: Any = False
         if isinstance(plan, TraitPlan):
             self.nothing = plan.value(plan.empty(), 0)[0]
+        self.idle = self.written(self.nothing)
+        """That value as it is written."""
         self.has_visitors = self.judge(plan.empty(), _VISITOR, 0).raw != self.nothing
         self.has_customers = self.judge(plan.empty(), Person(), 0).raw != self.nothing
         """Whether visitors, and customers, are in of whom nothing is known."""

@@ -16,6 +16,7 @@ from richpanel.core.announcing import Told, announced
 from richpanel.core.happened import Happened, name_of
 from richpanel.core.identity import UID
 from richpanel.core.membership import Person, State
+from richpanel.core.money import decode_exact
 from richpanel.core.profile import Profile
 from richpanel.process.computing import Judged, Plans, Ready, pack, unpack
 from richpanel.process.events import events_of, opened
@@ -33,13 +34,17 @@ _NO_EVENTS: Final[tuple[Happened, ...]] = ()
 class Touched:
     """What a batch brings for one plan: whom it concerns, with which events, and who is joined to whom."""
 
-    __slots__ = ("afresh", "events", "joins", "people")
+    __slots__ = ("afresh", "events", "joins", "people", "quick", "told")
 
     def __init__(self) -> None:
         self.people: set[int] = set()
         self.events: defaultdict[int, list[Happened]] = defaultdict(list)
         self.joins: defaultdict[int, list[int]] = defaultdict(list)
         self.afresh: set[int] = set()
+        self.told: dict[int, Told] = {}
+        """Of whom the world was told something."""
+        self.quick: set[int] = set()
+        """Those who have events and are in the batch for nothing else."""
 
 
 class Members:
@@ -65,8 +70,11 @@ class Members:
         watch = self.plans.watch
         for owner, group in groups.items():
             for message in group:
-                concerned = watch.of_event(name_of(message.message)) if message.inside is not None else ()
-                event = opened(message, watch.around) if concerned else None
+                name = name_of(message.message) if message.inside is not None else None
+                concerned = watch.of_event(name)
+                if name is None or not concerned:
+                    continue
+                event = opened(message, watch.around) if name in watch.inside else Happened(message.stamp, name)
                 for number in concerned if event is not None else ():
                     self._touched[number].events[owner].append(event)  # type: ignore[arg-type]
 
@@ -116,7 +124,7 @@ class Members:
                 if before is not None and before.t > t:
                     changed[key] = Told(before.value, number, before.t)
             for each in self.plans.of_computation.get(computation, ()):
-                self._touched[each.number].people.update(uids)
+                self._touched[each.number].told.update((uid, changed[(computation, uid)]) for uid in uids)
         memberships.tell(self._connection, changed)
 
     def make(self, plans: Iterable[int], people: Collection[int]) -> None:
@@ -135,20 +143,27 @@ class Members:
         self._keep_within_reach()
         afresh = set().union(*(each.afresh for each in self._touched.values()))
         histories = self._histories(afresh) if afresh else {}
+        judging = [
+            _Judging(self, self.plans.ready[number], touched, histories)
+            for number, touched in self._touched.items()
+            if touched.people or touched.told
+        ]
         people = afresh.union(*(each.people for each in self._touched.values()))
         self._memory.load_profiles(self._connection, people)
-        for number, touched in self._touched.items():
-            if touched.people:
-                _Judging(self, self.plans.ready[number], touched, histories).write()
+        for each in judging:
+            each.write()
 
     def _keep_within_reach(self) -> None:
         for number, touched in self._touched.items():
             reached = self.reached[number]
+            touched.quick = touched.events.keys() - touched.people - touched.joins.keys() - touched.afresh
+            touched.quick -= touched.told.keys()
             touched.people |= touched.events.keys() | touched.joins.keys() | touched.afresh
             touched.people -= {visitor for visitors in touched.joins.values() for visitor in visitors}
             if reached < ALL:
                 touched.people = {each for each in touched.people if each <= reached}
                 touched.afresh &= touched.people
+                touched.told = {uid: told for uid, told in touched.told.items() if uid <= reached}
 
     def _histories(self, people: set[int]) -> dict[int, list[Happened]]:
         found: defaultdict[int, list[Happened]] = defaultdict(list)
@@ -186,12 +201,17 @@ class _Judging:
         self._touched = touched
         self._histories = histories
         self._visitors = {visitor for visitors in touched.joins.values() for visitor in visitors}
-        self._before = memberships.load(members.connection, ready.number, touched.people | self._visitors)
-        self._told = memberships.told(members.connection, ready.computation, touched.people)
+        people = touched.people | self._visitors | touched.told.keys()
+        self._before = memberships.load(members.connection, ready.number, people)
+        self._told: Mapping[int, Told] = {}
+        self._rows: dict[int, Row | None] = {}
+        self._take_told()
 
     def write(self) -> None:
         """Judge everybody, and write the rows that are others now."""
-        rows: dict[int, Row | None] = {visitor: None for visitor in self._visitors if visitor in self._before}
+        self._add_events()
+        self._told = memberships.told(self._members.connection, self._ready.computation, self._touched.people)
+        rows = self._rows | {visitor: None for visitor in self._visitors if visitor in self._before}
         untold = []
         for profile in self._touched.people:
             before = self._before.get(profile)
@@ -210,6 +230,44 @@ class _Judging:
                 if rows[profile] == self._before.get(profile):
                     del rows[profile]
         memberships.save(self._members.connection, {(self._ready.number, each): row for each, row in rows.items()})
+
+    def _is_due(self, before: Row) -> bool:
+        return before.until is not None and before.until <= max(self._members.now, before.since)
+
+    def _take_told(self) -> None:
+        """Note what the world knows now of those of whom it was told and to whom nothing else happened.
+
+        A million of them follow a first run. The others are judged.
+        """
+        people = self._touched.people
+        for profile, told in self._touched.told.items():
+            before = self._before.get(profile)
+            if profile in people or before is None or self._is_due(before) or told.value != decode_exact(before.value):
+                people.add(profile)
+            elif before.state == self._ready.empty and before.value == self._ready.idle:
+                self._rows[profile] = None
+            elif before.told != KNOWN:
+                self._rows[profile] = before._replace(told=KNOWN)
+
+    def _add_events(self) -> None:
+        """Add events to what is kept of those whose value stays; the others are judged for all that may follow."""
+        changed = []
+        for profile in self._touched.quick & self._touched.people & self._before.keys():
+            before = self._before[profile]
+            if self._is_due(before):
+                continue
+            state, plan, is_another = unpack(before.state), self._ready.plan, False
+            for event in self._touched.events[profile]:
+                is_another |= plan.add(state, event)
+            if is_another:
+                found = self._members.profile(profile)
+                person = None if found is None else self._person(found)
+                judged = self._ready.judge(state, person, max(self._members.now, before.since))
+                if self._ready.written(judged.raw) != before.value:
+                    continue
+                changed.append((pack(state), judged.until, self._ready.number, profile))
+            self._touched.people.discard(profile)
+        memberships.keep(self._members.connection, changed)
 
     def _is_idle(self, profile: int) -> bool:
         """Tell whether somebody without a row is certainly to have none: most of those who are new."""

@@ -5,6 +5,7 @@ is another than that of somebody of whom nothing is known, or where the world wa
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -23,6 +24,9 @@ ALL: Final = 1 << 62
 
 Key = tuple[int, int]
 """Plan and profile; or computation and uid, by number."""
+
+
+_KEY: Final = itemgetter(2, 3)
 
 
 class Row(NamedTuple):
@@ -53,6 +57,11 @@ def save(connection: Connection, rows: Mapping[Key, Row | None]) -> None:
     delete(connection, schema.memberships, gone, keys=("plan", "profile"))
     written = [(*key, *row) for key, row in sorted(rows.items()) if row is not None]
     insert(connection, schema.memberships, written, replace=True)
+
+
+def keep(connection: Connection, rows: Sequence[tuple[bytes, int | None, int, int]]) -> None:
+    """Keep another state, and another instant until when, where the value stays: (state, until, plan, profile)."""
+    update(connection, schema.memberships, sorted(rows, key=_KEY), columns=("state", "until"), keys=("plan", "profile"))
 
 
 def due(connection: Connection, now: int, limit: int) -> list[Key]:
