@@ -24,6 +24,8 @@ RICHPANEL: Final = "Richpanel"
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LENGTH: Final = 27
 """Digits of base 62 for 160 bits: as long as the ids that Segment gives."""
+_TWOS: Final = tuple([one + other for one in _DIGITS for other in _DIGITS])
+"""Two digits at a time: a first run writes a million ids."""
 
 
 class Computing(msgspec.Struct, frozen=True):
@@ -65,17 +67,13 @@ def following(told: Told | None, value: Any, now: int) -> Told:
 
 def message_id(of: Computing, uid: str, number: int, call: str = "identify") -> str:
     """Give the id of a change: always the same for the same one, whoever writes it, however often."""
-    digest = blake2b(digest_size=20)
-    for part in (of.id, str(of.version), uid, str(number), call):
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(4, "big"))
-        digest.update(encoded)
-    number = int.from_bytes(digest.digest(), "big")
-    digits = []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, len(_DIGITS))
-        digits.append(_DIGITS[digit])
-    return f"personas_{''.join(reversed(digits))}"
+    parts = [part.encode("utf-8", "surrogatepass") for part in (of.id, str(of.version), uid, str(number), call)]
+    digest = blake2b(b"".join([len(part).to_bytes(4, "big") + part for part in parts]), digest_size=20)
+    left, written = int.from_bytes(digest.digest(), "big"), []
+    for _ in range(_LENGTH // 2):
+        left, two = divmod(left, len(_TWOS))
+        written.append(_TWOS[two])
+    return f"personas_{_DIGITS[left]}{''.join(reversed(written))}"
 
 
 def identify(of: Computing, uid: str, told: Told, destinations: Sequence[str] = (RICHPANEL,)) -> bytes:

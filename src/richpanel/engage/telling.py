@@ -65,6 +65,7 @@ class Teller:
         self._setup: _Setup | None = None
         self._after: dict[int, int] = {}
         self._under_way: dict[tuple[int, int], tuple[int, int]] = {}
+        self._folded = 0
         self._from: int | None = None
         self._turn = 0
 
@@ -89,7 +90,9 @@ class Teller:
             if self._from is not None and folded < self._from:
                 return None
             self._from = None
-            self._under_way = {key: known for key, known in self._under_way.items() if known[1] > folded}
+            if folded != self._folded:
+                self._under_way = {key: known for key, known in self._under_way.items() if known[1] > folded}
+                self._folded = folded
             if len(self._under_way) >= MOST_UNDER_WAY:
                 return None
             numbers = sorted(setup.rows)
