@@ -13,6 +13,7 @@ from richpanel.core.condition_json import read
 from richpanel.core.membership import Audience
 from richpanel.store import computations, plans
 from richpanel.store.account import create_account
+from richpanel.store.bulk import fetch
 from richpanel.store.computations import ComputationChanges, ComputationRow
 from richpanel.store.database import open_engine, sqlite_url
 from richpanel.store.definitions import definitions_version
@@ -197,10 +198,12 @@ def test_what_is_deleted_keeps_its_key_and_waits_for_its_traits(account: Engine)
         computations.delete_computation(connection, row, now=NOW + 9)
         assert computations.list_computations(connection) == []
         assert computations.used_keys(connection) == {"buyers"}
-        assert [each.key for each in computations.ending(connection)] == ["buyers"]
+        assert [(each.number, each.key) for each in computations.ended(connection)] == [(row.number, "buyers")]
         assert plans.unswept(connection) == [row.newest.number]
         computations.release(connection, row.number, now=NOW + 10)
-        assert computations.ending(connection) == []
+        computations.release(connection, row.number, now=NOW + 11)
+        rows = fetch(connection, "SELECT deleted_at, released_at FROM computations")
+    assert [tuple(each) for each in rows] == [(NOW + 9, NOW + 10)]
 
 
 def test_destinations_and_track_calls_are_kept(account: Engine) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE
-from richpanel.process import manual, outgoing, pieces
+from richpanel.process import leaving, manual, outgoing, pieces
 from richpanel.process.channels import Addresses, Resolver, owner_of
 from richpanel.process.deciding import KEPT, OUTCOMES, TOLD
 from richpanel.process.definitions import Definitions
@@ -126,10 +126,12 @@ def fold(
     pieces.grow(folding, groups, {message.n: key[1] for key, message, _ in events})
     orders.take_of(folding.new_customers)
     orders.write(folding)
-    members = Members(reader, memory, definitions.ready, opened.received_at) if definitions.ready else None
+    members = Members(reader, memory, definitions.ready, opened.received_at) if definitions.computes else None
+    if members is not None:
+        told = members.take_told([message for message in settled.messages if message.outcome == TOLD])
+        leaving.leave_with(folding, members, told)
     folding.write(_uids(connection, folding))
     if members is not None:
-        members.take_told([message for message in settled.messages if message.outcome == TOLD])
         members.add(groups)
         members.follow(folding, moved)
         members.write()

@@ -11,7 +11,7 @@ from richpanel.core.membership import AudiencePlan, Person, State, TraitPlan
 from richpanel.core.money import encode_exact
 from richpanel.core.watching import Watch
 from richpanel.core.windows import NEVER
-from richpanel.store.computations import ComputationRow
+from richpanel.store.computations import ComputationRow, Ended
 
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode: Final = msgspec.msgpack.Decoder().decode
@@ -69,13 +69,18 @@ class Ready:
 class Plans:
     """All plans of an account that are computed, and which messages they look at."""
 
-    def __init__(self, computations: Iterable[ComputationRow] = ()) -> None:
-        """Make ready those that are live or will be."""
+    def __init__(self, computations: Iterable[ComputationRow] = (), ended: Iterable[Ended] = ()) -> None:
+        """Make ready those that are live or will be; `ended` are deleted."""
         self.ready: dict[int, Ready] = {}
         self.of_computation: dict[int, list[Ready]] = {}
         self.computations: dict[str, int] = {}
         self.computing: dict[int, int] = {}
         """Plans whose first run is not over, and when they were made (ms UTC): those made at once go live at once."""
+        self.ended: dict[int, str] = {}
+        """The keys of those that are deleted, by number: what is still to be folded of what was told of them is."""
+        for each in ended:
+            self.computations[each.id] = each.number
+            self.ended[each.number] = each.key
         for row in computations:
             self.computations[row.id] = row.number
             for plan in (row.live, row.next):

@@ -11,7 +11,7 @@ from richpanel.process.computing import Plans
 from richpanel.process.tombstones import Tombstones
 from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
-from richpanel.store.computations import ENGAGE, ComputationRow, keys_in_use, list_computations
+from richpanel.store.computations import ENGAGE, ComputationRow, ended, keys_in_use, list_computations
 from richpanel.store.connectors import list_connectors
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationRow, list_destinations, outside
@@ -53,6 +53,11 @@ class Definitions(msgspec.Struct):
     """Their keys, each with when it was made, and deleted, ms UTC."""
     ready: Plans = msgspec.field(default_factory=Plans)
     """Their plans, made ready."""
+
+    @property
+    def computes(self) -> bool:
+        """Tell whether there is any audience or computed trait, or was one of which people keep something."""
+        return bool(self.ready or self.ready.ended)
 
     @property
     def plans(self) -> dict[int, PlanRow]:
@@ -104,7 +109,7 @@ def read(connection: Connection) -> Definitions:
         outside(connection),
         computations,
         keys_in_use(connection),
-        Plans(computations),
+        Plans(computations, ended(connection)),
     )
 
 

@@ -101,8 +101,8 @@ class Members:
                 for number in self.plans.watch.of_traits(self.plans.watch.by_trait):
                     self._touched[number].people.add(owner)
 
-    def take_told(self, messages: Iterable[Incoming]) -> None:
-        """Take what the Engage source's own messages told the world: a value, and one more than before."""
+    def take_told(self, messages: Iterable[Incoming]) -> set[int]:
+        """Take what the Engage source's own messages told the world, a value and one more than before; give of whom."""
         by_key: defaultdict[Key, list[tuple[int, object]]] = defaultdict(list)
         for message in messages:
             if message.kind != IDENTIFY:
@@ -126,6 +126,7 @@ class Members:
             for each in self.plans.of_computation.get(computation, ()):
                 self._touched[each.number].told.update((uid, changed[(computation, uid)]) for uid in uids)
         memberships.tell(self._connection, changed)
+        return {uid for _, uid in changed}
 
     def make(self, plans: Iterable[int], people: Collection[int]) -> None:
         """Make what plans keep of people afresh."""

@@ -97,7 +97,7 @@ class SharedWorker:
         if definitions.version != self._tended_version:
             self._unswept = self._definitions.look_up(plans.unswept)
             self._tended_version = definitions.version
-        if not definitions.ready and not self._unswept:
+        if not definitions.computes and not self._unswept:
             return False
         until: int | None = now
         if definitions.ready and self._consumer.pending():

@@ -1,4 +1,4 @@
-"""Tending memberships between batches: windows that closed, first runs in slices, and plans that are no more (0025).
+"""Tending memberships between batches: windows that closed, first runs in slices, and what is no more (0025).
 
 Each step is one transaction, in the same turn as a batch, and short: live messages wait for it.
 """
@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from richpanel.process import leaving
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.memberships import Members
 from richpanel.process.memory import Memory
 from richpanel.process.refold import Reader
-from richpanel.store import identities, memberships, plans, progress
+from richpanel.store import computations, identities, memberships, plans, progress
 from richpanel.store.memberships import ALL
 
 DUE: Final = 1_000
@@ -29,18 +30,20 @@ LAG_MS: Final = 10_000
 class Tended(NamedTuple):
     """What a step did: whether there may be more to do at once, how far first runs are, and which plan has no row left.
 
-    A first run is so many profiles far, by number, `ALL` where it is over.
+    A first run is so many profiles far, by number, `ALL` where it is over. `left` is a computation that is deleted, and
+    of which people have all that was told as plain traits.
     """
 
     more: bool
     reached: Mapping[int, int] = {}
     swept: int | None = None
+    left: int | None = None
 
 
 def is_wanted(connection: Connection, definitions: Definitions, now: int | None, unswept: list[int]) -> bool:
     """Tell whether there is anything to do. `now` as for `tend`."""
     ready = definitions.ready
-    if unswept or ready.computing:
+    if unswept or ready.computing or leaving.unfinished(connection, ready):
         return True
     if not ready:
         return False
@@ -62,6 +65,9 @@ def tend(reader: Reader, memory: Memory, definitions: Definitions, now: int | No
         return Tended(True)
     if definitions.ready.computing or _unfinished(connection, definitions):
         return _run(reader, memory, definitions)
+    if ended := leaving.unfinished(connection, definitions.ready):
+        is_over = leaving.leave_some(reader, memory, definitions, min(ended), SLICE)
+        return Tended(True, left=min(ended) if is_over else None)
     if unswept:
         return Tended(True, swept=unswept[0] if memberships.sweep(connection, unswept[0], SWEPT) else None)
     return Tended(False)
@@ -105,6 +111,8 @@ def report(watch: Watch, definitions: Definitions, tended: Tended, now: int) -> 
             watch.write(partial(plans.advance, number=number, done=at))
     if tended.swept is not None:
         watch.write(partial(plans.swept, number=tended.swept, now=now))
+    if tended.left is not None:
+        watch.write(partial(computations.release, number=tended.left, now=now))
 
 
 def begin(watch: Watch, connection: Connection, definitions: Definitions) -> None:

@@ -135,7 +135,7 @@ class Worker:
         if definitions.version != self._tended_version:
             self._unswept = self._definitions.look_up(plans.unswept)
             self._tended_version = definitions.version
-        if not definitions.ready and not self._unswept:
+        if not definitions.computes and not self._unswept:
             return False
         if self._reader.durable() > self._where():
             now = self._received_at if now - self._received_at < tending.LAG_MS else 0

@@ -58,11 +58,10 @@ class ComputationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ended(NamedTuple):
-    """A computation that is deleted, while what was told of it is still to become plain traits."""
+    """A computation that is deleted: what was told of it becomes plain traits."""
 
     number: int
     id: str
-    kind: Class
     key: str
 
 
@@ -236,22 +235,21 @@ def pause(conn: Connection, row: ComputationRow, *, now: int) -> ComputationRow:
 
 
 def delete_computation(conn: Connection, row: ComputationRow, *, now: int) -> None:
-    """Delete one that nobody asks for: what was told is still to become plain traits (`ending`). Its key stays used."""
+    """Delete one that nobody asks for: what was told is still to become plain traits (`ended`). Its key stays used."""
     plans.retire(conn, [plan.number for plan in (row.live, row.next) if plan is not None], now)
     run(conn, "UPDATE computations SET deleted_at = ? WHERE number = ? AND deleted_at IS NULL", now, row.number)
     changed(conn)
 
 
-def ending(conn: Connection) -> list[Ended]:
-    """Give what is deleted while what was told of it is still to become plain traits."""
-    query = "SELECT number, id, kind, key FROM computations WHERE deleted_at IS NOT NULL AND released_at IS NULL"
-    return [Ended(*row) for row in fetch(conn, f"{query} ORDER BY number")]
+def ended(conn: Connection) -> list[Ended]:
+    """Give what is deleted. How far what was told has become plain traits, the state tells (`process.leaving`)."""
+    query = "SELECT number, id, key FROM computations WHERE deleted_at IS NOT NULL ORDER BY number"
+    return [Ended(*row) for row in fetch(conn, query)]
 
 
 def release(conn: Connection, number: int, *, now: int) -> None:
     """Note that all that was told of what is deleted has become plain traits."""
     run(conn, "UPDATE computations SET released_at = ? WHERE number = ? AND released_at IS NULL", now, number)
-    changed(conn)
 
 
 def _get(conn: Connection, number: int) -> ComputationRow:

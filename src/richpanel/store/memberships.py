@@ -131,6 +131,22 @@ def told(connection: Connection, computation: int, uids: Collection[int]) -> dic
     return {uid: Told(decode_exact(value), number, t) for uid, value, number, t in rows}
 
 
+def told_behind(connection: Connection, computation: int, uid: int, limit: int) -> dict[int, Told]:
+    """Give what the world was told of the next uids behind one, by number."""
+    rows = fetch(
+        connection,
+        "SELECT uid, value, number, t FROM told WHERE computation = ? AND uid > ? ORDER BY uid LIMIT ?",
+        *(computation, uid, limit),
+    )
+    return {uid: Told(decode_exact(value), number, t) for uid, value, number, t in rows}
+
+
+def last_told(connection: Connection, computation: int) -> int:
+    """Give the greatest number of a uid of which the world was told something; 0 where it was of none."""
+    found = fetch(connection, "SELECT max(uid) FROM told WHERE computation = ?", computation)[0][0]
+    return int(found or 0)
+
+
 def all_told(connection: Connection, after: Key, limit: int) -> dict[Key, Told]:
     """Give the next of all that the world was told, by computation and uid, behind a key."""
     rows = fetch(
