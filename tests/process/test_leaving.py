@@ -1,5 +1,6 @@
 """What is deleted leaves what was told as plain traits, whatever is killed, folded afresh or made anew."""
 
+import json
 from typing import Any
 
 import pytest
@@ -84,9 +85,14 @@ def test_it_stays_where_people_are_folded_afresh_and_where_the_state_is_made_ane
 
 def test_who_is_erased_keeps_nothing_and_begins_afresh(account: Account) -> None:
     told_three(account)
+    add(account, "buyers", EVER)
     tend(account, ARRIVAL)
     account.write([regulation(account, "DELETE", {"uid": "u0"})])
     account.process()
+    with account.account_engine.connect() as connection:
+        (erased,) = fetch(connection, "SELECT erased FROM regulations")[0]
+    counts = {table: each["count"] for table, each in json.loads(erased).items()}
+    assert (counts["memberships"], counts["told"], account.rows("SELECT count(*) FROM told")) == (1, 2, [(2,)])
     account.send(identify(61 * DAY, "u0", plan="gold"))
     assert left(account, "ever", "u0", "u1") == [None, True]
     assert different(rebuilt(account, "state-00000001.db", now=ARRIVAL)) == {}

@@ -1,12 +1,18 @@
 """Suppression in the processing (semantics.md 10): by its place in the log, what is older stays."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from richpanel.core.conditions import Named, Performed
+from richpanel.core.membership import Audience
+from richpanel.core.regulation import RegulationType
+from richpanel.core.windows import Span, Window
 from richpanel.store import erasing, suppressed
-from tests.process.account import Account
-from tests.process.calls import activity, identify, page
+from tests.process.account import MINUTE, T0, Account, Arrived
+from tests.process.audiences import add, found, tell, tend
+from tests.process.calls import activity, identify, page, track
 from tests.process.dump import customer, dump, ids
 from tests.process.regulations import regulation
 from tests.process.test_erasure import left, refused
@@ -71,3 +77,41 @@ def test_a_state_that_is_made_anew_refuses_the_same(account: Account) -> None:
     account.process()
     assert dump(account) == expected
     assert ids(dump(account)["uid", "u1"]) == ["page-0-u1", "page-2-u1"]
+
+
+def test_nothing_is_told_of_who_is_kept_out_until_that_ends(account: Account) -> None:
+    """What would be told would be refused, and told again for ever."""
+    hour = Window(within=Span(1, "hours"))
+    plan = add(account, "lately", Audience(Performed(Named("Order Completed"), window=hour)), now=T0)
+
+    def told() -> dict[str, tuple[bool, int]]:
+        return {who: (row.value, row.told) for (_, who), row in found(account, plan).items()}
+
+    def ordered(minutes: int) -> None:
+        calls = [call for uid in ("u1", "u2") for call in _order(minutes, uid)]
+        account.write([Arrived(calls, at=T0 + minutes * MINUTE)])
+        account.process()
+
+    def rule(kind: RegulationType, minutes: int) -> None:
+        given = regulation(account, kind, {"uid": "u1"}, name=f"reg_{minutes}")
+        account.write([replace(given, at=T0 + minutes * MINUTE)])
+        account.process()
+
+    ordered(1)
+    assert told() == {"u1": (True, 0), "u2": (True, 0)}
+    rule("SUPPRESS", 2)
+    assert told() == {"u1": (True, 2), "u2": (True, 0)}
+    assert tell(account, T0 + 3 * MINUTE) == 1
+    tend(account, T0 + 61 * MINUTE)
+    assert told() == {"u1": (False, 1), "u2": (False, 0)}
+    rule("UNSUPPRESS", 61)
+    ordered(62)
+    assert told() == {"u1": (True, 0), "u2": (True, 1)}
+    rule("SUPPRESS", 63)
+    rule("UNSUPPRESS", 64)
+    assert told() == {"u1": (True, 0), "u2": (True, 1)}
+    assert tell(account, T0 + 65 * MINUTE) == 1
+
+
+def _order(minutes: int, uid: str) -> list[dict[str, Any]]:
+    return [identify(minutes, uid), track(minutes, "Order Completed", uid)]

@@ -223,6 +223,8 @@ def _told(secret: bytes, connection: Connection, plan: Plan) -> dict[str, Erased
     """Say what a receipt says: how much of which table goes, and a keyed hash of it."""
     of_orders = orders.of_profiles(connection, plan.numbers)
     theirs = [key for key, order in of_orders.items() if all(e.profile in plan.numbers for e in order.state.entries)]
+    of_plans, told = memberships.keys_of_people(connection, plan.numbers)
+    spelled = {person.number: f"{person.kind}:{person.value}" for person in plan.persons}
     entries = [str(e.stamp) for order in of_orders.values() for e in order.state.entries if e.profile in plan.numbers]
     counted = {
         "profiles": [f"{person.kind}:{person.value}" for person in plan.persons],
@@ -233,6 +235,8 @@ def _told(secret: bytes, connection: Connection, plan: Plan) -> dict[str, Erased
         "channel activity": [str(row.n) for row in plan.rows.values() if row.type == CHANNEL_TYPE],
         "manual links": [str(row.n) for row in plan.rows.values() if row.type > CHANNEL_TYPE],
         "sessions": _sessions(connection, plan.numbers),
+        "memberships": [f"{of}:{spelled[who]}" for of, who in of_plans],
+        "told": [f"{of}:{spelled[who]}" for of, who in told],
         "orders": [f"{connector}:{order_id}" for connector, order_id in theirs],
         "order events": entries,
         "bodies in the log": [f"{place}:{size}" for place, size in plan.bodies()],

@@ -6,7 +6,7 @@ run has not reached a profile, by number, leaves it alone: the run reads all tha
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from richpanel.core.identity import UID
 from richpanel.core.membership import Person, State
 from richpanel.core.money import decode_exact
 from richpanel.core.profile import Profile
+from richpanel.core.regulation import hashed
 from richpanel.process.computing import Judged, Plans, Ready, pack, unpack
 from richpanel.process.events import events_of, opened
 from richpanel.process.folding import Folding
@@ -186,6 +187,15 @@ class Members:
         """When it is judged."""
         return self._now
 
+    @property
+    def keeps_out(self) -> bool:
+        """Whether anybody is kept out (`process.suppressing`)."""
+        return bool(self._memory.suppressed)
+
+    def is_kept_out(self, uid: str) -> bool:
+        """Tell whether a uid is kept out: what would be told of it would be refused."""
+        return self.keeps_out and hashed(self._memory.secret, UID, uid) in self._memory.suppressed
+
     def profile(self, number: int) -> Profile | None:
         """Give a profile as it is after the batch, None where there is none."""
         return self._memory.profiles.get(number)
@@ -213,23 +223,17 @@ class _Judging:
         self._add_events()
         self._told = memberships.told(self._members.connection, self._ready.computation, self._touched.people)
         rows = self._rows | {visitor: None for visitor in self._visitors if visitor in self._before}
-        untold = []
+        untold: list[tuple[int, Row]] = []
         for profile in self._touched.people:
             before = self._before.get(profile)
             if before is None and self._is_idle(profile):
                 continue
             row = self._row(profile, before)
-            if row != before:
+            if row is not None and row.told == TO_TELL and (profile not in self._told or self._members.keeps_out):
+                untold.append((profile, row))
+            elif row != before:
                 rows[profile] = row
-                if row is not None and row.told == TO_TELL and profile not in self._told:
-                    untold.append(profile)
-        known = identities.by_number(self._members.connection, untold) if untold else {}
-        for profile in untold:
-            row = rows[profile]
-            if row is not None and known[profile][0] != UID:
-                rows[profile] = row._replace(told=NOBODY)
-                if rows[profile] == self._before.get(profile):
-                    del rows[profile]
+        rows.update(self._with_uids(untold))
         memberships.save(self._members.connection, {(self._ready.number, each): row for each, row in rows.items()})
 
     def _is_due(self, before: Row) -> bool:
@@ -269,6 +273,16 @@ class _Judging:
                 changed.append((pack(state), judged.until, self._ready.number, profile))
             self._touched.people.discard(profile)
         memberships.keep(self._members.connection, changed)
+
+    def _with_uids(self, untold: Sequence[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+        """Give the rows of what is to be told that are others now; without a uid, or of who is kept out, it is not."""
+        known = identities.by_number(self._members.connection, [each[0] for each in untold]) if untold else {}
+        for profile, row in untold:
+            kind, value, _ = known[profile]
+            if kind != UID or self._members.is_kept_out(value):
+                row = row._replace(told=NOBODY)
+            if row != self._before.get(profile):
+                yield profile, row
 
     def _is_idle(self, profile: int) -> bool:
         """Tell whether somebody without a row is certainly to have none: most of those who are new."""

@@ -2,15 +2,17 @@
 
 from sqlalchemy import Connection
 
-from richpanel.core.regulation import Regulation
+from richpanel.core.identity import UID
+from richpanel.core.regulation import Regulation, hashed, index_of
 from richpanel.process import suppressing
 from richpanel.process.batch import Applied, apply
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.erasure import forget, plan
 from richpanel.process.incoming import Opened
+from richpanel.process.memberships import Members
 from richpanel.process.memory import Memory
 from richpanel.process.refold import Reader
-from richpanel.store import erasing, ledger, refused_rows
+from richpanel.store import erasing, identities, ledger, refused_rows
 from richpanel.store.bodies import Slice
 
 
@@ -41,7 +43,9 @@ def regulate(
     watch.write(
         lambda ledgers: ledger.begin(ledgers, regulation, at, tombstones=stones, messages=hashes, erased=tables)
     )
+    memory.look_up(connection)
     applied = apply(connection, memory, definitions, opened, log, erased=made)
+    _judge_anew(Reader(connection, definitions, log), memory, definitions, regulation, at)
     if made is not None:
         forget(connection, made)
         refused_rows.forget_let_go(connection, [place for place, _ in made.theirs.let_go])
@@ -49,3 +53,16 @@ def regulate(
     if row is None or row.status != "FINISHED" or (made is not None and (made.persons or made.rows)):
         erasing.add(connection, [(0, 0)], regulation.id)
     return applied
+
+
+def _judge_anew(reader: Reader, memory: Memory, definitions: Definitions, regulation: Regulation, at: int) -> None:
+    """Judge memberships of who is kept out from now on, or no longer: whether they are to be told is another now."""
+    plans = definitions.ready
+    if not plans or regulation.type == "DELETE":
+        return
+    wanted = {each.hashed for each in regulation.ids if each.kind == UID}
+    found = identities.by_hash(reader.connection, map(index_of, wanted))
+    uids = [number for number, kind, value, _ in found if hashed(memory.secret, kind, value) in wanted]
+    members = Members(reader, memory, plans, at)
+    members.judge((number, uid) for number in plans.ready for uid in uids)
+    members.write()

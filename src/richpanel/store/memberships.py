@@ -18,9 +18,11 @@ from richpanel.store.bulk import LISTED, delete, fetch, insert, listed, run, upd
 TO_TELL: Final = 0
 KNOWN: Final = 1
 NOBODY: Final = 2
-"""Whether the world knows a value; of `NOBODY` there is no uid under which it could be told."""
+"""Whether the world knows a value; `NOBODY`: there is no uid under which it could be told, or that is kept out."""
 ALL: Final = 1 << 62
 """A first run that is over has reached everybody."""
+
+_NEXT_TOLD: Final = "SELECT min(computation) FROM told WHERE computation > ?"
 
 Key = tuple[int, int]
 """Plan and profile; or computation and uid, by number."""
@@ -88,8 +90,35 @@ def next_due(connection: Connection) -> int | None:
 
 def remove_people(connection: Connection, profiles: Collection[int]) -> None:
     """Remove what is kept of these profiles, and what was told of them: they are erased."""
-    for table, column in (("memberships", "profile"), ("told", "uid")):
-        run(connection, f"DELETE FROM {table} WHERE {column} IN {LISTED}", listed(profiles))
+    for table, of, column, numbers in _of_people(connection):
+        statement = f"DELETE FROM {table} WHERE {of} IN {LISTED} AND {column} IN {LISTED}"
+        run(connection, statement, listed(numbers), listed(profiles))
+
+
+def keys_of_people(connection: Connection, profiles: Collection[int]) -> tuple[list[Key], list[Key]]:
+    """Give the keys of the memberships of these profiles, and of what was told of them."""
+    kept, told = (
+        [
+            (row[0], row[1])
+            for row in fetch(
+                connection,
+                f"SELECT {of}, {column} FROM {table} WHERE {of} IN {LISTED} AND {column} IN {LISTED}",
+                *(listed(numbers), listed(profiles)),
+            )
+        ]
+        for table, of, column, numbers in _of_people(connection)
+    )
+    return kept, told
+
+
+def _of_people(connection: Connection) -> Iterable[tuple[str, str, str, list[int]]]:
+    """Give both tables, each with its columns and the plans or computations in it: the keys begin with those."""
+    plans = [number for number in reached(connection) if number > 0]
+    yield "memberships", "plan", "profile", plans
+    told_of: list[int] = []
+    while (found := fetch(connection, _NEXT_TOLD, told_of[-1] if told_of else 0)[0][0]) is not None:
+        told_of.append(found)
+    yield "told", "computation", "uid", told_of
 
 
 def sweep(connection: Connection, plan: int, limit: int) -> bool:

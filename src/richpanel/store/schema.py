@@ -324,7 +324,7 @@ memberships = Table(  # What a plan keeps of somebody, and where that puts them 
     Column("value", Text, nullable=False),  # As JSON: true or false of an audience, a computed trait's value.
     Column("since", Big, nullable=False),  # From when on, ms UTC.
     Column("until", Big),  # When time alone changes it; none where it does not.
-    Column("told", SmallInteger, nullable=False),  # 0 to be told, 1 the world knows, 2 there is no uid to tell of.
+    Column("told", SmallInteger, nullable=False),  # 0 to be told, 1 the world knows, 2 no uid to tell of, or kept out.
     Index("memberships_until", "until", sqlite_where=text("until IS NOT NULL")),
     Index("memberships_to_tell", "plan", "profile", sqlite_where=text("told = 0")),
     sqlite_with_rowid=False,
