@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from richpanel.core.membership import AudiencePlan, Person, State, Verdict
+from richpanel.core.computed import Raw, is_empty
+from richpanel.core.membership import AudiencePlan, Person, State, TraitPlan, Verdict
 from richpanel.store import profile_rows
 from richpanel.store.bulk import fetch
 from richpanel.store.happenings import Happenings, person_of
@@ -74,6 +75,37 @@ def judge_all(
         if not has_time():
             break
     return Judged(met, looked, people, sorted(found))
+
+
+def value_all(
+    connection: Connection,
+    plan: TraitPlan,
+    happenings: Happenings,
+    *,
+    now: int,
+    sample: int,
+    has_time: Callable[[], bool],
+) -> tuple[Judged, dict[int, Raw]]:
+    """Compute a trait of customers until there is no time left: who has a value is met; with those of the sample."""
+    people = _count(connection, customers_only=True)
+    met, looked, values = 0, 0, dict[int, Raw]()
+    for numbers in _blocks(connection):
+        for number, profile in profile_rows.load(connection, numbers).items():
+            if profile.customer is None:
+                continue
+            looked += 1
+            state: State = plan.empty()
+            for each in happenings.of(number):
+                if each.t <= now:
+                    plan.add(state, each)
+            raw, _ = plan.value(state, now)
+            if not is_empty(raw):
+                met += 1
+                if len(values) < sample:
+                    values[number] = raw
+        if not has_time():
+            break
+    return Judged(met, looked, people, sorted(values)), values
 
 
 def _count(connection: Connection, customers_only: bool) -> int:

@@ -15,6 +15,8 @@ from richpanel.store.person import ProfileView
 from richpanel.store.profiles import list_by_number
 
 _IN = "true"
+_EMPTY = "('null', '0', '[]')"
+"""Values of computed traits that say nothing (`core.computed.is_empty`), as they are written."""
 
 
 class MemberView(msgspec.Struct, kw_only=True):
@@ -23,6 +25,19 @@ class MemberView(msgspec.Struct, kw_only=True):
     `told` is whether destinations know; null of somebody without a uid, of whom they cannot be told.
     """
 
+    since: str
+    until: str | None
+    told: bool | None
+    person: ProfileView
+
+
+class ValueView(msgspec.Struct, kw_only=True):
+    """Somebody's value of a computed trait: since and until when, null where time alone does not change it.
+
+    `told` is as for members.
+    """
+
+    value: msgspec.Raw
     since: str
     until: str | None
     told: bool | None
@@ -61,6 +76,45 @@ def list_members(
         if profile in people
     ]
     return Page(members, write_cursor(shown[-1][0]) if len(rows) > limit else None)
+
+
+def list_values(
+    connection: Connection, account: AccountSettings, plan: int, *, cursor: str | None, limit: int
+) -> Page[ValueView]:
+    """List who has a value of a computed trait, in the order in which they came to be known. Raises BadCursor."""
+    at = read_cursor(cursor, int)
+    rows = fetch(
+        connection,
+        "SELECT profile, value, since, until, told FROM memberships WHERE plan = ? AND profile > ? "
+        f"AND value NOT IN {_EMPTY} ORDER BY profile LIMIT ?",
+        *(plan, 0 if at is None else at[0], limit + 1),
+    )
+    shown = rows[:limit]
+    people = {person.profile: person for person in list_by_number(connection, account, [row[0] for row in shown])}
+    values = [
+        ValueView(
+            value=msgspec.Raw(value.encode()),
+            since=iso(since),
+            until=None if until is None else iso(until),
+            told=_TOLD[told],
+            person=people[profile],
+        )
+        for profile, value, since, until, told in shown
+        if profile in people
+    ]
+    return Page(values, write_cursor(shown[-1][0]) if len(rows) > limit else None)
+
+
+def count_values(connection: Connection, plan: int) -> int:
+    """Count who has a value of a computed trait."""
+    statement = f"SELECT count(*) FROM memberships WHERE plan = ? AND value NOT IN {_EMPTY}"
+    return int(fetch(connection, statement, plan)[0][0])
+
+
+def value_since(connection: Connection, plan: int, profile: int) -> int | None:
+    """Tell from when on somebody has the value that they have, ms UTC; None where no row says."""
+    rows = fetch(connection, "SELECT since FROM memberships WHERE plan = ? AND profile = ?", plan, profile)
+    return rows[0][0] if rows else None
 
 
 def of_profile(connection: Connection, profile: int, plans: Collection[int]) -> dict[int, Since]:

@@ -36,6 +36,7 @@ from richpanel.web.following import Follower
 from richpanel.web.headers import with_headers
 from richpanel.web.integration_pages import integration_pages
 from richpanel.web.manual_links import manual_links_api
+from richpanel.web.membership_history import membership_history_api
 from richpanel.web.message_pages import message_pages
 from richpanel.web.messages import messages_api
 from richpanel.web.openapi import PREFIX, document, openapi_json
@@ -56,6 +57,7 @@ from richpanel.web.stores import Places, Stores, follow_file
 from richpanel.web.tester import Lines, Tester, test_destination
 from richpanel.web.tester_pages import tester_pages
 from richpanel.web.tokens import tokens_api
+from richpanel.web.trait_looks import trait_looks_api
 
 MAX_BODY: Final = 262_144
 _FOLLOW_SECONDS: Final = 1.0
@@ -117,6 +119,8 @@ def _api() -> Router:
         *audiences_api,
         *audience_looks_api,
         *computed_traits_api,
+        *trait_looks_api,
+        *membership_history_api,
         status,
         add_channel_message,
         search_catalog,

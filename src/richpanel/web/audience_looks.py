@@ -205,12 +205,13 @@ def _shown(reason: Reason) -> ReasonView:
         text=reason.text,
         holds=reason.holds,
         value=_raw(reason.value),
-        events=[_event(each) for each in reason.events],
+        events=[shown_event(each) for each in reason.events],
         parts=[_shown(each) for each in reason.parts],
     )
 
 
-def _event(each: Happened) -> EventView:
+def shown_event(each: Happened) -> EventView:
+    """Show an event that decides."""
     t, message_id, source = each.stamp
     return EventView(message_id, source, each.name, iso(t), _raw(each.properties))
 

@@ -49,7 +49,14 @@ class TraitView(Shown, rename="camel", kw_only=True):
     after: msgspec.Raw | UnsetType = UNSET
 
 
-class NewTrait(_Parts, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class AskedTrait(_Parts, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """What a computed trait computes."""
+
+    kind: Kind
+    event: str
+
+
+class NewTrait(AskedTrait, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """A computed trait to add: of which kind, over which event and property, in which window.
 
     Without `key` one is made of the name; a `draft` is not computed yet; `trackCalls` has `Trait Computed` sent
@@ -57,8 +64,6 @@ class NewTrait(_Parts, rename="camel", forbid_unknown_fields=True, kw_only=True)
     """
 
     name: Name
-    kind: Kind
-    event: str
     key: Key | None = None
     destinations: list[str] | None = None
     track_calls: bool = False
@@ -106,7 +111,7 @@ def view(row: ComputationRow) -> TraitView:
     )
 
 
-def _given(data: NewTrait | TraitPatch) -> dict[str, Any]:
+def given_of(data: AskedTrait | TraitPatch) -> dict[str, Any]:
     """Give what of a computation is in a body, decoded."""
     given = {key: value for key in _PARTS if (value := getattr(data, key)) is not UNSET}
     return {key: value if key in _TEXTS else exact(value) for key, value in given.items()}
@@ -136,7 +141,7 @@ async def get_one(stores: Given[Stores], trait_id: Identifier) -> TraitView:
 async def add(stores: Given[Stores], data: JSONBody[NewTrait]) -> TraitView:
     """Add a computed trait: it is computed for everybody, and all values are told once that is done."""
     with told_by_place():
-        what = read_computation(_given(data), "")
+        what = read_computation(given_of(data), "")
         return view(
             await stores.define(
                 lambda conn: definitions.add(conn, _wanted(data), what, draft=data.draft, now=stores.now())
@@ -155,7 +160,7 @@ async def update(stores: Given[Stores], trait_id: Identifier, data: JSONBody[Tra
         return row if data.status is UNSET else definitions.move(conn, row, data.status, now=now)
 
     with told_by_place():
-        given = _given(data)
+        given = given_of(data)
         what = read_computation(given, "") if given else None
         return view(await stores.define(amend))
 

@@ -56,7 +56,8 @@ def read_messages(reading: Reading, asked: MessagesQuery) -> Page[MessageRow]:
     )
 
 
-def _delivered(reading: Reading, places: Sequence[int]) -> Mapping[int, list[DeliveryView]]:
+def delivered_at(reading: Reading, places: Sequence[int]) -> Mapping[int, list[DeliveryView]]:
+    """Give the deliveries of messages, by their places in the log."""
     with snapshot(reading.deliveries) as connection:
         return deliveries_at(connection, reading.known.destination_ids, places)
 
@@ -70,7 +71,7 @@ def read_traces(reading: Reading, message_id: str, source: str | None) -> list[T
         reading.sources,
         message_id,
         source=source,
-        delivered=partial(_delivered, reading),
+        delivered=partial(delivered_at, reading),
     )
     found = found or pending_traces(reading, message_id, source)
     if not found:
