@@ -1,6 +1,7 @@
 """`python -m bench`: measure the targets (docs/reference/benchmarks.md); beside it what decisions rest on."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,10 @@ from bench import accept, archives, layouts, logs, profiling, report
 from bench.audiences import audiences
 from bench.backlog import backlog as measure_backlog
 from bench.cluster import Plan, cluster
+from bench.clustered import engage_clustered
 from bench.delivery import delivery
 from bench.growth import growth
+from bench.live import live
 from bench.load import Load
 from bench.membership import membership
 from bench.options import QUICK, RESULTS, Bench, Options
@@ -22,7 +25,7 @@ from bench.visible import visible
 from bench.whole import whole_path
 
 app = App(name="bench", help="Measure the targets, each with its reference in the same run.")
-SOAK = Options(rows=(7, 8), growth=5_000_000, customers=1_000_000)
+SOAK = Options(rows=(7, 8, 11, 12), growth=5_000_000, customers=1_000_000)
 _DOOR = {4: visible, 3: accept.accept_latency, 2: accept.durable_singles, 1: accept.durable_batches}
 """In the order in which they are measured: what wants an idle processing first."""
 
@@ -33,12 +36,14 @@ Json = Annotated[Path | None, Parameter(name="--json", help="Write the figures h
 @app.default
 def run(
     *,
-    rows: Annotated[str | None, Parameter(help="Rows of the table, as 1,5; all ten if left out.")] = None,
+    rows: Annotated[str | None, Parameter(help="Rows of the table, as 1,5; all if left out.")] = None,
     quick: Annotated[bool, Parameter(negative=(), help="A tenth of everything: to see that it works.")] = False,
-    seconds: Annotated[float | None, Parameter(help="Length of each timed phase (rows 1 to 4, and 8).")] = None,
-    events: Annotated[int | None, Parameter(help="Events of the whole path (rows 5 and 6).")] = None,
-    growth: Annotated[int | None, Parameter(help="Events to grow to (rows 7 and 8).")] = None,
-    customers: Annotated[int | None, Parameter(help="Customers to grow to (rows 7 and 8).")] = None,
+    seconds: Annotated[float | None, Parameter(help="Length of each timed phase (rows 1 to 4, 8 and 12).")] = None,
+    events: Annotated[
+        int | None, Parameter(help="Events of the whole path (rows 5 and 6), and of each in row 13.")
+    ] = None,
+    growth: Annotated[int | None, Parameter(help="Events to grow to (rows 7, 8, 11 and 12).")] = None,
+    customers: Annotated[int | None, Parameter(help="Customers to grow to (rows 7, 8, 11 and 12).")] = None,
     deliveries: Annotated[int | None, Parameter(help="Events to be delivered (row 9).")] = None,
     backlog: Annotated[int | None, Parameter(help="Events of the backlog (row 10).")] = None,
     data: Data = RESULTS,
@@ -53,14 +58,14 @@ def run(
 @app.command
 def soak(
     *,
-    rows: Annotated[str | None, Parameter(help="7 or 8; both if left out.")] = None,
-    seconds: Annotated[float | None, Parameter(help="Length of the timed phase of row 8.")] = None,
+    rows: Annotated[str | None, Parameter(help="7, 8, 11 or 12; all if left out.")] = None,
+    seconds: Annotated[float | None, Parameter(help="Length of the timed phases of rows 8 and 12.")] = None,
     growth: Annotated[int | None, Parameter(help="Events to grow to.")] = None,
     customers: Annotated[int | None, Parameter(help="Customers to grow to.")] = None,
     data: Data = RESULTS,
     json: Json = None,
 ) -> None:
-    """Grow to 5 M events and 1 M customers: rows 7 and 8 at full size."""
+    """Grow to 5 M events and 1 M customers: rows 7, 8, 11 and 12 at full size."""
     measure(_options(SOAK, rows, {"seconds": seconds, "growth": growth, "customers": customers}), data, json)
 
 
@@ -140,13 +145,30 @@ def compare_cluster(
     cluster(Bench(Options(), _console(), data), plan, json, plot)
 
 
-def measure(options: Options, data: Path, json: Path | None) -> list[report.Figure]:
+@app.command(name="engage")
+def measure_engage(
+    *,
+    growth: Annotated[int, Parameter(help="Events to grow to.")] = 5_000_000,
+    customers: Annotated[int, Parameter(help="Customers to grow to.")] = 1_000_000,
+    seconds: Annotated[float, Parameter(help="Length of the timed phase of row 12.")] = 30.0,
+    workers: Annotated[int, Parameter(help="Process nodes.")] = 2,
+    data: Data = RESULTS,
+    json: Json = None,
+) -> None:
+    """Measure rows 11 and 12 on PostgreSQL and JetStream; both servers are started here."""
+    options = Options(rows=(11, 12), growth=growth, customers=customers, seconds=seconds)
+    measure(options, data, json, lambda bench, load: engage_clustered(bench, load, workers))
+
+
+def measure(
+    options: Options, data: Path, json: Path | None, rows: Callable[[Bench, Load], None] | None = None
+) -> list[report.Figure]:
     """Measure rows, print the table and write the figures; they are printed as far as they go if one fails."""
     bench = Bench(options, _console(), data)
     before = report.machine()
     try:
         with Load() as load:
-            _measure(bench, load)
+            (rows or _measure)(bench, load)
     finally:
         bench.figures.sort(key=lambda figure: figure.row)
         if bench.figures:
@@ -170,13 +192,15 @@ def _measure(bench: Bench, load: Load) -> None:
                 measured(accept.Place(bench, server, load))
     if 5 in rows or 6 in rows:
         whole_path(bench, load, rows)
-    if 7 in rows or 8 in rows:
+    if {7, 8, 11, 12} & set(rows):
         with Server(bench.where) as server:
             growth(accept.Place(bench, server, load), rows)
     if 9 in rows:
         delivery(bench)
     if 10 in rows:
         measure_backlog(bench)
+    if 13 in rows:
+        live(bench, load)
 
 
 def _counts(listed: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from bench.load import Load, Recipe, Stream
 from bench.options import Bench
 from bench.processes import cores
 from bench.report import Figure, at_least, at_most, milliseconds, percentile, voided
-from bench.serving import Server
+from bench.serving import Installation, Server
 
 _ROUNDS: Final = 3
 """Ours and the reference take turns, so that both see the same disk and the same neighbours."""
@@ -21,12 +21,26 @@ _LEAST_CALLS: Final = 160
 
 
 @dataclass(frozen=True)
-class Place:
-    """A server and its load, with the first core for the door and the others for all else."""
+class Ground:
+    """What is measured, embedded or a cluster, and its load."""
 
     bench: Bench
-    server: Server
+    server: Installation
     load: Load
+
+    def fill(self, name: str, size: int, share: float = 1.0) -> str:
+        """Make a corpus beforehand."""
+        events = max(_LEAST_CALLS * size, int(self.bench.options.corpus * share))
+        with self.bench.task(f"making {events:,} events", 1):
+            self.load.tell("fill", Recipe(name, self.server.key, events, size, seed=10 + size))
+        return name
+
+
+@dataclass(frozen=True)
+class Place(Ground):
+    """A server and its load, with the first core for the door and the others for all else."""
+
+    server: Server
 
     def apart(self) -> int:
         """Give the door a core of its own; tell which."""
@@ -41,13 +55,6 @@ class Place:
         everywhere = set(cores())
         self.server.pin(everywhere, everywhere)
         self.load.tell("pin", everywhere)
-
-    def fill(self, name: str, size: int, share: float = 1.0) -> str:
-        """Make a corpus beforehand."""
-        events = max(_LEAST_CALLS * size, int(self.bench.options.corpus * share))
-        with self.bench.task(f"making {events:,} events", 1):
-            self.load.tell("fill", Recipe(name, self.server.key, events, size, seed=10 + size))
-        return name
 
     def closed(self, name: str, port: int, callers: int, seconds: float) -> Run:
         """Send as fast as it is answered."""

@@ -1,4 +1,4 @@
-"""Rows 7 and 8, and memory: what an event costs when the state is large, and how quick its pages are then."""
+"""Rows 7 and 8, and memory: what an event costs when the state is large, and how quick its pages are; and 11 and 12."""
 
 import time
 from collections.abc import Callable
@@ -8,8 +8,9 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 
-from bench.accept import OPEN_CALLERS, Place
+from bench.accept import OPEN_CALLERS, Ground, Place
 from bench.drive import Run
+from bench.engage import engage
 from bench.load import Recipe, Stream
 from bench.options import Task
 from bench.report import Figure, Target, at_most, milliseconds, percentile
@@ -41,14 +42,15 @@ class Sample(msgspec.Struct):
 class Growth:
     """A server that grows: feeds it, and keeps samples of what that costs."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Ground, shop: str = "") -> None:
         self._place = place
+        self._shop = shop
         self._sent = 0
         self.samples: list[Sample] = []
 
     def feed(self, events: int, title: str) -> None:
         """Send the next events of the shop, never too far ahead, and wait until they are applied."""
-        self._all(events, title, lambda size: ("feed", self._recipe("growth", size)))
+        self._all(events, title, lambda size: ("feed", self._recipe(self._shop or "growth", size)))
 
     def enroll(self, customers: int) -> None:
         """Send the shop's customer list: an identify for each person."""
@@ -57,7 +59,7 @@ class Growth:
         def next_ones(size: int) -> tuple[str, Recipe, *tuple[int, ...]]:
             nonlocal first
             first += size
-            return "enroll", self._recipe("customers", size), first - size
+            return "enroll", self._recipe(self._shop or "customers", size), first - size
 
         self._all(customers, f"{customers:,} customers", next_ones)
 
@@ -115,6 +117,7 @@ def growth(place: Place, rows: tuple[int, ...]) -> None:
     if 8 in rows:
         pages(place)
         footprint(place)
+    engage(place, rows)
 
 
 def _report_cost(place: Place, grown: Growth, small: tuple[float, float], large: tuple[float, float]) -> None:

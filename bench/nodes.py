@@ -127,15 +127,16 @@ class Cluster:
 
     def __init__(self, where: Path) -> None:
         where.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=where))
+        self.folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=where))
         self.nodes: list[Node] = []
         self._postgres: PostgresServer | None = None
         self._nats: NatsServer | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._postgres = PostgresServer(self._folder / "postgres", **SETTINGS)
-            self._nats = NatsServer(self._folder / "nats")
+            self._postgres = PostgresServer(self.folder / "postgres", **SETTINGS)
+            self._nats = NatsServer(self.folder / "nats")
+            self.log_url = self._nats.url
             self.database_url = self._postgres.create("richpanel")
             self._define()
             self._asking = psycopg.connect(self.database_url, autocommit=True)
@@ -151,7 +152,7 @@ class Cluster:
     def _define(self) -> None:
         """Make the account, a source and a token, as the commands do."""
         assert self._nats is not None
-        directory = DataDirectory(self._folder / "first", self.database_url, self._nats.url)
+        directory = DataDirectory(self.folder / "first", self.database_url, self._nats.url)
         prepare(directory, secret_key=_SECRET_KEY)
         engine = open_engine(directory.account_url)
         now = int(time.time() * 1000)
@@ -166,7 +167,7 @@ class Cluster:
         for server in (self._postgres, self._nats):
             if server is not None:
                 server.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def add(self, *roles: str) -> list[Node]:
         """Start nodes, and wait until they are at work."""
@@ -179,7 +180,7 @@ class Cluster:
         }
         added = []
         for role in roles:
-            added.append(Node(self._folder / f"{role}-{len(self.nodes)}", role, given))
+            added.append(Node(self.folder / f"{role}-{len(self.nodes)}", role, given))
             self.nodes.append(added[-1])
         for node in added:
             node.wait()

@@ -13,11 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import msgspec
+from sqlalchemy import Engine
 
 from bench.processes import children, cpu_seconds, memory, pin
+from richpanel.log.contract import LogReader
+from richpanel.log.opening import open_reader
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.sources import add_source
@@ -27,7 +30,7 @@ _COMMAND: Final = Path(sys.executable).parent / "richpanel"
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 60.0
 _LISTENING: Final = "listening on http://127.0.0.1:"
-ROLES: Final = ("front", "web", "process", "deliver")
+ROLES: Final = ("front", "web", "process", "deliver", "engage")
 
 
 class ServerFailed(Exception):
@@ -40,6 +43,51 @@ class Status(msgspec.Struct):
     last: int
     processed: int
     messages: int
+
+
+def ask(port: int, path: str, token: str = "", body: Any = None) -> tuple[int, bytes]:
+    """Ask a server of this machine for a path; post where there is a body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    try:
+        if body is None:
+            connection.request("GET", path, headers=headers)
+        else:
+            given = json.dumps(body).encode()
+            connection.request("POST", path, given, headers | {"content-type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+class Installation(Protocol):
+    """What is measured, embedded or a cluster: where it takes calls, and how it is asked."""
+
+    port: int
+    key: str
+    token: str
+
+    def api(self, path: str, body: Any = None) -> Any:
+        """Ask the REST API for a path below /api/v1; post where there is a body."""
+
+    def status(self) -> Status:
+        """Tell how far processing is."""
+
+    def wait_processed(self, watch: Callable[[Status], object] | None = None, every: float = 0.1) -> Status:
+        """Wait until all that is in the log now is applied."""
+
+    def cpu(self, role: str) -> float:
+        """Give the CPU seconds that a role has used."""
+
+    def cpu_of_all(self) -> float:
+        """Give the CPU seconds of all processes together."""
+
+    def log(self) -> LogReader:
+        """Read the log."""
+
+    def state(self) -> Engine:
+        """Read the state."""
 
 
 class Server:
@@ -145,21 +193,23 @@ class Server:
 
     # -------------------------------------------------------------------------------------------------------- HTTP
 
-    def _get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request("GET", path, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
+    def _get(self, path: str) -> tuple[int, bytes]:
+        return ask(self.port, path)
 
-    def api(self, path: str) -> Any:
-        """Ask the REST API for a path below /api/v1."""
-        status, body = self._get(f"/api/v1{path}", authorization=f"Bearer {self.token}")
-        if status != 200:
-            raise ServerFailed(f"GET {path}: {status} {body[:500]!r}\n{self._printed()}")
-        return json.loads(body)
+    def api(self, path: str, body: Any = None) -> Any:
+        """Ask the REST API for a path below /api/v1; post where there is a body."""
+        status, answer = ask(self.port, f"/api/v1{path}", self.token, body)
+        if status not in (200, 201):
+            raise ServerFailed(f"{path}: {status} {answer[:500]!r}\n{self._printed()}")
+        return json.loads(answer)
+
+    def log(self) -> LogReader:
+        """Read the log."""
+        return open_reader(DataDirectory(self.data).log, None)
+
+    def state(self) -> Engine:
+        """Read the state."""
+        return open_engine(DataDirectory(self.data).state_url, read_only=True)
 
     def status(self) -> Status:
         """Tell how far processing is."""

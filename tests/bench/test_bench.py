@@ -16,6 +16,7 @@ from rich.console import Console
 from bench import calls, report
 from bench.archives import archives
 from bench.cluster import Plan, check, cluster, wait
+from bench.clustered import engage_clustered
 from bench.layouts import layouts
 from bench.load import Load, Recipe
 from bench.logs import logs
@@ -37,7 +38,7 @@ SIZES = (
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """All ten rows, against the real server."""
+    """All rows, against the real server."""
     folder = tmp_path_factory.mktemp("bench")
     line = [sys.executable, "-m", "bench", *SIZES, "--data", folder / "data", "--json", folder / "found.json"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
@@ -49,7 +50,7 @@ def table(tmp_path_factory):
 def test_every_row_is_measured(table):
     found, printed = table
     rows = Counter(figure["row"] for figure in found["figures"])
-    assert rows == {1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 5, 9: 2, 10: 1}
+    assert rows == {1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1, 8: 5, 9: 2, 10: 1, 11: 2, 12: 2, 13: 2}
     for figure in found["figures"]:
         # So short a run may idle, and of a rate that counts what went before it nothing may be left.
         assert figure["measured"] > 0 or figure["name"] == "idle CPU" or figure["row"] == 10, figure
@@ -60,9 +61,10 @@ def test_every_row_is_measured(table):
 def test_references_come_from_the_same_run(table):
     found, _ = table
     compared = [figure for figure in found["figures"] if figure["reference"] is not None]
-    assert {figure["row"] for figure in compared} == {1, 2, 5, 6, 7, 9}
+    assert {figure["row"] for figure in compared} == {1, 2, 5, 6, 7, 9, 11, 13}
     for figure in compared:
-        assert figure["ratio"] == pytest.approx(figure["measured"] / figure["reference"])
+        measured = figure["details"].get("seconds until it is live", figure["measured"])
+        assert figure["ratio"] == pytest.approx(measured / figure["reference"])
 
 
 def test_nothing_is_refused(table):
@@ -198,6 +200,16 @@ def test_the_cluster_applies_every_event_once(tmp_path, capsys):
     assert {"ingest", "process", "PostgreSQL"} <= {(title.text or "").split(":")[0] for title in titles}
     assert "us an event" in capsys.readouterr().out
     assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_cluster_tells_of_audiences(tmp_path):
+    options = Options(rows=(11, 12), growth=600, customers=300, seconds=0.6)
+    bench = Bench(options, Console(width=150), tmp_path)
+    with Load() as load:
+        engage_clustered(bench, load, 1)  # Raises NotTold where anybody is missing.
+    assert [figure.row for figure in bench.figures] == [11, 11, 12, 12]
+    assert bench.figures[0].details["members"] > 0
+    assert bench.figures[1].details["members"] >= 300
 
 
 def test_an_event_that_is_missing_is_noticed(tmp_path):

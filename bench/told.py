@@ -1,0 +1,71 @@
+"""What the Engage source puts into the log, seen from another process by anybody who reads it: how much, and when."""
+
+import threading
+import time
+from typing import Final, Self
+
+from bench.serving import Installation
+from richpanel.core.announcing import Announced, announced
+from richpanel.core.message import decode_message
+from richpanel.core.record import decode, decode_meta
+from richpanel.core.timestamps import parse
+from richpanel.log.contract import LogReader
+
+_DOORS: Final = ("engage", "import")
+"""The ways by which what is told comes; a benchmark imports nothing itself."""
+_READ_BYTES: Final = 8 << 20
+_LOOK_SECONDS: Final = 0.005
+
+
+class Told(threading.Thread):
+    """Follows the log from its end on, as a context manager.
+
+    `count` is of all messages. Of `audience`, by its id, each is noted: `seen` has when it stood in the log, seconds
+    of the epoch, and its own time, by uid and value.
+    """
+
+    def __init__(self, server: Installation, audience: str | None = None) -> None:
+        super().__init__(daemon=True)
+        self.count = 0
+        self.seen: dict[tuple[str, bool], tuple[float, float]] = {}
+        self.failure: Exception | None = None
+        self._audience = audience
+        self._log: LogReader = server.log()
+        self._position = self._log.durable()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+        self._log.close()
+        if self.failure is not None:
+            raise self.failure
+
+    def run(self) -> None:
+        """Follow it."""
+        try:
+            while not self._ended.is_set():
+                entries = self._log.read(self._position, _READ_BYTES)
+                at = time.time()
+                for entry in entries:
+                    self._position = entry.end
+                    self._look(entry.payload, at)
+                if not entries:
+                    time.sleep(_LOOK_SECONDS)
+        except Exception as error:  # noqa: BLE001  # it is the benchmark that must fail of it, not the thread
+            self.failure = error
+
+    def _look(self, payload: bytes, at: float) -> None:
+        meta, _ = decode_meta(payload)
+        if meta.door not in _DOORS:
+            return
+        self.count += len(meta.sizes)
+        for item in decode(payload).items if self._audience is not None else ():
+            said: Announced = announced(item.body)
+            if said.id == self._audience:
+                own = parse(decode_message(item.body).timestamp) or 0
+                self.seen.setdefault((said.uid, said.value), (at, own / 1000))
