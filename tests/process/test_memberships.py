@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from richpanel.core.computed import Computation
 from richpanel.core.identity import UID
 from richpanel.core.membership import Audience
-from richpanel.process import tending
+from richpanel.process import running, tending
 from richpanel.process.deciding import TOLD
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import SharedBatches
+from richpanel.store import gathering
 from richpanel.store.database import open_engine
 from tests.process.account import ARRIVAL, MINUTE, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.audiences import add, assert_defined, assert_told, audiences, computed, library, tell, tend
@@ -46,7 +47,10 @@ def check(
     rules: Sequence[str] = (),
 ) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tending, "SLICE", 2)
+        patch.setattr(running, "NARROWEST", 2)
+        patch.setattr(running, "WIDEST", 2)
+        patch.setattr(gathering, "STEP", 3)
+        patch.setattr(gathering, "MOST", 4 if begin % 2 else 1_000)  # Read from the histories, or by number.
         patch.setattr(tending, "DUE", 3)
         account = copy_of(template, Path(folder) / "data")
         try:
@@ -169,7 +173,10 @@ def test_they_are_the_definition_whoever_applies_the_messages(
 ) -> None:
     """Time does what it does, and first runs go on, while others have batches."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tending, "SLICE", 2)
+        patch.setattr(running, "NARROWEST", 2)
+        patch.setattr(running, "WIDEST", 2)
+        patch.setattr(gathering, "STEP", 3)
+        patch.setattr(gathering, "MOST", 4 if len(records) % 2 else 1_000)  # Read from the histories, or by number.
         account = copy_of(template, Path(folder) / "data")
         try:
             numbers = library(account)

@@ -9,7 +9,7 @@ import pytest
 from richpanel.core.conditions import Named, Performed
 from richpanel.core.membership import Audience
 from richpanel.core.windows import Span, Window
-from richpanel.process import tending
+from richpanel.process import running, tending
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import SharedBatches
 from richpanel.process.worker import Worker
@@ -86,7 +86,8 @@ def test_nobody_leaves_while_messages_lag_that_may_keep_them_in(account: Account
 def test_a_first_run_goes_on_in_slices_and_then_the_plan_is_live(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tending, "SLICE", 2)
+    monkeypatch.setattr(running, "NARROWEST", 2)
+    monkeypatch.setattr(running, "WIDEST", 2)
     for number in range(5):
         ordered(account, number, f"u{number}")
     plan = add(account, "ever", EVER)

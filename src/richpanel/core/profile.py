@@ -4,6 +4,7 @@ Every part of it is a set union, an earliest or a newest by the order, so foldin
 the profiles of two sets of messages, gives the same bytes. Only taking messages away needs a fresh fold.
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Final
 
@@ -114,3 +115,27 @@ def pack_session(session: Session) -> bytes:
 def unpack_session(data: bytes) -> Session:
     """Read what `pack_session` wrote."""
     return _decode_session(decompress(data))
+
+
+class Glance(msgspec.Struct, array_like=True):
+    """What conditions ask of a packed profile: its first fields alone, for those behind them are the bulk of it."""
+
+    created: int
+    seen: int
+    customer: Stamp | None = None
+    events: int = 0
+    visits: int = 0
+    closed: int = 0
+    traits: dict[str, msgspec.Raw] = {}
+    carried_email: Trait | None = None
+
+
+_decode_glance = msgspec.msgpack.Decoder(Glance).decode
+_decode_trait = msgspec.msgpack.Decoder(Trait).decode
+
+
+def glance(data: bytes, keys: Collection[str]) -> tuple[bool, dict[str, Trait], Trait | None]:
+    """Look into what `pack` wrote: whether it is a customer, the traits that have these keys, the email carried."""
+    found = _decode_glance(decompress(data))
+    traits = {key: _decode_trait(found.traits[key]) for key in keys if key in found.traits}
+    return found.customer is not None, traits, found.carried_email

@@ -11,13 +11,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from richpanel.core import traits
 from richpanel.core.announcing import Told, announced
 from richpanel.core.happened import Happened, name_of
 from richpanel.core.identity import UID
 from richpanel.core.membership import Person, State
 from richpanel.core.money import decode_exact
-from richpanel.core.profile import Profile
 from richpanel.core.regulation import hashed
 from richpanel.process.computing import Judged, Plans, Ready, pack, unpack
 from richpanel.process.events import events_of, opened
@@ -27,6 +25,7 @@ from richpanel.process.memory import Memory
 from richpanel.process.people import Moved
 from richpanel.process.refold import Reader
 from richpanel.store import identities, memberships
+from richpanel.store.happenings import person_of
 from richpanel.store.memberships import ALL, KNOWN, NOBODY, TO_TELL, Key, Row
 
 _NO_EVENTS: Final[tuple[Happened, ...]] = ()
@@ -54,16 +53,17 @@ class Members:
     def __init__(self, reader: Reader, memory: Memory, plans: Plans, now: int) -> None:
         """Begin the first run of plans that have none yet; where nobody is there it is over."""
         self._reader = reader
-        self._connection = reader.connection
+        self.connection = reader.connection
         self._memory = memory
         self.plans = plans
-        self._now = now
+        self.now = now
+        self._people: Mapping[int, Person] | None = None
         self._touched: dict[int, Touched] = {number: Touched() for number in plans.ready}
-        self.reached = memberships.reached(self._connection)
+        self.reached = memberships.reached(self.connection)
         new = plans.ready.keys() - self.reached.keys()
         if new:
-            reached = 0 if memberships.any_people(self._connection) else ALL
-            memberships.reach(self._connection, sorted(new), reached)
+            reached = 0 if memberships.any_people(self.connection) else ALL
+            memberships.reach(self.connection, sorted(new), reached)
             self.reached.update(dict.fromkeys(new, reached))
 
     def add(self, groups: Mapping[int, Collection[Incoming]]) -> None:
@@ -115,7 +115,7 @@ class Members:
         changed: dict[Key, Told] = {}
         for computation in {key[0] for key in by_key}:
             uids = [uid for of, uid in by_key if of == computation]
-            known = memberships.told(self._connection, computation, uids)
+            known = memberships.told(self.connection, computation, uids)
             for uid in uids:
                 key, before = (computation, uid), known.get(uid)
                 told = sorted(by_key[key], key=lambda each: each[0])
@@ -126,7 +126,7 @@ class Members:
                     changed[key] = Told(before.value, number, before.t)
             for each in self.plans.of_computation.get(computation, ()):
                 self._touched[each.number].told.update((uid, changed[(computation, uid)]) for uid in uids)
-        memberships.tell(self._connection, changed)
+        memberships.tell(self.connection, changed)
         return {uid for _, uid in changed}
 
     def make(self, plans: Iterable[int], people: Collection[int]) -> None:
@@ -145,15 +145,25 @@ class Members:
         self._keep_within_reach()
         afresh = set().union(*(each.afresh for each in self._touched.values()))
         histories = self._histories(afresh) if afresh else {}
-        judging = [
+        judging = self._judging(histories)
+        people = afresh.union(*(each.people for each in self._touched.values()))
+        self._memory.load_profiles(self.connection, people)
+        for each in judging:
+            each.write()
+
+    def write_gathered(self, histories: Mapping[int, list[Happened]], people: Mapping[int, Person]) -> None:
+        """Judge those who are made afresh, by what was read of them already: their events, and who they are."""
+        self._keep_within_reach()
+        self._people = people
+        for each in self._judging(histories):
+            each.write()
+
+    def _judging(self, histories: Mapping[int, list[Happened]]) -> list["_Judging"]:
+        return [
             _Judging(self, self.plans.ready[number], touched, histories)
             for number, touched in self._touched.items()
             if touched.people or touched.told
         ]
-        people = afresh.union(*(each.people for each in self._touched.values()))
-        self._memory.load_profiles(self._connection, people)
-        for each in judging:
-            each.write()
 
     def _keep_within_reach(self) -> None:
         for number, touched in self._touched.items():
@@ -178,16 +188,6 @@ class Members:
     # What `_Judging` asks for.
 
     @property
-    def connection(self) -> Connection:
-        """The transaction."""
-        return self._connection
-
-    @property
-    def now(self) -> int:
-        """When it is judged."""
-        return self._now
-
-    @property
     def keeps_out(self) -> bool:
         """Whether anybody is kept out (`process.suppressing`)."""
         return bool(self._memory.suppressed)
@@ -196,9 +196,12 @@ class Members:
         """Tell whether a uid is kept out: what would be told of it would be refused."""
         return self.keeps_out and hashed(self._memory.secret, UID, uid) in self._memory.suppressed
 
-    def profile(self, number: int) -> Profile | None:
-        """Give a profile as it is after the batch, None where there is none."""
-        return self._memory.profiles.get(number)
+    def person(self, number: int, keys: Collection[str]) -> Person | None:
+        """Give somebody as they are after the batch, with these traits, None where nobody is there."""
+        if self._people is not None:
+            return self._people.get(number)
+        found = self._memory.profiles.get(number)
+        return None if found is None else person_of(found, keys)
 
 
 class _Judging:
@@ -265,8 +268,7 @@ class _Judging:
             for event in self._touched.events[profile]:
                 is_another |= plan.add(state, event)
             if is_another:
-                found = self._members.profile(profile)
-                person = None if found is None else self._person(found)
+                person = self._members.person(profile, plan.keys)
                 judged = self._ready.judge(state, person, max(self._members.now, before.since))
                 if self._ready.written(judged.raw) != before.value:
                     continue
@@ -293,8 +295,7 @@ class _Judging:
 
     def _row(self, profile: int, before: Row | None) -> Row | None:
         state = self._state(profile, before)
-        found = self._members.profile(profile)
-        person = None if found is None else self._person(found)
+        person = self._members.person(profile, self._ready.plan.keys)
         value, since, judged = self._judge(state, person, before)
         told = self._told.get(profile)
         is_known = self._ready.is_known(told, judged.raw, since)
@@ -318,11 +319,6 @@ class _Judging:
         for event in self._touched.events.get(profile, _NO_EVENTS):
             plan.add(state, event)
         return state
-
-    def _person(self, profile: Profile) -> Person:
-        keys = self._ready.plan.keys
-        found = traits.known(profile.traits, profile.carried_email, keys) if keys else {}
-        return Person(found, profile.customer is not None)
 
     def _judge(self, state: State, person: Person | None, before: Row | None) -> tuple[str, int, Judged]:
         """Give the value, from when on it is that, and when it changes: first what time alone did until now.

@@ -47,7 +47,7 @@ class Reader:
         self._cuts = Cuts(connection)
         self._record: int | None = None
         self._meta: Meta
-        self._sources = {source.number: source for source in definitions.sources.values()}
+        self.sources = {source.number: source for source in definitions.sources.values()}
 
     def open(self, numbers: Iterable[int]) -> list[Incoming]:
         """Open messages by number; those whose bodies are no longer kept are left out."""
@@ -81,7 +81,7 @@ class Reader:
             meta.sentAt = parse(meta.sentAt)
             self._record, self._meta = record, meta
         body = messages.body(self.bodies, row.place, row.size)
-        found = open_by(self._definitions, self._meta, self._sources[row.source], (row.place, row.lead, row.item), body)
+        found = open_by(self._definitions, self._meta, self.sources[row.source], (row.place, row.lead, row.item), body)
         cut = self._cuts.of(row)
         if cut is not None:
             cut_short(found, cut, self._blocked)

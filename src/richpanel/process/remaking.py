@@ -22,6 +22,7 @@ from richpanel.process.memory import Memory
 from richpanel.process.rebuilding import RebuildError, position_of
 from richpanel.process.refold import Reader
 from richpanel.process.refusing import sift
+from richpanel.process.running import Runs
 from richpanel.process.settling import take_over_told
 from richpanel.process.shared_batch import InHand
 from richpanel.process.tending import tend
@@ -95,7 +96,8 @@ class Remake:
         Both must have taken up the same.
         """
         self._alone(partial(take_over_told, old))
-        while self._alone(partial(tend, now=now, unswept=[])).more:
+        runs = Runs()
+        while self._alone(partial(tend, now=now, unswept=[], runs=runs)).more:
             pass
 
     def _alone(self, change: Callable[[Reader, Memory, Definitions], T]) -> T:

@@ -28,6 +28,7 @@ from richpanel.process.remembered import Remembered
 from richpanel.process.removal import nothing_removed
 from richpanel.process.repeats import settle
 from richpanel.process.replaying import replay
+from richpanel.process.running import Runs
 from richpanel.store import applied as ranges
 from richpanel.store import bodies, suppressed, turns
 from richpanel.store.bodies import Place, StoredBodies
@@ -55,6 +56,7 @@ class SharedBatches:
         self._state = state
         self._definitions = definitions
         self._remembered = Remembered()
+        self._runs = Runs(shared=True)
 
     def forget(self) -> None:
         """Remember nothing of the state."""
@@ -95,20 +97,24 @@ class SharedBatches:
             if not tending.is_wanted(connection, definitions, until, unswept):
                 return False
             tending.begin(self._definitions, connection, definitions)
+            alone = tending.begins_run(connection, definitions, self._runs)
+        gc.disable()  # As for a batch.
         try:
             with self._state.begin() as connection:
-                turns.begin(connection)
-                turn = turns.take(connection)
+                turn = turns.alone(connection) if alone else turns.begin_and_take(connection)
                 if self._definitions.current().version != definitions.version:
                     return True  # With what is defined now.
                 memory = self._remembered.of_aliases(connection, definitions, turn, set())
                 reader = Reader(connection, definitions, StoredBodies(connection))
-                tended = tending.tend(reader, memory, definitions, until, unswept)
+                tended = tending.tend(reader, memory, definitions, until, unswept, runs=self._runs, alone=alone)
         except BaseException as error:
             self.forget()
+            self._runs.forget()
             if isinstance(error, DBAPIError) and _met_others(error):
                 return True
             raise
+        finally:
+            gc.enable()
         memory.trim()
         tending.report(self._definitions, definitions, tended, now)
         return tended.more

@@ -3,6 +3,7 @@
 Each step is one transaction, in the same turn as a batch, and short: live messages wait for it.
 """
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Final, NamedTuple
@@ -14,13 +15,14 @@ from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.memberships import Members
 from richpanel.process.memory import Memory
 from richpanel.process.refold import Reader
+from richpanel.process.running import Runs, make, names_of
 from richpanel.store import computations, identities, memberships, plans, progress
 from richpanel.store.memberships import ALL
 
 DUE: Final = 1_000
 """Memberships that are judged at a time since time has changed them."""
-SLICE: Final = 500
-"""Profiles that a first run reads at a time."""
+LEFT: Final = 500
+"""Uids at a time who keep what they were told of what is deleted."""
 SWEPT: Final = 5_000
 """Rows of a plan that is no more that are removed at a time."""
 LAG_MS: Final = 10_000
@@ -50,10 +52,20 @@ def is_wanted(connection: Connection, definitions: Definitions, now: int | None,
     return bool(now is not None and memberships.due(connection, now, 1)) or bool(_unfinished(connection, definitions))
 
 
-def tend(reader: Reader, memory: Memory, definitions: Definitions, now: int | None, unswept: list[int]) -> Tended:
+def tend(
+    reader: Reader,
+    memory: Memory,
+    definitions: Definitions,
+    now: int | None,
+    unswept: list[int],
+    *,
+    runs: Runs,
+    alone: bool = False,
+) -> Tended:
     """Do a step. `now` is up to when all messages have come, ms UTC; None where they lag behind.
 
-    `unswept` are plans that are no more. The caller commits; after a failure `memory` must be thrown away.
+    `unswept` are plans that are no more; `alone` says that nobody else has anything under way (`Runs`). The caller
+    commits; after a failure `memory` must be thrown away.
     """
     connection = reader.connection
     due = memberships.due(connection, now, DUE) if now is not None and definitions.ready else []
@@ -64,9 +76,9 @@ def tend(reader: Reader, memory: Memory, definitions: Definitions, now: int | No
         members.write()
         return Tended(True)
     if definitions.ready.computing or _unfinished(connection, definitions):
-        return _run(reader, memory, definitions)
+        return _run(reader, memory, definitions, runs, alone=alone)
     if ended := leaving.unfinished(connection, definitions.ready):
-        is_over = leaving.leave_some(reader, memory, definitions, min(ended), SLICE)
+        is_over = leaving.leave_some(reader, memory, definitions, min(ended), LEFT)
         return Tended(True, left=min(ended) if is_over else None)
     if unswept:
         return Tended(True, swept=unswept[0] if memberships.sweep(connection, unswept[0], SWEPT) else None)
@@ -79,20 +91,36 @@ def _unfinished(connection: Connection, definitions: Definitions) -> dict[int, i
     return {number: at for number in definitions.ready.ready if (at := reached.get(number, 0)) < ALL}
 
 
-def _run(reader: Reader, memory: Memory, definitions: Definitions) -> Tended:
+def begins_run(connection: Connection, definitions: Definitions, runs: Runs) -> bool:
+    """Tell whether the next slice of a first run needs what is still to be gathered."""
+    left = _unfinished(connection, definitions)
+    return bool(left) and runs.is_new(names_of(definitions.ready, _behind(left)))
+
+
+def _behind(left: Mapping[int, int]) -> list[int]:
+    """Give those whose first run has come least far."""
+    least = min(left.values())
+    return [number for number, at in left.items() if at == least]
+
+
+def _run(reader: Reader, memory: Memory, definitions: Definitions, runs: Runs, *, alone: bool) -> Tended:
     """Make some more rows of those plans whose first run has come least far."""
-    connection, ready = reader.connection, definitions.ready
+    connection, ready, started = reader.connection, definitions.ready, time.perf_counter()
     members = Members(reader, memory, ready, progress.read(connection).received_at)
     left = _unfinished(connection, definitions)
     if left:
-        least = min(left.values())
-        numbers = [number for number, at in left.items() if at == least]
-        people = memberships.people_behind(connection, least, SLICE)
-        reached = people[-1] if len(people) == SLICE else ALL
-        memberships.reach(connection, numbers, reached)
-        members.reached.update(dict.fromkeys(numbers, reached))
-        members.make(numbers, people)
-        members.write()
+        numbers = _behind(left)
+        gathered = runs.gathering(connection, names_of(ready, numbers), alone=alone)
+        if gathered is None:
+            return Tended(True)
+        low = left[numbers[0]]
+        high = runs.slice(connection, low)
+        memberships.reach(connection, numbers, high)
+        members.reached.update(dict.fromkeys(numbers, high))
+        make(reader, members, gathered, numbers, (low, high))
+        runs.took(time.perf_counter() - started)
+    else:
+        runs.forget()
     return Tended(bool(left), {number: members.reached[number] for number in ready.computing})
 
 

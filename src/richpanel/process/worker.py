@@ -27,6 +27,7 @@ from richpanel.process.refold import Reader
 from richpanel.process.refusing import by_source_and_hour, sift
 from richpanel.process.regulating import regulate
 from richpanel.process.replaying import replay
+from richpanel.process.running import Runs
 from richpanel.store import plans, progress
 from richpanel.store.checkpoints import Checkpoints
 from richpanel.store.ledger import count_refusals
@@ -83,6 +84,7 @@ class Worker:
         self._received_at = 0
         self._tended_version = -1
         self._unswept: list[int] = []
+        self._runs = Runs()
         self.earlier: EarlierDecisions | None = None
 
     def step(self, max_bytes: int = MAX_BATCH_BYTES) -> Applied | None:
@@ -143,19 +145,20 @@ class Worker:
             if not tending.is_wanted(connection, definitions, now or None, self._unswept):
                 return False
             tending.begin(self._definitions, connection, definitions)
-        tended = self._alone(partial(tending.tend, now=now or None, unswept=self._unswept))
+        tended = self._alone(partial(tending.tend, now=now or None, unswept=self._unswept, runs=self._runs))
         tending.report(self._definitions, definitions, tended, now)
         return tended.more
 
     def settle(self, old: Connection, now: int) -> None:
         """Have in a state made anew what the one in force has besides the log's messages, as of `now`, ms UTC."""
         self._alone(partial(settling.take_over_told, old))
-        while self._alone(partial(tending.tend, now=now, unswept=[])).more:
+        while self._alone(partial(tending.tend, now=now, unswept=[], runs=self._runs)).more:
             pass
 
     def _alone(self, change: Callable[[Reader, Memory, Definitions], T]) -> T:
         """Change the state between two batches."""
         definitions = self._definitions.current()
+        gc.disable()  # As for a batch.
         try:
             with self._state.begin() as connection:
                 if self._memory is None:
@@ -163,6 +166,7 @@ class Worker:
                 found = change(Reader(connection, definitions, self._bodies), self._memory, definitions)
         except BaseException:
             self._memory = None
+            self._runs.forget()
             raise
         self._memory.trim()
         return found

@@ -204,10 +204,15 @@ def to_tell(connection: Connection, plan: int, after: int, limit: int) -> Sequen
     return [tuple(row) for row in rows]
 
 
-def people_behind(connection: Connection, number: int, limit: int) -> list[int]:
-    """Give the first profiles with greater numbers."""
-    rows = fetch(connection, "SELECT id FROM profiles WHERE id > ? ORDER BY id LIMIT ?", number, limit)
-    return [row[0] for row in rows]
+def between(connection: Connection, plan: int, computation: int, low: int, high: int) -> set[int]:
+    """Give the profiles with `low < number <= high` of which something is kept, or was told, for a plan."""
+    rows = fetch(
+        connection,
+        "SELECT profile FROM memberships WHERE plan = ?1 AND profile > ?3 AND profile <= ?4 "
+        "UNION SELECT uid FROM told WHERE computation = ?2 AND uid > ?3 AND uid <= ?4",
+        *(plan, computation, low, high),
+    )
+    return {row[0] for row in rows}
 
 
 def any_people(connection: Connection) -> bool:

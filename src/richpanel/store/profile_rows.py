@@ -1,6 +1,6 @@
 """Profiles as stored: one row per person, and the full-text index of the customers among them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -21,6 +21,23 @@ def customers_among(connection: Connection, numbers: Iterable[int]) -> set[int]:
     """Tell which of these profiles are customers."""
     rows = fetch(connection, f"SELECT id FROM profiles WHERE customer = 1 AND id IN {LISTED}", listed(set(numbers)))
     return {row[0] for row in rows}
+
+
+def customers(connection: Connection, low: int, high: int) -> dict[int, bool]:
+    """Tell of all profiles with `low < number <= high` whether they are customers."""
+    rows = fetch(connection, "SELECT id, customer FROM profiles WHERE id > ? AND id <= ?", low, high)
+    return {number: bool(customer) for number, customer in rows}
+
+
+def are_customers(connection: Connection, numbers: Iterable[int]) -> dict[int, bool]:
+    """Tell of those of these profiles that exist whether they are customers."""
+    rows = fetch(connection, f"SELECT id, customer FROM profiles WHERE id IN {LISTED}", listed(numbers))
+    return {number: bool(customer) for number, customer in rows}
+
+
+def states(connection: Connection, low: int, high: int) -> Sequence[tuple[int, bytes]]:
+    """Give all profiles with `low < number <= high`, packed (`core.profile.glance`)."""
+    return fetch(connection, "SELECT id, state FROM profiles WHERE id > ? AND id <= ?", low, high)
 
 
 class Keys(NamedTuple):

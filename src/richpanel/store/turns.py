@@ -27,6 +27,12 @@ def take(connection: Connection) -> int:
     return int(fetch(connection, "SELECT nextval('turn_numbers')")[0][0])
 
 
+def begin_and_take(connection: Connection) -> int:
+    """Begin, and wait for the turn at once."""
+    begin(connection)
+    return take(connection)
+
+
 def alone(connection: Connection) -> int:
     """Wait until nobody else writes anything, and let nobody begin; give the number of this turn."""
     fetch(connection, "SELECT pg_advisory_xact_lock(?)", _WRITERS)

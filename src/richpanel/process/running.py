@@ -1,0 +1,137 @@
+"""First runs: what a plan keeps of everybody is made from all stored messages, set by set (0025).
+
+One scan finds the events that the plan asks for (`store.gathering`), then a slice is a range of profiles: their events
+in one query, whatever else is asked of them in another, and rows for those whom it concerns. A slice is as wide as it
+may take long, for live messages wait for it.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+from richpanel.core.happened import Happened
+from richpanel.core.membership import Person
+from richpanel.process.computing import Plans, Ready
+from richpanel.process.memberships import Members
+from richpanel.process.refold import Reader
+from richpanel.store import identities, memberships, profile_rows
+from richpanel.store.gathering import Found, Gathering, last_message
+from richpanel.store.happenings import Opener, people_between
+from richpanel.store.memberships import ALL
+
+SECONDS: Final = 0.2
+"""How long a slice is to take."""
+NARROWEST: Final = 20
+WIDEST: Final = 200_000
+"""Numbers of profiles in a slice."""
+MOST: Final = 5_000
+"""Events in a slice, but for those of a single person: to open one takes some 30 us."""
+
+
+class Runs:
+    """What first runs go on with from one slice to the next; nothing that could not be read again.
+
+    `shared`: others write the state, too. Then a scan begins where nobody else has anything under way (`turns.alone`).
+    """
+
+    def __init__(self, *, shared: bool = False) -> None:
+        """Have gathered nothing."""
+        self._shared = shared
+        self._gathering: Gathering | None = None
+        self._width = NARROWEST
+
+    def forget(self) -> None:
+        """Let go of what was gathered."""
+        self._gathering, self._width = None, NARROWEST
+
+    def is_new(self, names: Collection[str]) -> bool:
+        """Tell whether the events of these names are still to be gathered."""
+        return self._gathering is None or self._gathering.wanted != names
+
+    def gathering(self, connection: Connection, names: Collection[str], *, alone: bool) -> Gathering | None:
+        """Give the events of these names, once they are gathered; None until then: some more are looked for."""
+        settled = alone or not self._shared
+        if self._gathering is None or self._gathering.wanted != names:
+            if not settled:
+                return None
+            self.forget()
+            self._gathering = Gathering(names, last_message(connection) if names else 0)
+        elif settled and not self._gathering.is_dense:
+            self._gathering.go_on(last_message(connection))
+        until = time.monotonic() + SECONDS
+        while not self._gathering.scan(connection):
+            if time.monotonic() > until:
+                return None
+        return self._gathering
+
+    def slice(self, connection: Connection, low: int) -> int:
+        """Give up to which profile the next slice goes, behind `low`: `ALL` where that is everybody."""
+        high = low + self._width
+        if self._gathering is not None:
+            high = self._gathering.as_far(low, high, MOST)
+        return high if high < identities.last_number(connection) else ALL
+
+    def took(self, seconds: float) -> None:
+        """Have the next slice be as wide as it may."""
+        wanted = self._width * SECONDS / max(seconds, SECONDS / 2)  # Behind a range without people there may be many.
+        self._width = max(NARROWEST, min(round(wanted), WIDEST))
+
+
+def names_of(plans: Plans, numbers: Collection[int]) -> frozenset[str]:
+    """Give the names of the events that plans ask for."""
+    return frozenset(name for number in numbers for name in plans.ready[number].plan.watched)
+
+
+def make(
+    reader: Reader, members: Members, gathering: Gathering, numbers: Sequence[int], between: tuple[int, int]
+) -> None:
+    """Make the memberships of the profiles between two numbers, the first not among them, afresh, for these plans.
+
+    Their events are gathered.
+    """
+    connection, ready, (low, high) = reader.connection, [members.plans.ready[number] for number in numbers], between
+    found = gathering.people(connection, low, high)
+    histories = _opened(reader, ready, found)
+    wanted = {each.number: _concerned(connection, each, histories, low, high) for each in ready}
+    people = _people(connection, ready, wanted, low, high)
+    for each in ready:
+        concerned = wanted[each.number]
+        members.make([each.number], people.keys() if concerned is None else concerned & people.keys())
+    members.write_gathered(histories, people)
+
+
+def _opened(reader: Reader, ready: Sequence[Ready], found: Sequence[Found]) -> dict[int, list[Happened]]:
+    opener = Opener(reader.connection, reader.bodies, reader.sources, [each.plan for each in ready])
+    owners = {each.row.n: each.owner for each in found}
+    histories: defaultdict[int, list[Happened]] = defaultdict(list)
+    for row, event in opener.open([(each.row, each.name) for each in found]):
+        histories[owners[row.n]].append(event)
+    return histories
+
+
+def _concerned(
+    connection: Connection, ready: Ready, histories: dict[int, list[Happened]], low: int, high: int
+) -> set[int] | None:
+    """Give whom a plan can keep something of: those with events, or with rows already. None: everybody."""
+    if ready.has_customers or ready.has_visitors or ready.plan.keys:
+        return None
+    watched = ready.plan.watched
+    found = {owner for owner, events in histories.items() if any(event.name in watched for event in events)}
+    return found | memberships.between(connection, ready.number, ready.computation, low, high)
+
+
+def _people(
+    connection: Connection, ready: Sequence[Ready], wanted: dict[int, set[int] | None], low: int, high: int
+) -> dict[int, Person]:
+    """Give who they are, with the traits that are asked for; those who are not there are left out."""
+    keys = frozenset().union(*(each.plan.keys for each in ready))
+    if keys:
+        return dict(people_between(connection, low, high, keys))
+    if None in wanted.values():
+        customers = profile_rows.customers(connection, low, high)
+    else:
+        customers = profile_rows.are_customers(connection, set().union(*filter(None, wanted.values())))
+    return {number: Person(customer=is_one) for number, is_one in customers.items()}

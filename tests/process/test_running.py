@@ -1,0 +1,89 @@
+"""First runs: events gathered over all people are theirs when they are read, whatever came after the scan."""
+
+from collections.abc import Collection
+
+import pytest
+
+from richpanel.core.conditions import Named, Performed
+from richpanel.core.membership import Audience
+from richpanel.process import running
+from richpanel.process.running import Runs
+from richpanel.store import gathering
+from richpanel.store.gathering import Gathering, last_message
+from tests.process.account import ARRIVAL, Account
+from tests.process.audiences import add, found, tend
+from tests.process.calls import identify, page, track
+
+ORDERED = Audience(Performed(Named("Order Completed")))
+
+
+def gathered(account: Account, *names: str) -> Gathering:
+    """What a scan finds now."""
+    with account.state() as connection:
+        made = Gathering(names, last_message(connection))
+        while not made.scan(connection):
+            pass
+    return made
+
+
+def owners(account: Account, made: Gathering, *, low: int = 0, high: int = 1 << 40) -> list[tuple[str, str]]:
+    """Whose events are among those of a range of people, and their names."""
+    ids = dict(account.rows("SELECT id, value FROM identities"))
+    with account.state() as connection:
+        return sorted((ids[each.owner], each.name) for each in made.people(connection, low, high))
+
+
+@pytest.mark.parametrize("most", [0, 1_000])
+def test_events_are_whose_they_are_when_they_are_read(
+    account: Account, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Scanned in steps, and kept by number or, where there are too many, read from the histories."""
+    monkeypatch.setattr(gathering, "STEP", 2)
+    monkeypatch.setattr(gathering, "NAMES", 1)
+    monkeypatch.setattr(gathering, "MOST", most)
+    account.send(
+        identify(10, "ann", "d"),
+        track(11, "order_completed", None, "d"),
+        track(12, "Other", None, "d"),
+        page(13, "ann"),
+    )
+    account.send(track(14, "Order Completed", None, "e"), identify(20, "bob", "d"), track(21, "Seen", None, "d"))
+    made = gathered(account, "Order Completed", "Page Viewed")
+    assert made.is_dense is (most == 0)
+    assert owners(account, made) == [("ann", "Order Completed"), ("ann", "Page Viewed"), ("e", "Order Completed")]
+    account.send(identify(22, "cid", "e"), track(23, "OrderCompleted", "bob"), track(24, "Seen", "bob"))
+    after = [("ann", "Order Completed"), ("ann", "Page Viewed"), ("bob", "Order Completed"), ("cid", "Order Completed")]
+    assert owners(account, made) == after
+    ((bob,),) = account.rows("SELECT id FROM identities WHERE value = 'bob'")
+    assert owners(account, made, low=bob - 1, high=bob) == [("bob", "Order Completed")]
+    numbers = sorted(number for (number,) in account.rows("SELECT id FROM identities WHERE value IN ('ann', 'd', 'e')"))
+    assert made.as_far(0, 99, 2) == (numbers[2] - 1 if most else 99)
+    assert made.as_far(0, 99, 3) == 99
+    assert made.as_far(0, 99, 0) == (1 if most else 99)
+    with account.state() as connection:
+        made.go_on(last_message(connection))
+        while not made.scan(connection):
+            pass
+    assert owners(account, made) == after
+
+
+def test_a_slice_is_as_wide_as_it_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, widths = Runs(), []
+    for seconds in (0.0, 0.1, 0.2, 0.4, 100.0):
+        runs.took(seconds * running.SECONDS / 0.2)
+        widths.append(runs._width)
+    assert widths == [40, 80, 80, 40, 20]
+
+
+def test_who_is_made_in_a_slice_is_whom_a_plan_concerns(account: Account) -> None:
+    """Nobody else is looked at: neither who has no event, nor who is not there."""
+    account.send(identify(1, "ann"), track(2, "Order Completed", "ann"), identify(3, "bob"), track(4, "Seen", "bob"))
+    plan = add(account, "ordered", ORDERED)
+    not_ordered = add(account, "not", Audience(Performed(Named("Order Completed"), performed=False)))
+    tend(account, ARRIVAL)
+    members: Collection[object] = found(account, plan)
+    assert members == {("uid", "ann"): found(account, plan)[("uid", "ann")]}
+    assert {who: each.value for who, each in found(account, not_ordered).items()} == {
+        ("uid", "ann"): False,
+        ("uid", "bob"): True,
+    }
