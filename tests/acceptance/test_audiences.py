@@ -85,6 +85,17 @@ def test_the_property_follows_the_order_and_the_clock(server: Server, clock: Clo
     why = server.get(f"/customers/42/audiences/{KEY}/why")
     assert (why["member"], len(why["reason"]["events"])) == (True, 1)
 
+    later = Sink(2, moods={"fine": 1})
+    try:  # Who is connected later is told who is in, it alone.
+        assert server.api("POST", "/destinations", {**stranger, "endpoint": later.start()}).status == 201
+        wait_until(lambda: len(later.arrivals) == 1, SECONDS, "the backfill")
+        assert later.arrivals[0].event["userProperties"] == {"uid": "42", KEY: True, "email": "ada@example.com"}
+        wait_until(lambda: server.get(f"/audiences/{KEY}")["backfills"] == [], SECONDS, "the end of it")
+        time.sleep(1.0)
+        assert (properties(), len(later.arrivals)) == ([True, False, True], 1)
+    finally:
+        later.stop()
+
 
 def test_a_kill_in_the_middle_neither_loses_nor_repeats(server: Server, clock: Clock, sink: Sink) -> None:
     assert clock.apart == timedelta(0)

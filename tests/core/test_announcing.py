@@ -14,6 +14,7 @@ from richpanel.core.announcing import (
     Computing,
     Told,
     announced,
+    backfill,
     computing,
     entering,
     identify,
@@ -140,3 +141,15 @@ def test_a_change_is_told_once_and_in_order(wanted: list[tuple[bool, int]]) -> N
     assert [each.number for each in said] == list(range(1, len(said) + 1))
     assert [each.value for each in said] == [number % 2 == 0 for number in range(len(said))]
     assert all(one.t < other.t for one, other in pairwise(said))
+
+
+def test_a_backfill_is_no_change_and_keeps_its_id_whatever_was_told_last() -> None:
+    body = backfill(AUDIENCE, "42", Told(True, 3, 1_000), "dst_1", 7)
+    found = announced(body)
+    assert (found.id, found.uid, found.value, found.is_change) == ("aud_1", "42", True, False)
+    assert announced(identify(AUDIENCE, "42", Told(True, 3, 1_000))).is_change
+    said = json.loads(body)
+    assert said["integrations"] == {"All": False, "dst_1": True, "Warehouses": {"all": False}}
+    newer = Computing("audience", "aud_1", 2, KEY, "spa_1")
+    assert json.loads(backfill(newer, "42", Told(False, 4, 2_000), "dst_1", 7))["messageId"] == said["messageId"]
+    assert json.loads(backfill(AUDIENCE, "42", Told(True, 3, 1_000), "dst_1", 8))["messageId"] != said["messageId"]

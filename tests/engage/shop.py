@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from richpanel.core.timestamps import iso
+from richpanel.engage.backfilling import Filler
 from richpanel.engage.telling import Teller
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
@@ -36,6 +37,7 @@ class Shop:
         self.worker = Worker(self.site.reader, state, Watch(account))
         self.teller = Teller(reading, account)
         self.teller.wait_for(self.site.reader.durable())
+        self.filler = Filler(reading, account, self.site.reader.durable)
 
     def process(self) -> None:
         """Apply what is in the log, and let time do what it does until now."""
@@ -48,11 +50,34 @@ class Shop:
         """Put into the log what there is to tell; give it."""
         told = []
         while (said := self.teller.look()) is not None:
+            self.filler.notice(self.site.clock())
             append = self.site.writer.append(record_of(said, self.site.clock()))
             end = asyncio.run_coroutine_threadsafe(append, self.site.loop).result(10)
             self.teller.appended(said, end)
             told += [json.loads(message) for message in said.messages]
         return told
+
+    def fill(self, *, note: bool = True) -> list[dict[str, Any]]:
+        """Put into the log what backfills are to tell next; give it. Without `note` it is killed right after that."""
+        now = self.site.clock()
+        filled = self.filler.look(now)
+        if filled is None:
+            return []
+        end = None
+        if filled.said.messages:
+            append = self.site.writer.append(record_of(filled.said, now))
+            end = asyncio.run_coroutine_threadsafe(append, self.site.loop).result(10)
+        if note:
+            self.filler.appended(filled, end, now)
+        return [json.loads(message) for message in filled.said.messages]
+
+    def connect(self, endpoint: str = "https://example.com", **more: Any) -> str:
+        """Connect another destination outside to the Engage source; give its id."""
+        engage = next(each["id"] for each in self.site.get("/sources")["data"] if each["type"] == "engage")
+        stranger = {"name": "Stranger", "endpoint": endpoint, "sources": [engage], "settings": {"apiKey": "k"}}
+        answer = self.site.api("POST", "/destinations", {**stranger, **more})
+        assert answer.status == 201, answer.body
+        return str(answer.json()["id"])
 
     def settle(self) -> list[dict[str, Any]]:
         """Process and tell until nothing is left; give what was told."""

@@ -11,13 +11,15 @@ from richpanel.core.announcing import Class
 from richpanel.core.computed import read_computation
 from richpanel.core.condition_json import read
 from richpanel.core.membership import Audience
-from richpanel.store import computations, plans
+from richpanel.store import backfills, computations, plans
 from richpanel.store.account import create_account
 from richpanel.store.bulk import fetch
 from richpanel.store.computations import ComputationChanges, ComputationRow
 from richpanel.store.database import open_engine, sqlite_url
 from richpanel.store.definitions import definitions_version
+from richpanel.store.destinations import CATALOG_ID, DestinationChanges, add_destination
 from richpanel.store.migrating import migrate
+from richpanel.store.secrets import SecretBox
 from richpanel.store.sources import list_sources
 from richpanel.store.urls import schema_url
 from tests.postgres_server import PostgresServer
@@ -215,3 +217,28 @@ def test_destinations_and_track_calls_are_kept(account: Engine) -> None:
         assert (row.destinations, row.tracks, row.newest.version) == (("dst_1", "dst_2"), True, 1)
         row = computations.change_computation(connection, row, ComputationChanges(destinations=None))
     assert row.destinations is None
+
+
+def test_a_backfill_begins_with_a_pair_and_ends_with_it(account: Engine) -> None:
+    row = live(account, added(account, "buyers", BOUGHT))
+    with account.begin() as connection:
+        one = add_destination(connection, SecretBox("k" * 32), CATALOG_ID, DestinationChanges(name="One"), now=NOW)
+        pair = (row.number, one.number)
+        backfills.follow(connection, [pair], now=NOW)
+        backfills.follow(connection, [pair], now=NOW + 1)
+        (begun,) = backfills.running(connection)
+        assert (begun.destination_id, begun.everybody, begun.total) == (one.id, False, None)
+        backfills.begin(connection, begun.number, 7)
+        backfills.advance(connection, begun.number, reached=12, mark="ab", done=5)
+    (shown,) = found(account, "buyers").backfills
+    assert (shown.reached, shown.mark, shown.done, shown.total) == (12, "ab", 5, 7)
+    with account.begin() as connection:
+        backfills.finish(connection, begun.number, now=NOW + 2)
+        backfills.follow(connection, [pair], now=NOW + 3)
+        assert backfills.running(connection) == []
+        backfills.follow(connection, [], now=NOW + 4)
+        backfills.follow(connection, [pair], now=NOW + 5)
+        (again,) = backfills.running(connection)
+        assert (again.everybody, again.number > begun.number) == (True, True)
+        backfills.follow(connection, [], now=NOW + 6)
+        assert backfills.running(connection) == []

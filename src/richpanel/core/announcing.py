@@ -81,6 +81,16 @@ def identify(of: Computing, uid: str, told: Told, destinations: Sequence[str] = 
     return _written(of, uid, told, {"type": "identify", "traits": {of.key: told.value}}, destinations)
 
 
+def backfill(of: Computing, uid: str, told: Told, destination: str, number: int) -> bytes:
+    """Give the identify by which a destination that is connected later (its id) is told what the world was told.
+
+    It is no change. Its id is made of the backfill's number: what was told may be another when it is written again.
+    """
+    id_ = message_id(Computing(of.kind, of.id, 0, of.key, of.space), uid, number, "backfill")
+    says = {"type": "identify", "messageId": id_, "traits": {of.key: told.value}}
+    return _written(of, uid, told, says, [destination], backfill=number)
+
+
 def track(
     of: Computing, uid: str, told: Told, destinations: Sequence[str] = (RICHPANEL,), *, event: str | None = None
 ) -> bytes:
@@ -91,8 +101,11 @@ def track(
     return _written(of, uid, told, says, destinations)
 
 
-def _written(of: Computing, uid: str, told: Told, says: dict[str, Any], to: Sequence[str]) -> bytes:
+def _written(
+    of: Computing, uid: str, told: Told, says: dict[str, Any], to: Sequence[str], *, backfill: int | None = None
+) -> bytes:
     at = iso(told.t)
+    id_ = says.get("messageId") or message_id(of, uid, told.number, says["type"])
     return encode_exact(
         {
             "type": says["type"],
@@ -105,12 +118,13 @@ def _written(of: Computing, uid: str, told: Told, says: dict[str, Any], to: Sequ
                     "computation_key": of.key,
                     "namespace": of.space,
                     "space_id": of.space,
+                    **({} if backfill is None else {"backfill": backfill}),
                 },
                 "library": {"name": "unknown", "version": "unknown"},
                 "integrations": {"personas": False},
             },
             "integrations": {"All": False, **dict.fromkeys(to, True), "Warehouses": {"all": False}},
-            "messageId": message_id(of, uid, told.number, says["type"]),
+            "messageId": id_,
             "originalTimestamp": at,
             "sentAt": None,
             "timestamp": at,
@@ -121,6 +135,7 @@ def _written(of: Computing, uid: str, told: Told, says: dict[str, Any], to: Sequ
 class _Personas(msgspec.Struct):
     computation_id: str
     computation_key: str
+    backfill: int | None = None
 
 
 class _Context(msgspec.Struct):
@@ -137,11 +152,15 @@ _decode: Final = msgspec.json.Decoder(_Announcement, float_hook=Decimal).decode
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """An identify of ours, read back: whose audience or trait it is of (id), of whom (uid), and the value."""
+    """An identify of ours, read back: whose audience or trait it is of (id), of whom (uid), and the value.
+
+    `is_change` is false where it only tells a destination what others were told.
+    """
 
     id: str
     uid: str
     value: Any
+    is_change: bool = True
 
 
 def announced(body: bytes) -> Announced:
@@ -149,6 +168,7 @@ def announced(body: bytes) -> Announced:
     try:
         found = _decode(body)
         personas = found.context.personas
-        return Announced(personas.computation_id, found.userId, found.traits[personas.computation_key])
+        value = found.traits[personas.computation_key]
+        return Announced(personas.computation_id, found.userId, value, personas.backfill is None)
     except (msgspec.DecodeError, KeyError) as error:
         raise ValueError(f"this is no identify of an audience or computed trait: {error}") from None

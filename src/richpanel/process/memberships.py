@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection
-
 from richpanel.core.announcing import Told, announced
 from richpanel.core.happened import Happened, name_of
 from richpanel.core.identity import UID
@@ -110,7 +108,7 @@ class Members:
                 continue
             found = announced(message.body)
             computation = self.plans.computations.get(found.id)
-            if computation is not None:
+            if computation is not None and found.is_change:
                 by_key[(computation, message.identity)].append((message.t, found.value))
         changed: dict[Key, Told] = {}
         for computation in {key[0] for key in by_key}:

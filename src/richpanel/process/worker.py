@@ -92,10 +92,7 @@ class Worker:
         started = time.perf_counter()
         if self._ahead is None and self._position is not None and self._reader.durable() <= self._position:
             return None  # Asked ten times a second by a server that has nothing to do.
-        definitions = self._definitions.current()
-        opened, self._ahead = self._ahead, None
-        if opened is None or opened.version != definitions.version:
-            opened = self._open(definitions, self._where(), max_bytes)
+        definitions, opened = self._next(max_bytes)
         if opened is None:
             return None
         gc.disable()  # A batch makes a million objects and no cycles worth looking for meanwhile.
@@ -181,6 +178,21 @@ class Worker:
             with self._state.connect() as connection:
                 self._position = progress.read(connection).position
         return self._position
+
+    def _next(self, max_bytes: int) -> tuple[Definitions, Opened | None]:
+        """Give what is next, opened, and the definitions as they are after it was read.
+
+        So what comes into the log after a change of them is decided about with it (`engage.backfilling`).
+        """
+        definitions = self._definitions.current()
+        opened, self._ahead = self._ahead, None
+        if opened is None:
+            opened = self._open(definitions, self._where(), max_bytes)
+            definitions = self._definitions.current()
+        while opened is not None and opened.version != definitions.version:
+            opened = self._open(definitions, self._where(), max_bytes)
+            definitions = self._definitions.current()
+        return definitions, opened
 
     def _open(self, definitions: Definitions, position: int, max_bytes: int) -> Opened | None:
         entries = self._reader.read(position, max_bytes)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from richpanel.config import Settings
 from richpanel.core import record
 from richpanel.core.record import Meta
+from richpanel.engage.backfilling import Filler
 from richpanel.engage.telling import Said, Teller
 from richpanel.log.contract import LogBusy, LogClosed, LogFull, LogReader, LogUnsure, LogWriter
 from richpanel.log.jetstream import JetStreamWriter
@@ -45,7 +46,7 @@ def run(settings: Settings, owner: str | None, stop: threading.Event) -> None:
         closing(open_reader(directory.log, settings.log_url)) as log,
         closing(Leadership(settings.database_url, "telling")) as leadership,
     ):
-        asyncio.run(Telling(Teller(state, account), state, account, log, leadership).run(settings, owner, stop))
+        asyncio.run(Telling(state, account, log, leadership).run(settings, owner, stop))
     for engine in (state, account):
         engine.dispose()
 
@@ -53,9 +54,10 @@ def run(settings: Settings, owner: str | None, stop: threading.Event) -> None:
 class Telling:
     """Appends what there is to tell, where this process leads."""
 
-    def __init__(self, teller: Teller, state: Engine, account: Engine, log: LogReader, leadership: Leadership) -> None:
+    def __init__(self, state: Engine, account: Engine, log: LogReader, leadership: Leadership) -> None:
         """Begin afresh with the first look."""
-        self._teller = teller
+        self._teller = Teller(state, account)
+        self._filler = Filler(state, account, log.durable)
         self._state = state
         self._account = account
         self._log = log
@@ -93,6 +95,7 @@ class Telling:
             self._leads = False
         elif not self._leads:
             self._teller.wait_for(self._log.durable())
+            self._filler.forget()
             self._leads = True
         return self._leads
 
@@ -102,10 +105,14 @@ class Telling:
         if monotonic() >= self._sizes_at:
             self._sizes_at = monotonic() + _SIZES_SECONDS
             await asyncio.to_thread(self._note_sizes)
-        if said is None:
-            return IDLE_SECONDS
-        self._teller.appended(said, await writer.append(record_of(said, now_ms())))
-        return 0.0
+        await asyncio.to_thread(self._filler.notice, now_ms())
+        if said is not None:
+            self._teller.appended(said, await writer.append(record_of(said, now_ms())))
+        filled = await asyncio.to_thread(self._filler.look, now_ms())
+        if filled is not None:
+            end = await writer.append(record_of(filled.said, now_ms())) if filled.said.messages else None
+            await asyncio.to_thread(self._filler.appended, filled, end, now_ms())
+        return IDLE_SECONDS if said is None and filled is None else 0.0
 
     def _note_sizes(self) -> None:
         with reading(self._state) as state:

@@ -16,6 +16,7 @@ from richpanel.core.defined import Definition, gather
 from richpanel.core.membership import Audience
 from richpanel.core.references import dependants
 from richpanel.store import plans
+from richpanel.store.backfills import BackfillRow, running
 from richpanel.store.bulk import fetch, run
 from richpanel.store.definitions import changed, new_id
 from richpanel.store.plans import PlanRow
@@ -45,6 +46,8 @@ class ComputationRow(msgspec.Struct, frozen=True, kw_only=True):
     live: PlanRow | None
     next: PlanRow | None
     newest: PlanRow
+    backfills: tuple[BackfillRow, ...] = ()
+    """What goes on of what destinations that are connected later are told."""
 
     @property
     def status(self) -> Status:
@@ -84,7 +87,7 @@ class ComputationChanges(msgspec.Struct, frozen=True, kw_only=True):
 _ROWS: Final = "SELECT number, id, kind, key, name, destinations, tracks, created_at, paused_at FROM computations"
 
 
-def _row(row: Any, versions: Sequence[PlanRow]) -> ComputationRow:
+def _row(row: Any, versions: Sequence[PlanRow], filling: Sequence[BackfillRow]) -> ComputationRow:
     number, id_, kind, key, name, destinations, tracks, created_at, paused_at = row
     by_status = {plan.status: plan for plan in versions}
     return ComputationRow(
@@ -100,6 +103,7 @@ def _row(row: Any, versions: Sequence[PlanRow]) -> ComputationRow:
         live=by_status.get("live"),
         next=next((by_status[each] for each in ("draft", "computing", "failed") if each in by_status), None),
         newest=versions[-1],
+        backfills=tuple(filling),
     )
 
 
@@ -107,7 +111,8 @@ def list_computations(conn: Connection, kind: Class | None = None) -> list[Compu
     """List the audiences and computed traits, or one kind of them, by number; what is deleted is not among them."""
     versions = plans.in_use(conn)
     rows = fetch(conn, f"{_ROWS} WHERE deleted_at IS NULL ORDER BY number")
-    found = [_row(row, versions[row[0]]) for row in rows]
+    filling = running(conn)
+    found = [_row(row, versions[row[0]], [each for each in filling if each.computation == row[0]]) for row in rows]
     return [row for row in found if kind in (None, row.kind)]
 
 

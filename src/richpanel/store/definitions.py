@@ -245,6 +245,23 @@ plans = Table(  # Versions of them: an edit is another one, computed beside the 
     sqlite_autoincrement=True,
 )
 
+backfills = Table(  # What destinations that are connected later are told of them (store.backfills).
+    "backfills",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("computation", Integer, ForeignKey("computations.number"), nullable=False),
+    Column("destination", Integer, ForeignKey("destinations.number"), nullable=False),
+    Column("everybody", Boolean, nullable=False),  # Who left, too: it was connected before.
+    Column("reached", Big, nullable=False),  # The number of the uid behind which it goes on.
+    Column("mark", Words),  # The keyed hash of that uid.
+    Column("done", Big, nullable=False),  # How many it told of, of how many.
+    Column("total", Big),
+    Column("created_at", Big, nullable=False),
+    Column("finished_at", Big),
+    Column("ended_at", Big),  # When the destination was told no more.
+    sqlite_autoincrement=True,
+)
+
 sizes = Table(  # How many are in an audience, over time.
     "sizes",
     metadata,

@@ -170,6 +170,14 @@ def told_behind(connection: Connection, computation: int, uid: int, limit: int) 
     return {uid: Told(decode_exact(value), number, t) for uid, value, number, t in rows}
 
 
+def count_told(connection: Connection, computation: int, value: str | None = None) -> int:
+    """Count the uids of which the world was told something, or one value (JSON)."""
+    statement = "SELECT count(*) FROM told WHERE computation = ?"
+    if value is None:
+        return int(fetch(connection, statement, computation)[0][0])
+    return int(fetch(connection, f"{statement} AND value = ?", computation, value)[0][0])
+
+
 def last_told(connection: Connection, computation: int) -> int:
     """Give the greatest number of a uid of which the world was told something; 0 where it was of none."""
     found = fetch(connection, "SELECT max(uid) FROM told WHERE computation = ?", computation)[0][0]

@@ -44,10 +44,19 @@ class NextVersion(msgspec.Struct, rename="camel"):
     problem: str | None
 
 
+class BackfillView(msgspec.Struct):
+    """A destination (its id) that was connected later: so many of all it is to know of were told to it by now."""
+
+    destination: str
+    done: int
+    total: int | None
+
+
 class Shown(msgspec.Struct, rename="camel", kw_only=True):
     """What audiences and computed traits have in common. `version` is the one in force, null before the first is.
 
     `text` is the definition in one line, of the newest version. `destinations`: null for all of the Engage source.
+    `backfills` are those that go on.
     """
 
     id: str
@@ -61,6 +70,7 @@ class Shown(msgspec.Struct, rename="camel", kw_only=True):
     track_calls: bool
     created_at: str
     paused_at: str | None
+    backfills: list[BackfillView]
 
 
 class AudienceView(Shown, rename="camel", kw_only=True):
@@ -116,6 +126,11 @@ def next_version(plan: PlanRow | None) -> NextVersion | None:
     return NextVersion(plan.version, plan.status, plan.done, plan.total, plan.problem)
 
 
+def backfills(row: ComputationRow) -> list[BackfillView]:
+    """Show what destinations that are connected later are being told."""
+    return [BackfillView(each.destination_id, each.done, each.total) for each in row.backfills]
+
+
 def view(row: ComputationRow, size: int | None = None) -> AudienceView:
     """Show an audience of so many."""
     what = row.newest.defined.what
@@ -133,6 +148,7 @@ def view(row: ComputationRow, size: int | None = None) -> AudienceView:
         track_calls=row.tracks,
         created_at=iso(row.created_at),
         paused_at=None if row.paused_at is None else iso(row.paused_at),
+        backfills=backfills(row),
         size=None if row.live is None else size,
         condition=msgspec.Raw(encode_exact(condition_json(what.condition))),
         include_visitors=what.visitors,

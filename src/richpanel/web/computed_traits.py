@@ -16,7 +16,7 @@ from richpanel.core.timestamps import iso
 from richpanel.store.computations import ComputationRow, list_computations
 from richpanel.web import audience_definitions as definitions
 from richpanel.web.audience_definitions import InUse, Wanted, exact, find, told_by_place
-from richpanel.web.audiences import Key, Moved, Shown, next_version
+from richpanel.web.audiences import Key, Moved, Shown, backfills, next_version
 from richpanel.web.paging import Identifier, Listed
 from richpanel.web.paths import decode_id
 from richpanel.web.sources import Name
@@ -107,6 +107,7 @@ def view(row: ComputationRow) -> TraitView:
         track_calls=row.tracks,
         created_at=iso(row.created_at),
         paused_at=None if row.paused_at is None else iso(row.paused_at),
+        backfills=backfills(row),
         **parts,
     )
 
