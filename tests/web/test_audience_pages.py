@@ -1,66 +1,208 @@
-"""The pages of audiences: count first, then save; who is in, and why; and they can be used by everybody."""
+"""The pages of audiences and computed traits: built in a form, tried, saved and explained; by everybody."""
 
-from urllib.parse import quote
+from typing import Any
 
-from tests.engage.shop import shop_of
-from tests.web.browser import reading
-from tests.web.running import Site, csrf_of
+from richpanel.store.members import note_size
+from tests.engage.shop import DAY, Shop, shop_of
+from tests.web.browser import Reader, reading
+from tests.web.running import NOW, Site, csrf_of
 from tests.web.test_pages import axe
 
-CONDITION = '{"event": "Order Completed", "within": {"days": 30}}'
+BUYERS: dict[str, Any] = {"event": "Order Completed", "within": {"days": 30}}
+FORM = {
+    "c.kind": "and",
+    "c.negated": "0",
+    "c.parts.0.kind": "event",
+    "c.parts.0.negated": "0",
+    "c.parts.0.event": "Order Completed",
+    "c.parts.0.window": "within",
+}
 
 
-def test_an_audience_is_counted_saved_and_explained(site: Site) -> None:
-    with shop_of(site) as shop:
+def narrow_and_whole(reader: Reader) -> None:
+    """Look at a page on a desk and on a phone: nothing sticks out, and nobody stumbles."""
+    for width in (390, 1280):
+        reader.page.set_viewport_size({"width": width, "height": 900})
+        assert reader.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert axe(reader.page) == []
+
+
+def test_an_audience_is_built_counted_saved_and_explained(site: Site) -> None:
+    with shop_of(site) as shop, reading(site) as reader:
         shop.known("42", firstName="Ada", lastName="Lovelace")
-        shop.ordered("42")
+        shop.ordered("42", 120)
         shop.known("43")
+        shop.ordered("43", 7)
         shop.process()
-        with reading(site) as reader:
-            page = reader.sign_in()
-            page.get_by_role("link", name="Audiences").click()
-            page.get_by_text("No audiences yet").wait_for()
-            page.get_by_label("Name").fill("Buyers")
-            page.get_by_label("Condition").fill(CONDITION)
-            page.get_by_role("button", name="Count them").click()
-            page.get_by_role("heading", name="1 person").wait_for()
-            assert page.get_by_text("Ada Lovelace").is_visible()
-            assert axe(page) == []
-            page.get_by_role("button", name="Save Buyers").click()
-            page.get_by_text("Computing", exact=True).wait_for()
-            assert axe(page) == []
-            shop.settle()
-            page.reload()
-            page.get_by_role("heading", name="1 in it").wait_for()
-            page.get_by_role("link", name="Ada Lovelace").wait_for()
-            page.get_by_label("User id").fill("42")
-            page.get_by_role("button", name="Explain").click()
-            page.get_by_text("performed Order Completed in the last 30 days").last.wait_for()
-            assert page.get_by_role("link", name="m2").is_visible()
-            assert axe(page) == []
-            page.get_by_role("button", name="Pause").click()
-            page.get_by_text("Paused", exact=True).wait_for()
-            page.get_by_role("link", name="Audiences").first.click()
-            page.get_by_role("link", name="Buyers").wait_for()
-            assert axe(page) == []
-    assert site.get("/audiences/buyers")["status"] == "paused"
+        page = reader.sign_in()
+        page.get_by_role("link", name="Audiences").click()
+        page.get_by_text("No audiences yet").wait_for()
+        narrow_and_whole(reader)
+        page.get_by_role("link", name="New audience").click()
+        page.get_by_role("button", name="Count them").click()
+        page.get_by_text("Event: must not be empty.").wait_for()
+        offered = page.locator("#events option").evaluate_all("found => found.map(each => each.value)")
+        assert "Order Completed" in offered
+        assert page.locator("#properties option[value=total]").count() == 1
+        page.get_by_label("Event", exact=True).fill("Order Completed")
+        page.get_by_label("When").select_option("within")
+        page.get_by_label("How long").wait_for()
+        page.locator("#line", has_text="performed Order Completed in the last 30 days").wait_for()
+        page.get_by_role("button", name="Filter").click()
+        page.get_by_label("Filter: path").fill("total")
+        page.get_by_label("Filter: comparison").select_option(">")
+        page.get_by_label("Filter: value").fill("100")
+        page.locator("#line", has_text="(total > 100)").wait_for()
+        narrow_and_whole(reader)
+        page.get_by_role("button", name="Count them").click()
+        page.get_by_role("heading", name="1 person").wait_for()
+        assert page.locator("#preview").get_by_text("Ada Lovelace").is_visible()
+        page.get_by_label("Name", exact=True).fill("Big Buyers")
+        page.get_by_role("button", name="Save and compute").click()
+        page.get_by_text("Computing", exact=True).wait_for()
+        narrow_and_whole(reader)
+        shop.settle()
+        page.get_by_role("heading", name="1 in it").wait_for()  # By itself: the page keeps looking until it is live.
+        page.get_by_text("Live", exact=True).wait_for()
+        page.get_by_role("link", name="Why").click()
+        page.get_by_text("performed Order Completed (total > 100) in the last 30 days").last.wait_for()
+        page.locator("#why .told .pill", has_text="In").wait_for()
+        narrow_and_whole(reader)
+        page.get_by_role("link", name="The customer").click()
+        page.get_by_role("link", name="Big Buyers").click()
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_text("Paused", exact=True).wait_for()
+    made = site.get("/audiences/big_buyers")
+    assert made["status"] == "paused"
+    assert made["condition"]["where"] == [{"property": "total", "op": ">", "value": 100}]
 
 
-def test_what_cannot_be_is_said(site: Site) -> None:
+def test_a_tree_is_built_part_by_part_and_also_as_json(site: Site) -> None:
+    with shop_of(site) as shop, reading(site, width=390, dark=True) as reader:
+        shop.audience("Buyers", BUYERS)
+        page = reader.sign_in()
+        reader.go("/audiences/new")
+        page.get_by_label("Event", exact=True).fill("Product Viewed")
+        page.get_by_label("Is it so").nth(1).select_option("Did not perform")
+        for kind in ("sequence", "audience", "and"):
+            page.get_by_label("What to add").first.select_option(kind)
+            page.get_by_role("button", name="Add", exact=True).last.click()
+            page.locator("#c > .inside > li").nth(("sequence", "audience", "and").index(kind) + 1).wait_for()
+        page.get_by_label("Step: event").first.fill("Checkout Started")
+        page.get_by_label("Step: event").last.fill("Order Completed")
+        page.get_by_label("Step", exact=True).select_option("thenNot")
+        page.get_by_label("Step: within").fill("1")
+        page.get_by_label("Audience", exact=True).select_option("buyers")
+        page.get_by_role("button", name="Remove this event").last.click()
+        page.get_by_text("Nothing is asked yet").wait_for()
+        page.get_by_label("What to add").nth(0).select_option("trait")
+        page.locator("[id='c.parts.3']").get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Remove this group").click()
+        said = "did not perform Product Viewed and (performed Checkout Started and then did not Order Completed within"
+        page.locator("#line", has_text=f"{said} 1 hour) and in audience buyers").wait_for()
+        narrow_and_whole(reader)
+        page.get_by_text("As JSON").first.click()
+        page.get_by_role("textbox", name="As JSON").fill('{"or": [{"event": "Seen", "count": {"op": "<", "value": 3}}')
+        page.get_by_role("button", name="Take it over").click()
+        page.get_by_text("This is no JSON").wait_for()
+        page.get_by_role("textbox", name="As JSON").fill(
+            '{"not": {"trait": "plan", "op": "in", "value": ["a,b", "c"]}}'
+        )
+        page.get_by_role("button", name="Take it over").click()
+        page.locator("#line", has_text='not (trait plan in ("a,b", "c"))').wait_for()
+        assert page.get_by_label("Trait: value").input_value() == '"a,b", c'
+
+
+def test_it_is_built_without_scripts(site: Site) -> None:
+    with reading(site, scripts=False) as reader:
+        page = reader.sign_in()
+        reader.go("/audiences/new")
+        page.get_by_label("Event", exact=True).fill("Order Completed")
+        page.get_by_role("button", name="Filter").click()
+        page.get_by_label("Filter: path").fill("total")
+        page.get_by_label("Filter: value").fill("5")
+        page.get_by_role("button", name="Count them").click()
+        page.get_by_role("heading", name="0 people").wait_for()
+        page.get_by_label("Name", exact=True).fill("Fives")
+        page.get_by_role("button", name="Save as a draft").click()
+        page.get_by_text("A draft: nothing is computed").wait_for()
+    assert site.get("/audiences/fives")["condition"]["where"] == [{"property": "total", "op": "=", "value": 5}]
+
+
+def test_a_computed_trait_is_tried_saved_and_explained(site: Site) -> None:
+    with shop_of(site) as shop, reading(site, dark=True) as reader:
+        shop.known("42", firstName="Ada", lastName="Lovelace")
+        shop.ordered("42", 120)
+        shop.process()
+        page = reader.sign_in()
+        page.get_by_role("link", name="Computed traits").click()
+        page.get_by_text("No computed traits yet").wait_for()
+        page.get_by_role("link", name="New computed trait").click()
+        page.get_by_label("What", exact=True).select_option("sum")
+        page.get_by_label("Property", exact=True).fill("total")
+        page.get_by_label("Event", exact=True).fill("Order Completed")
+        page.locator("#line", has_text="sum of total of Order Completed in the last 30 days").wait_for()
+        page.get_by_role("button", name="Try it").click()
+        page.get_by_role("heading", name="1 person with a value").wait_for()
+        narrow_and_whole(reader)
+        page.get_by_label("Name", exact=True).fill("Spent")
+        page.get_by_role("button", name="Save and compute").click()
+        page.get_by_text("Computing", exact=True).wait_for()
+        shop.settle()
+        page.get_by_role("link", name="Why").click()
+        page.locator("#why", has_text="Order Completed").wait_for()
+        narrow_and_whole(reader)
+        page.get_by_text("Delete…").click()
+        page.get_by_role("button", name="Delete Spent").click()
+        page.get_by_text("No computed traits yet").wait_for()
+
+
+def test_what_cannot_be_is_said_where_it_is(site: Site) -> None:
     site.sign_in()
-    for condition, said in (("{", "This is no JSON"), ('{"event": 5}', "condition.event: Must be a text")):
-        answer = site.page(f"/audiences?count=1&name=A&condition={quote(condition)}")
-        assert (answer.status, said in answer.body.decode()) == (400, True)
-    csrf = csrf_of(site.page("/audiences"))
-    form = {"csrf": csrf, "name": "Buyers", "condition": CONDITION}
-    assert site.submit("/audiences", {**form, "csrf": "wrong"}).status == 403
-    assert site.submit("/audiences", {**form, "name": " "}).status == 400
-    assert site.submit("/audiences", form).status == 303
+    csrf = csrf_of(site.page("/audiences/new"))
+    form = {**FORM, "csrf": csrf, "name": "Buyers", "do": "save"}
+    assert site.submit("/audiences/new", {**form, "csrf": "wrong"}).status == 403
+    assert site.submit("/audiences/new", {**form, "c.kind": "xor"}).status == 400
+    for change, said in (
+        ({"name": " "}, "Is required."),
+        ({"key": "email"}, "email"),
+        ({"c.parts.0.number": "many"}, "Within.days: must be an integer, not a text."),
+        ({"c.parts.0.times": ""}, "Count.value: must be an integer, not a text."),
+        ({"c.parts.1.kind": "audience", "c.parts.1.key": "none"}, "none"),
+    ):
+        answer = site.submit("/audiences/new", {**form, **change})
+        assert (answer.status, said in answer.body.decode()) == (400, True), (change, said)
+    assert site.submit("/audiences/new", form).status == 303
     (made,) = site.get("/audiences")["data"]
+    assert made["condition"] == {**BUYERS, "performed": True}
     path = f"/audiences/{made['id']}"
     assert site.page(f"{path}?uid=nobody").status == 404
-    assert site.submit(f"{path}/condition", {"csrf": csrf, "condition": '{"audience": "buyers"}'}).status == 400
-    assert site.submit(f"{path}/condition", {"csrf": csrf, "condition": '{"event": "Seen"}'}).status == 303
-    assert site.get(f"/audiences/{made['id']}")["condition"]["event"] == "Seen"
+    circle = {**form, "c.parts.0.kind": "audience", "c.parts.0.key": "buyers"}
+    assert site.submit(f"{path}/edit", circle).status == 400
+    assert site.submit(f"{path}/edit", {**form, "c.parts.0.event": "Seen", "name": "Seers"}).status == 303
+    changed = site.get(f"/audiences/{made['id']}")
+    assert (changed["name"], changed["condition"]["event"], changed["key"]) == ("Seers", "Seen", "buyers")
     assert site.submit(path, {"csrf": csrf, "action": "delete"}).headers["location"] == "/audiences"
     assert site.page(path).status == 404
+
+
+def noted(shop: Shop) -> list[tuple[int, int]]:
+    """Note a size every ten minutes for ten days, and give what is kept of them."""
+    with shop.engines[1].begin() as connection:
+        for number in range(10 * 144):
+            note_size(connection, 1, number % 1000 + 1, now=NOW - 10 * DAY + number * 600_000)
+        found = connection.exec_driver_sql("SELECT at, size FROM sizes ORDER BY at").fetchall()
+    return [(row[0], row[1]) for row in found]
+
+
+def test_sizes_are_drawn_and_thinned(site: Site) -> None:
+    with shop_of(site) as shop:
+        shop.audience("Buyers", BUYERS)
+        kept = noted(shop)
+    old = [at for at, _ in kept if at < NOW - 8 * DAY]
+    assert len(old) == len({at // 3_600_000 for at in old})  # One for each hour.
+    assert len([at for at, _ in kept if at >= NOW - 6 * DAY]) == 6 * 144
+    site.sign_in()
+    page = site.page("/audiences/buyers").body.decode()
+    assert "at most 1,000" in page
+    assert 'aria-label="From 1 to 1,000 people; 440 at last"' in page

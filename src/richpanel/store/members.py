@@ -8,13 +8,16 @@ from sqlalchemy import Connection
 
 from richpanel.core.timestamps import iso
 from richpanel.store.account import AccountSettings
-from richpanel.store.bulk import LISTED, fetch, insert, listed
+from richpanel.store.bulk import LISTED, fetch, insert, listed, run
 from richpanel.store.definitions import sizes
 from richpanel.store.paging import Page, read_cursor, write_cursor
 from richpanel.store.person import ProfileView
 from richpanel.store.profiles import list_by_number
 
 _IN = "true"
+_HOUR = 3_600_000
+_WHOLE = 7 * 24 * _HOUR
+"""How long each size that was noted is kept, ms; of older ones one for each hour is."""
 _EMPTY = "('null', '0', '[]')"
 """Values of computed traits that say nothing (`core.computed.is_empty`), as they are written."""
 
@@ -127,11 +130,32 @@ def of_profile(connection: Connection, profile: int, plans: Collection[int]) -> 
     return {plan: Since(value == _IN, since, until) for plan, value, since, until in rows}
 
 
+def values_of(connection: Connection, profile: int, plans: Collection[int]) -> dict[int, str]:
+    """Give somebody's values of computed traits by these plans, as JSON; what says nothing is left out."""
+    rows = fetch(
+        connection,
+        f"SELECT plan, value FROM memberships WHERE profile = ? AND plan IN {LISTED} AND value NOT IN {_EMPTY}",
+        *(profile, listed(plans)),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def note_size(account: Connection, computation: int, size: int, *, now: int) -> None:
-    """Note how many are in an audience now, ms UTC, unless it is what was noted last."""
-    rows = fetch(account, "SELECT size FROM sizes WHERE computation = ? ORDER BY at DESC LIMIT 1", computation)
-    if not rows or rows[0][0] != size:
-        insert(account, sizes, [(computation, now, size)], replace=True)
+    """Note how many are in an audience now, ms UTC, unless it is what was noted last.
+
+    What is older than a week is thinned, once an hour: the last of each hour stays.
+    """
+    rows = fetch(account, "SELECT at, size FROM sizes WHERE computation = ? ORDER BY at DESC LIMIT 1", computation)
+    if rows and rows[0][1] == size:
+        return
+    insert(account, sizes, [(computation, now, size)], replace=True)
+    if rows and rows[0][0] // _HOUR != now // _HOUR:
+        run(
+            account,
+            "DELETE FROM sizes WHERE computation = ? AND at < ? AND EXISTS (SELECT 1 FROM sizes later WHERE "
+            "later.computation = sizes.computation AND later.at > sizes.at AND later.at / ? = sizes.at / ?)",
+            *(computation, now - _WHOLE, _HOUR, _HOUR),
+        )
 
 
 def list_sizes(account: Connection, computation: int, limit: int) -> list[tuple[int, int]]:

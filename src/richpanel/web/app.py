@@ -19,6 +19,7 @@ from richpanel.web.attempts import Attempts
 from richpanel.web.audience_looks import audience_looks_api
 from richpanel.web.audience_pages import audience_pages
 from richpanel.web.audiences import audiences_api
+from richpanel.web.builder_pages import builder_pages
 from richpanel.web.catalog import search_catalog
 from richpanel.web.catalog_pages import catalog_pages
 from richpanel.web.channels import add_channel_message
@@ -58,6 +59,7 @@ from richpanel.web.tester import Lines, Tester, test_destination
 from richpanel.web.tester_pages import tester_pages
 from richpanel.web.tokens import tokens_api
 from richpanel.web.trait_looks import trait_looks_api
+from richpanel.web.trait_pages import trait_pages
 
 MAX_BODY: Final = 262_144
 _FOLLOW_SECONDS: Final = 1.0
@@ -179,7 +181,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
-            *(*delivery_pages, *replay_pages, *audience_pages),
+            *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
         exception_handlers={Exception: answer_error},

@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency as Given
 
+from richpanel.store.members import of_profile, values_of
 from richpanel.store.orders import OrderView, list_orders
 from richpanel.store.profiles import CustomerDetail, list_profiles
 from richpanel.store.sessions import list_sessions
@@ -104,6 +105,18 @@ def _visit(person: CustomerDetail) -> list[tuple[str, str]]:
     return [(label, value) for label, value in rows if value]
 
 
+def _computed(reading: Reading, profile: int) -> Context:
+    """Show the audiences that somebody is in, and their computed traits: name, key, since or value, until (ms UTC)."""
+    live = {row.live.number: row for row in reading.known.computations if row.live is not None}
+    in_them = of_profile(reading.state, profile, [number for number, row in live.items() if row.kind == "audience"])
+    values = values_of(reading.state, profile, [number for number, row in live.items() if row.kind == "trait"])
+    return {
+        "audiences": [(live[plan], each.since, each.until) for plan, each in sorted(in_them.items()) if each.member],
+        "computed": [(live[plan], value) for plan, value in sorted(values.items())],
+        "any_audience": any(row.kind == "audience" for row in live.values()),
+    }
+
+
 def _person(reading: Reading, kind: Kind, identifier: str, cursor: str | None) -> Context:
     """Read a person's page."""
     person = find_person(reading, kind, identifier, "/%s/%s")
@@ -126,6 +139,7 @@ def _person(reading: Reading, kind: Kind, identifier: str, cursor: str | None) -
         "orders": {"data": [_order(order) for order in orders.data], "next": orders.next},
         "traits": fields_of(person.traits),
         "visit": _visit(person),
+        **_computed(reading, number),
         "erasable": erasable(person.identities[0].type, person.identities[0].value),
         "identity_icons": _ICONS,
         "identity_names": _NAMES,

@@ -24,6 +24,7 @@ SECTIONS: Final = (
             ("/customers", "people", "Customers"),
             ("/visitors", "visitor", "Visitors"),
             ("/audiences", "funnel", "Audiences"),
+            ("/traits", "sum", "Computed traits"),
         ),
     ),
     (

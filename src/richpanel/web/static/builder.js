@@ -1,0 +1,109 @@
+// The form works without this file: each button is answered with the whole page. With it the parts that have changed
+// are exchanged in place, and the line and the JSON follow what is typed.
+
+const form = document.getElementById("definition");
+const json = () => document.getElementById("json");
+let turn = 0;
+let typing = 0;
+let redraw = false;
+let jsonIsOurs = true;
+
+async function ask(action) {
+  const mine = ++turn;
+  const body = new URLSearchParams(new FormData(form));
+  body.set("do", action);
+  body.set("live", "1"); // What is offered in lists is here already.
+  try {
+    const answer = await fetch(form.action, { method: "POST", body, redirect: "error" });
+    if (mine !== turn) return undefined; // Something newer was asked for.
+    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  } catch {
+    return null;
+  }
+}
+
+function exchange(fresh, id) {
+  const here = document.getElementById(id);
+  const next = fresh.getElementById(id);
+  if (here && next && here.innerHTML !== next.innerHTML) here.replaceChildren(...document.adoptNode(next).childNodes);
+}
+
+function exchangeTree(fresh, added) {
+  const name = document.activeElement?.name;
+  const chosen = [...form.querySelectorAll("[name$='.new']")].map((select) => [select.name, select.value]);
+  exchange(fresh, "tree");
+  for (const [each, value] of chosen) {
+    if (form.elements[each]) form.elements[each].value = value;
+  }
+  const part = added && [...(document.getElementById(added)?.querySelectorAll(":scope > .inside > li > .part") ?? [])].at(-1);
+  const focus = part ? part.querySelector("select, input:not([type=hidden])") : name && name !== "do" && form.elements[name];
+  if (focus instanceof HTMLElement) focus.focus({ preventScroll: !part });
+}
+
+function follow(fresh) {
+  exchange(fresh, "line");
+  if (jsonIsOurs) json().value = fresh.getElementById("json").value;
+}
+
+async function press(button) {
+  const [action, path] = button.value.split(" ");
+  const tree = document.getElementById("tree");
+  tree.inert = action !== "count"; // What would be typed meanwhile would be lost.
+  const fresh = await ask(button.value);
+  tree.inert = false;
+  if (fresh === undefined) return;
+  if (fresh === null) return form.submit(); // The browser's own way tells what is wrong.
+  if (action === "json") jsonIsOurs = fresh.querySelector("#json-faults .fault") === null;
+  document.getElementById("tried").value = fresh.getElementById("tried").value;
+  exchangeTree(fresh, action === "add" ? path : undefined);
+  follow(fresh);
+  exchange(fresh, "json-faults");
+  if (action !== "count") return age();
+  document.getElementById("preview").classList.remove("is-old");
+  exchange(fresh, "preview");
+}
+
+function age() {
+  const preview = document.getElementById("preview");
+  preview.querySelector(".notice")?.remove();
+  preview.classList.toggle("is-old", preview.childElementCount > 0);
+}
+
+async function look() {
+  age();
+  const withTree = redraw;
+  const fresh = await ask("show");
+  if (!fresh) return;
+  if (withTree) {
+    redraw = false;
+    exchangeTree(fresh);
+  }
+  follow(fresh);
+}
+
+form.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!button || button.name !== "do" || ["save", "draft"].includes(button.value)) return;
+  event.preventDefault();
+  clearTimeout(typing);
+  press(button);
+});
+
+form.addEventListener("input", (event) => {
+  if (event.target === json()) {
+    jsonIsOurs = false;
+    return;
+  }
+  if (!event.target.name.startsWith("c.") || event.target.name.endsWith(".new")) return;
+  clearTimeout(typing);
+  turn++; // An answer that is under way does not know of this.
+  typing = setTimeout(look, 250);
+});
+
+form.addEventListener("change", (event) => {
+  const wrong = document.querySelector("#tree .fault") !== null;
+  if (!event.target.matches("[data-redraw]") && !(wrong && event.target.name.startsWith("c."))) return;
+  clearTimeout(typing);
+  redraw = true;
+  look();
+});
