@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from richpanel.core.timestamps import iso
+from richpanel.store.bulk import fetch, run
+from richpanel.store.definitions import changed
 from tests.engage.shop import DAY, Shop, shop_of
 from tests.web.running import Site
 
@@ -199,3 +201,48 @@ def test_a_source_cannot_set_a_key_in_use(shop: Shop) -> None:
     shop.known("42", buyers="again")
     shop.settle()
     assert shop.site.get("/customers/42")["traits"]["buyers"] == "again"
+
+
+def test_what_cannot_be_computed_fails_with_a_reason_and_all_else_goes_on(shop: Shop) -> None:
+    made = shop.audience("Buyers", BOUGHT)
+    shop.audience("Others", BOUGHT)
+    broken = shop.audience("Callers", {"audience": "buyers"})
+    shop.known("42")
+    shop.ordered("42")
+    assert len(shop.settle()) == 3
+    good = define(shop, made["id"], '{"what": {"condition": {"telepathy": 1}, "visitors": false}, "audiences": {}}')
+    define(
+        shop,
+        broken["id"],
+        '{"what": {"condition": {"audience": "x"}, "visitors": false}, "audiences": {}, "traits": {}}',
+    )
+    shop.known("43")
+    shop.ordered("43")
+    assert values(shop.settle()) == [("43", True)]  # Of the others.
+    found = shop.site.get("/audiences/buyers")
+    assert (found["status"], found["next"]["code"]) == ("failed", "unreadable_definition")
+    assert "cannot read it" in found["next"]["problem"]
+    found = shop.site.get("/audiences/callers")
+    assert (found["status"], found["next"]["code"]) == ("failed", "asked_is_gone")
+    assert "'x'" in found["next"]["problem"]
+    assert shop.site.api("PATCH", "/audiences/buyers", {"includeVisitors": True}).status == 409
+    assert shop.site.api("PATCH", "/audiences/buyers", {"status": "live"}).status == 200
+    assert shop.settle() == []
+    assert shop.site.get("/audiences/buyers")["status"] == "failed"  # It cannot be read now either.
+    define(shop, made["id"], good)
+    assert shop.site.api("PATCH", "/audiences/buyers", {"status": "live"}).status == 200
+    assert values(shop.settle()) == [("43", True)]
+    found = shop.site.get("/audiences/buyers")
+    assert (found["status"], found["size"]) == ("live", 2)
+
+
+def define(shop: Shop, id_: str, text: str) -> str:
+    """Has the newest version of an audience say something else, as another version of ours may; gives what it said."""
+    newest = (
+        "number = (SELECT max(number) FROM plans WHERE computation = (SELECT number FROM computations WHERE id = ?))"
+    )
+    with shop.engines[1].begin() as account:
+        before = str(fetch(account, f"SELECT defined FROM plans WHERE {newest}", id_)[0][0])
+        run(account, f"UPDATE plans SET defined = ? WHERE {newest}", text, id_)
+        changed(account)
+    return before

@@ -58,7 +58,7 @@ def known(uid: str, **traits: Any) -> dict[str, Any]:
 def test_an_audience_is_added_and_read_again(site: Site) -> None:
     made = added(site)
     assert (made["key"], made["status"], made["version"]) == ("order_completed_last_30days", "computing", None)
-    assert made["next"] == {"version": 1, "status": "computing", "done": 0, "total": 0, "problem": None}
+    assert made["next"] == {"version": 1, "status": "computing", "done": 0, "total": 0, "code": None, "problem": None}
     assert made["condition"] == {**BOUGHT, "performed": True}
     assert made["text"] == "performed Order Completed in the last 30 days"
     assert (made["includeVisitors"], made["destinations"], made["trackCalls"]) == (False, None, False)

@@ -5,7 +5,8 @@ when it was made. An edit of one of those makes a new version of it, too (`core.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -18,6 +19,24 @@ from richpanel.core.planning import plan_audience
 from richpanel.core.references import asked
 
 Definition: TypeAlias = Audience | Computation
+_UNREADABLE: Final = (ValueError, TypeError, AttributeError, IndexError, RecursionError)
+"""What comes of a definition of another version's making; `FaultyError` and what decoding raises are among it."""
+
+
+class Problem(StrEnum):
+    """Why a version cannot be computed."""
+
+    UNREADABLE = "unreadable_definition"
+    GONE = "asked_is_gone"
+
+
+class PlanError(ValueError):
+    """A version cannot be computed: a closed code, and the reason in words."""
+
+    def __init__(self, code: Problem, reason: str) -> None:
+        """Say both, as they are stored."""
+        super().__init__(f"{code.value}: {reason}")
+        self.code = code
 
 
 class Defined(msgspec.Struct, frozen=True):
@@ -28,10 +47,15 @@ class Defined(msgspec.Struct, frozen=True):
     traits: Mapping[str, Computation] = {}
 
     def plan(self) -> AudiencePlan | TraitPlan:
-        """Make it ready."""
-        if isinstance(self.what, Computation):
-            return TraitPlan(self.what)
-        return plan_audience(self.what, self.audiences, self.traits)
+        """Make it ready. Raises PlanError."""
+        try:
+            if isinstance(self.what, Computation):
+                return TraitPlan(self.what)
+            return plan_audience(self.what, self.audiences, self.traits)
+        except KeyError as error:
+            raise PlanError(Problem.GONE, f"it asks for {error}, which is not there") from None
+        except _UNREADABLE as error:
+            raise PlanError(Problem.UNREADABLE, f"this version cannot compute it ({error})") from None
 
 
 def gather(what: Definition, audiences: Mapping[str, Audience], traits: Mapping[str, Computation]) -> Defined:
@@ -61,12 +85,15 @@ def defined_json(defined: Defined) -> str:
 
 
 def read_defined(text: str) -> Defined:
-    """Read back what `defined_json` wrote."""
-    given = decode_exact(text)
-    audiences = {key: _audience(each) for key, each in given["audiences"].items()}
-    traits = {key: read_computation(each) for key, each in given["traits"].items()}
-    what = given["what"]
-    return Defined(_audience(what) if "condition" in what else read_computation(what), audiences, traits)
+    """Read back what `defined_json` wrote, of this version or another one. Raises PlanError."""
+    try:
+        given = decode_exact(text)
+        audiences = {key: _audience(each) for key, each in given["audiences"].items()}
+        traits = {key: read_computation(each) for key, each in given["traits"].items()}
+        what = given["what"]
+        return Defined(_audience(what) if "condition" in what else read_computation(what), audiences, traits)
+    except (KeyError, *_UNREADABLE) as error:
+        raise PlanError(Problem.UNREADABLE, f"this version cannot read it ({error})") from None
 
 
 def _json(what: Definition) -> dict[str, Any]:

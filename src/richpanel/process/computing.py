@@ -7,11 +7,13 @@ import msgspec
 
 from richpanel.core.announcing import Told, computing, entering
 from richpanel.core.computed import typed
+from richpanel.core.defined import PlanError, Problem
 from richpanel.core.membership import AudiencePlan, Person, State, TraitPlan
 from richpanel.core.money import encode_exact
 from richpanel.core.watching import Watch
 from richpanel.core.windows import NEVER
 from richpanel.store.computations import ComputationRow, Ended
+from richpanel.store.plans import PlanRow
 
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode: Final = msgspec.msgpack.Decoder().decode
@@ -76,6 +78,8 @@ class Plans:
         self.computations: dict[str, int] = {}
         self.computing: dict[int, int] = {}
         """Plans whose first run is not over, and when they were made (ms UTC): those made at once go live at once."""
+        self.problems: dict[int, str] = {}
+        """Why plans cannot be made ready, by number."""
         self.ended: dict[int, str] = {}
         """The keys of those that are deleted, by number: what is still to be folded of what was told of them is."""
         for each in ended:
@@ -86,7 +90,12 @@ class Plans:
             for plan in (row.live, row.next):
                 if plan is None or plan.status not in ("live", "computing"):
                     continue
-                made = self.ready[plan.number] = Ready(plan.number, row.number, plan.defined.plan())
+                try:
+                    made = Ready(plan.number, row.number, _made_ready(plan))
+                except PlanError as error:
+                    self.problems[plan.number] = str(error)
+                    continue
+                self.ready[plan.number] = made
                 self.of_computation.setdefault(row.number, []).append(made)
                 if plan.status == "computing":
                     self.computing[plan.number] = plan.created_at
@@ -95,6 +104,12 @@ class Plans:
     def __bool__(self) -> bool:
         """Tell whether there is any."""
         return bool(self.ready)
+
+
+def _made_ready(plan: PlanRow) -> AudiencePlan | TraitPlan:
+    if plan.fault is not None:
+        raise PlanError(Problem.UNREADABLE, plan.fault.partition(": ")[2])
+    return plan.defined.plan()
 
 
 def pack(state: State) -> bytes:

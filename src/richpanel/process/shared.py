@@ -94,6 +94,7 @@ class SharedWorker:
         `now` is ms UTC. Where records wait, it is as late as the newest of those that are applied.
         """
         definitions = self._definitions.current()
+        tending.give_up(self._definitions, definitions)
         if definitions.version != self._tended_version:
             self._unswept = self._definitions.look_up(plans.unswept)
             self._tended_version = definitions.version

@@ -143,6 +143,12 @@ def report(watch: Watch, definitions: Definitions, tended: Tended, now: int) -> 
         watch.write(partial(computations.release, number=tended.left, now=now))
 
 
+def give_up(watch: Watch, definitions: Definitions) -> None:
+    """Note in the definitions which plans cannot be computed, and why; all others go on."""
+    for number, problem in definitions.ready.problems.items():
+        watch.write(partial(plans.fail, number=number, problem=problem))
+
+
 def begin(watch: Watch, connection: Connection, definitions: Definitions) -> None:
     """Note what first runs that begin have before them."""
     for row in definitions.computations:

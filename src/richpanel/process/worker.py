@@ -131,6 +131,7 @@ class Worker:
         `now` is ms UTC. Where messages wait, it is as late as the last of those that are applied.
         """
         definitions = self._definitions.current()
+        tending.give_up(self._definitions, definitions)
         if definitions.version != self._tended_version:
             self._unswept = self._definitions.look_up(plans.unswept)
             self._tended_version = definitions.version

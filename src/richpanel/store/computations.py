@@ -128,7 +128,7 @@ def named(rows: Iterable[ComputationRow]) -> Named:
     traits: dict[str, Computation] = {}
     for row in rows:
         what = row.newest.defined.what
-        if row.newest.status == "draft":
+        if row.newest.status == "draft" or row.newest.fault is not None:
             continue
         if isinstance(what, Audience):
             audiences[row.key] = what
@@ -225,7 +225,10 @@ def _recompute(conn: Connection, row: ComputationRow, what: Definition, among: N
 
 def start(conn: Connection, row: ComputationRow, *, now: int) -> ComputationRow:
     """Let a draft be computed, what failed be tried again, and what is paused go on."""
-    if row.next is not None and row.next.status in ("draft", "failed"):
+    if row.next is not None and row.next.fault is not None:
+        plans.retire(conn, [row.next.number], now)
+        plans.add_again(conn, row.next, now)
+    elif row.next is not None and row.next.status in ("draft", "failed"):
         _recompute(conn, row, row.next.defined.what, named(list_computations(conn)), now)
     run(conn, "UPDATE computations SET paused_at = NULL WHERE number = ?", row.number)
     changed(conn)

@@ -9,7 +9,10 @@ from typing import Any, Final, Literal
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.core.defined import Defined, defined_json, read_defined
+from richpanel.core.computed import Computation
+from richpanel.core.conditions import AnyOf, Named
+from richpanel.core.defined import Defined, PlanError, defined_json, read_defined
+from richpanel.core.membership import Audience
 from richpanel.store.bulk import LISTED, fetch, listed, run
 from richpanel.store.definitions import changed
 
@@ -19,6 +22,7 @@ PlanStatus = Literal["draft", "computing", "live", "failed", "retired"]
 class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a computation; `number` is what the state's rows carry. Times are ms UTC.
 
+    `fault` is why its definition cannot be read, and `defined` then stands for it, with nobody in.
     `boundary` is the newest message when its first run began, None before; `done` of `total` is how far that is.
     """
 
@@ -33,21 +37,30 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
     created_at: int
     live_at: int | None
+    fault: str | None = None
 
 
 _PLANS: Final = (
-    "SELECT number, computation, version, defined, status, boundary, done, total, problem, created_at, live_at "
-    "FROM plans"
+    "SELECT number, computation, version, defined, status, boundary, done, total, problem, created_at, live_at, "
+    "(SELECT kind FROM computations c WHERE c.number = plans.computation) FROM plans"
 )
+_NOBODY: Final = Defined(Audience(AnyOf(())))
+_NOTHING: Final = Defined(Computation("count", Named("")))
 
 
 def _row(row: Any) -> PlanRow:
-    number, computation, version, defined, status, boundary, done, total, problem, created_at, live_at = row
+    number, computation, version, text, status, boundary, done, total, problem, created_at, live_at, kind = row
+    fault: str | None = None
+    try:
+        defined = read_defined(text)
+    except PlanError as error:
+        fault, defined = str(error), _NOTHING if kind == "trait" else _NOBODY
     return PlanRow(
         number=number,
         computation=computation,
         version=version,
-        defined=read_defined(defined),
+        defined=defined,
+        fault=fault,
         status=status,
         boundary=boundary,
         done=done,
@@ -75,6 +88,17 @@ def add(conn: Connection, computation: int, defined: Defined, status: PlanStatus
         "INSERT INTO plans (computation, version, defined, status, done, total, created_at) "
         "VALUES (?, ?, ?, ?, 0, 0, ?)",
         *(computation, found[0][0] + 1, defined_json(defined), status, now),
+    )
+
+
+def add_again(conn: Connection, plan: PlanRow, now: int) -> None:
+    """Add the next version of a computation with what another one is defined as, whether it can be read or not."""
+    run(
+        conn,
+        "INSERT INTO plans (computation, version, defined, status, done, total, created_at) "
+        "SELECT computation, (SELECT max(version) + 1 FROM plans WHERE computation = ?), defined, 'computing', 0, 0, ? "
+        "FROM plans WHERE number = ?",
+        *(plan.computation, now, plan.number),
     )
 
 

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import Connection
 
 from richpanel.core.condition_json import condition_json, read
+from richpanel.core.defined import Problem
 from richpanel.core.membership import Audience
 from richpanel.core.money import encode_exact
 from richpanel.core.timestamps import iso
@@ -35,12 +36,13 @@ _RAISES = [NotFoundException, InUse]
 
 
 class NextVersion(msgspec.Struct, rename="camel"):
-    """A version that is not live: how far its first run is, or why it failed."""
+    """A version that is not live: how far its first run is, or why it failed: a code, and the reason in words."""
 
     version: int
     status: Literal["draft", "computing", "failed"]
     done: int
     total: int
+    code: Problem | None
     problem: str | None
 
 
@@ -123,7 +125,10 @@ def next_version(plan: PlanRow | None) -> NextVersion | None:
     """Show a version that is not live."""
     if plan is None or plan.status not in ("draft", "computing", "failed"):
         return None
-    return NextVersion(plan.version, plan.status, plan.done, plan.total, plan.problem)
+    code, _, reason = (plan.problem or "").partition(": ")
+    told = Problem(code) if code in list(Problem) else None
+    problem = reason if told is not None else plan.problem
+    return NextVersion(plan.version, plan.status, plan.done, plan.total, told, problem)
 
 
 def backfills(row: ComputationRow) -> list[BackfillView]:
@@ -140,7 +145,7 @@ def view(row: ComputationRow, size: int | None = None) -> AudienceView:
         id=row.id,
         key=row.key,
         name=row.name,
-        text=str(what.condition),
+        text=row.newest.fault or str(what.condition),
         status=row.status,
         version=None if row.live is None else row.live.version,
         next=next_version(row.next),
@@ -166,6 +171,8 @@ def _changed(row: ComputationRow, data: AudiencePatch) -> Audience | None:
     before = row.newest.defined.what
     if not isinstance(before, Audience) or (data.condition is UNSET and data.include_visitors is UNSET):
         return None
+    if data.condition is UNSET and row.newest.fault is not None:
+        raise InUse("Its condition cannot be read: give another one.")
     condition = before.condition if data.condition is UNSET else read(exact(data.condition))
     return Audience(condition, before.visitors if data.include_visitors is UNSET else data.include_visitors)
 

@@ -99,7 +99,7 @@ def view(row: ComputationRow) -> TraitView:
         id=row.id,
         key=row.key,
         name=row.name,
-        text=str(what),
+        text=row.newest.fault or str(what),
         status=row.status,
         version=None if row.live is None else row.live.version,
         next=next_version(row.next),
