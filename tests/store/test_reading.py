@@ -14,8 +14,10 @@ from richpanel.store.messages import list_messages
 from richpanel.store.orders import list_orders
 from richpanel.store.paging import BadCursor, Page, read_cursor, write_cursor
 from richpanel.store.profiles import CUSTOMER_SORTS, CustomerDetail, find_customer, list_profiles
+from richpanel.store.seen import list_seen
 from richpanel.store.sessions import list_sessions
 from richpanel.store.timeline import list_timeline
+from richpanel.store.told_messages import list_told
 from tests.process.account import ARRIVAL, Account, Arrived, at, copy_of, make_template
 from tests.process.calls import activity, call, identify, page, track
 
@@ -227,6 +229,19 @@ def test_messages_of_one_source(account: Account, limit: int) -> None:
 def test_a_list_that_ends_with_its_page_has_no_next(account: Account) -> None:
     assert profiles(account)(cursor=None, limit=31).next is None
     assert profiles(account)(cursor=None, limit=30).next is not None
+
+
+def test_what_was_seen_lately_is_offered(account: Account) -> None:
+    seen = account.read(list_seen, account.reader.slice)
+    assert set(seen.events) == {"Page Viewed", "Order Completed"}  # No condition sees what is not kept.
+    assert {"order_id", "total"} <= seen.properties.keys()
+    assert seen.properties["total"] == "Order Completed"
+    assert {"name", "email", "phone"} <= set(seen.traits)
+
+
+def test_of_whom_nothing_was_told_there_is_nothing(account: Account) -> None:
+    for uid in (BUSY, "nobody"):
+        assert account.read(list_told, account.reader.slice, account.settings, uid, "aud_1", limit=5) == []
 
 
 # -------------------------------------------------------------------------------------------------------------- cursors

@@ -17,8 +17,9 @@ from richpanel.store.message_rows import COLUMNS, StoredMessage
 _LOOKED_AT: Final = 20_000
 """Messages whose names are looked at, the newest."""
 _OPENED: Final = 200
-"""Messages that are opened: of each name a few, so that a rare one shows what it carries, too."""
+"""Messages that are opened, about as many of each name, so that a rare one shows what it carries, too."""
 _OF_EACH: Final = 3
+"""How many of a name are opened at least."""
 _MOST: Final = 300
 _DEEPEST: Final = 3
 _TRACK, _IDENTIFY = TYPES.index("track"), TYPES.index("identify")
@@ -47,10 +48,11 @@ def list_seen(connection: Connection, log: Slice | Bodies) -> Seen:
     )
     texts = names.by_number(connection, [row[1] for row in rows if row[1] is not None])
     events = [name for row in rows if (name := _name(row[0], texts.get(row[1]))) is not None]
-    opened = [row for kind, event, _, last in rows for row in _newest(connection, kind, event, last)]
+    each = max(_OF_EACH, _OPENED // max(len(rows), 1))
+    found = (row for kind, event, _, last in rows for row in _newest(connection, kind, event, last, each))
+    some = list(islice(found, _OPENED))
     properties, traits = dict[str, str](), dict[str, None]()
     bodies = bodies_of(connection, log)
-    some = opened[:_OPENED]
     bodies.ahead(some)
     for row in some:
         body = message_rows.kept(bodies, row.place, row.size)
@@ -72,14 +74,14 @@ def _name(kind: int, event: str | None) -> str | None:
     return None if view is None else view[0]
 
 
-def _newest(connection: Connection, kind: int, event: int | None, last: int) -> list[StoredMessage]:
+def _newest(connection: Connection, kind: int, event: int | None, last: int, most: int) -> list[StoredMessage]:
     named = "event IS NULL" if event is None else "event = ?"
     given = (kind,) if event is None else (kind, event)
     rows = fetch(
         connection,
         f"SELECT {COLUMNS} FROM messages WHERE type = ? AND {named} AND n <= ? AND n > ? AND outcome = 0 "
         "ORDER BY n DESC LIMIT ?",
-        *(*given, last, last - _LOOKED_AT // 10, _OF_EACH),
+        *(*given, last, last - _LOOKED_AT // 10, most),
     )
     return [StoredMessage(*row) for row in rows]
 

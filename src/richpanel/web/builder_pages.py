@@ -63,7 +63,7 @@ _WORDS: Final = {
 }
 _OFTEN: Final = {">=": "at least", "<=": "at most", "=": "exactly", "!=": "not", ">": "more than", "<": "fewer than"}
 _FIGURES: Final = {
-    "count": "How many events",
+    "count": "Number",
     "sum": "Sum",
     "average": "Average",
     "minimum": "Least",
@@ -72,7 +72,7 @@ _FIGURES: Final = {
     "last": "Last value",
     "most_frequent": "Most frequent value",
     "unique_list": "All values, once each",
-    "unique_count": "How many different values",
+    "unique_count": "Number of different values",
 }
 _CHOICES: Final = {
     "operators": [(each, _WORDS.get(each, each.replace("_", " "))) for each in OPERATORS],
