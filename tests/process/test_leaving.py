@@ -61,7 +61,7 @@ def test_who_was_told_keeps_the_last_value(account: Account) -> None:
 
 
 def test_a_kill_between_slices_leaves_nobody_out(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tending, "SLICE", 1)
+    monkeypatch.setattr(tending, "LEFT", 1)
     told_three(account)
     while not any(left(account, "ever", "u0", "u1")):
         assert account.worker.tend(ARRIVAL)
