@@ -31,10 +31,10 @@ NOT_OURS = {
 MIGRATIONS = PACKAGE / "store" / "migrations"
 # The supervisor is to import little: the command and the wiring load a role's modules in that role's process.
 # PostgreSQL's driver is for those who use it: 8 MB; the parser of destination filters for those who have some, and
-# what delivers, 60 MB, for those who deliver outside.
+# what delivers, 60 MB, for those who deliver outside; a stream's client, 25 MB, for those who have a stream.
 LATE_IMPORTS_ALLOWED = {
-    *(PACKAGE / "cli.py", PACKAGE / "app.py", PACKAGE / "core" / "fql.py"),
-    *(PACKAGE / "roles" / name for name in ("deliver.py", "engage.py", "lines.py")),
+    *(PACKAGE / "cli.py", PACKAGE / "app.py", PACKAGE / "core" / "fql.py", PACKAGE / "log" / "opening.py"),
+    *(PACKAGE / "roles" / name for name in ("deliver.py", "engage.py", "lines.py", "telling.py")),
     *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "leadership.py", "revisions.py")),
 }
 

@@ -15,13 +15,14 @@ from richpanel.core.membership import Audience
 from richpanel.core.record import BodyGone, Discard
 from richpanel.process.rebuilding import Known, compare_states
 from richpanel.store import bodies, half_copy, moving, schema
+from richpanel.store.account import account_name
 from richpanel.store.bodies import LogBodies, StoredBodies
 from richpanel.store.bulk import fetch, insert, run
 from richpanel.store.database import Branch, open_engine, reading
 from richpanel.store.half_copy import HalfCopy, HalfCopyError
 from richpanel.store.migrating import migrate
 from richpanel.store.moving import MOVES, copy_table, digest_of, settle
-from richpanel.store.moving_account import account_name, copy_account, digest_of_account
+from richpanel.store.moving_account import copy_account, digest_of_account
 from richpanel.store.moving_bodies import copy_bodies, count_bodies, digest_of_bodies
 from richpanel.store.numbering import Taking
 from richpanel.store.postgres import schema_url

@@ -18,11 +18,11 @@ from richpanel.commands.draft import Draft
 from richpanel.log.ground import survey
 from richpanel.log.opening import stream_of
 from richpanel.store import dumping
+from richpanel.store.account import account_name
 from richpanel.store.bulk import fetch
 from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.dumping import Dumped
-from richpanel.store.moving_account import account_name
 from richpanel.store.profiles import count_profiles
 from richpanel.store.secrets import KEY_FILE
 from richpanel.store.status import message_count, processed, source_counts

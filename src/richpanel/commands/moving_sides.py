@@ -18,12 +18,12 @@ from richpanel.log.ground import Ground
 from richpanel.log.opening import stream_of
 from richpanel.log.stream import Stream
 from richpanel.store import half_copy, moving
+from richpanel.store.account import account_name
 from richpanel.store.bulk import fetch
 from richpanel.store.database import Branch, open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.half_copy import HalfCopy
 from richpanel.store.migrating import migrate
-from richpanel.store.moving_account import account_name
 from richpanel.store.moving_deliveries import any_deliveries
 from richpanel.store.nodes import check_key
 from richpanel.store.revisions import is_newest

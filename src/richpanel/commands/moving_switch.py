@@ -18,11 +18,12 @@ from richpanel.commands.moving_shown import Telling
 from richpanel.commands.moving_sides import MoveError, Sides
 from richpanel.config import FILE
 from richpanel.store import copying, half_copy, moving_deliveries
+from richpanel.store.account import account_name
 from richpanel.store.database import reading
 from richpanel.store.half_copy import HalfCopy
 from richpanel.store.moved import Moved, moved, put, say_moved
 from richpanel.store.moving import count
-from richpanel.store.moving_account import account_name, copy_account, digest_of_account
+from richpanel.store.moving_account import copy_account, digest_of_account
 from richpanel.store.moving_deliveries import copy_deliveries, digest_of_deliveries
 from richpanel.store.row_digest import RowDigest
 

@@ -28,7 +28,7 @@ from richpanel.process.incoming import Opened
 from richpanel.process.memory import Memory
 from richpanel.process.regulating import regulate
 from richpanel.store import dumping, half_copy, moving, progress
-from richpanel.store.account import read_account
+from richpanel.store.account import account_name, read_account
 from richpanel.store.advisory import Seat
 from richpanel.store.bodies import StoredBodies
 from richpanel.store.database import Branch, open_engine, reading
@@ -38,7 +38,6 @@ from richpanel.store.half_copy import HalfCopy
 from richpanel.store.ledger import RegulationRow, adopt, oldest_first
 from richpanel.store.migrating import migrate
 from richpanel.store.moved import put
-from richpanel.store.moving_account import account_name
 from richpanel.store.nodes import check_key
 from richpanel.store.revisions import is_newest, revisions
 from richpanel.store.secret_key import KEY_FILE, read_key

@@ -15,10 +15,10 @@ from richpanel.core.announcing import RICHPANEL, Computing, Told, following
 from richpanel.core.identity import UID
 from richpanel.core.money import decode_exact
 from richpanel.store import identities, memberships, progress
+from richpanel.store.account import account_name
 from richpanel.store.computations import ENGAGE, ComputationRow, list_computations
 from richpanel.store.database import reading
 from richpanel.store.definitions import definitions_version
-from richpanel.store.moving_account import account_name
 from richpanel.store.plans import PlanRow
 from richpanel.store.sources import list_sources
 

@@ -28,7 +28,7 @@ from richpanel.process.refusing import by_source_and_hour, sift
 from richpanel.process.regulating import regulate
 from richpanel.process.replaying import replay
 from richpanel.process.running import Runs
-from richpanel.store import plans, progress
+from richpanel.store import memberships, plans, progress
 from richpanel.store.checkpoints import Checkpoints
 from richpanel.store.ledger import count_refusals
 from richpanel.telemetry import get_logger
@@ -43,6 +43,8 @@ PACE_SECONDS: Final = 0.1
 """Else they begin so far apart: a batch has a cost of its own, some 4 ms, that its messages share."""
 IDLE_SECONDS: Final = (0.02, 0.1)
 """How long to wait for something to do: at first, and after a second of nothing."""
+LOOK_SECONDS: Final = 0.5
+"""Where nothing comes and no window closes, so often it is looked for audiences that are made, and to be removed."""
 RETRY_SECONDS: Final = 1.0
 _PATIENCE: Final = 50
 _COLLECT_EVERY: Final = 1_024
@@ -147,6 +149,14 @@ class Worker:
         tending.report(self._definitions, definitions, tended, now)
         return tended.more
 
+    def _rest(self) -> float:
+        """Tell for how long, in seconds, there is nothing to tend while nothing comes."""
+        if not self._definitions.current().ready:
+            return LOOK_SECONDS
+        with self._state.connect() as connection:
+            due = memberships.next_due(connection)
+        return LOOK_SECONDS if due is None else max(0.0, min(LOOK_SECONDS, due / 1000 - time.time()))
+
     def settle(self, old: Connection, now: int) -> None:
         """Have in a state made anew what the one in force has besides the log's messages, as of `now`, ms UTC."""
         self._alone(partial(settling.take_over_told, old))
@@ -233,7 +243,7 @@ class Worker:
         What cannot be read or written just now, a database that is busy or full or a disk that fails, is tried again
         and again; nothing is skipped.
         """
-        idle, goes = 0, False
+        idle, goes, tend_at = 0, False, 0.0
         while not stop.is_set() and not interrupted():
             started = time.monotonic()
             try:
@@ -241,8 +251,10 @@ class Worker:
                 if not goes:
                     self._on_stall(None)
                     goes = True
-                while self.tend(round(time.time() * 1000)) and time.monotonic() - started < PACE_SECONDS:
-                    idle = 0
+                if not idle or started >= tend_at:
+                    while (more := self.tend(round(time.time() * 1000))) and time.monotonic() - started < PACE_SECONDS:
+                        idle = 0
+                    tend_at = started + (0.0 if more else self._rest())
                 if idle:
                     stop.wait(IDLE_SECONDS[idle > _PATIENCE])
                 elif self._ahead is None:

@@ -15,7 +15,6 @@ from richpanel.core.record import Meta
 from richpanel.engage.backfilling import Filler
 from richpanel.engage.telling import Said, Teller
 from richpanel.log.contract import LogBusy, LogClosed, LogFull, LogReader, LogUnsure, LogWriter
-from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.opening import open_reader, stream_of
 from richpanel.log.remote import RemoteWriter
 from richpanel.roles.clock import now_ms
@@ -86,6 +85,8 @@ class Telling:
 
     def _open(self, settings: Settings, owner: str | None) -> LogWriter | None:
         if settings.log_url is not None:
+            from richpanel.log.jetstream import JetStreamWriter  # Loaded where it is used.
+
             applied = ever_applied(settings.data, settings.database_url)
             return JetStreamWriter(stream_of(settings.log_url), self._log, applied=applied)
         return None if owner is None else RemoteWriter(owner, self._log)

@@ -1,5 +1,6 @@
 """The account's settings: what the fold, the pages and the door take from one row (`semantics.md` 1 to 6)."""
 
+import hmac
 import secrets
 from typing import Final
 
@@ -89,3 +90,9 @@ def set_default_destination(conn: Connection, destination: int) -> None:
         update(definitions.account).where(definitions.account.c.id == 1).values(default_destination=destination)
     )
     changed(conn)
+
+
+def account_name(conn: Connection) -> str | None:
+    """Give what tells an account from all others, and nothing of its secrets; None where there is none."""
+    found = find_account(conn)
+    return None if found is None else hmac.digest(found.hash_key, b"which account", "sha256")[:8].hex()

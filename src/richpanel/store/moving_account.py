@@ -1,12 +1,10 @@
 """Copying the definitions and the ledger from one engine to the other, whole, in one transaction: they are few."""
 
-import hmac
 from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select
 
-from richpanel.store.account import find_account
 from richpanel.store.bulk import fetch, insert
 from richpanel.store.definitions import metadata
 from richpanel.store.moving import STREAMED, ever
@@ -33,16 +31,6 @@ def digest_of_account(connection: Connection) -> RowDigest:
         for rows in _rows(connection, table):
             digest.add((str(table.name), *row) for row in rows)
     return digest
-
-
-def account_name(connection: Connection) -> str | None:
-    """Give what tells an account from all others, and nothing of its secrets; None where there is none."""
-    found = find_account(connection)
-    return None if found is None else _short(found.hash_key)
-
-
-def _short(key: bytes) -> str:
-    return hmac.digest(key, b"which account", "sha256")[:8].hex()
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[list[tuple[Any, ...]]]:
