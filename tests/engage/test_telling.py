@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from richpanel.core.timestamps import iso
+from richpanel.engage import telling
 from richpanel.store.bulk import fetch, run
 from richpanel.store.definitions import changed
 from tests.engage.shop import DAY, Shop, shop_of
@@ -69,6 +70,25 @@ def test_a_first_run_tells_everybody_who_is_in_and_then_changes_alone(shop: Shop
     assert shop.site.get("/customers/u1")["audiences"] == [KEY]
     why = shop.site.get(f"/customers/u1/audiences/{KEY}/why")
     assert (why["member"], why["since"]) == (True, iso(shop.site.clock()))
+
+
+def test_who_enters_waits_for_no_first_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First runs wait for what is not folded yet; whoever enters or leaves meanwhile does not."""
+    monkeypatch.setattr(telling, "FIRSTS_UNDER_WAY", 2)
+    monkeypatch.setattr(telling, "AT_ONCE", 2)
+    for number in range(5):
+        shop.known(f"u{number}")
+    shop.settle()
+    shop.audience("Known", {"event": "Order Completed", "performed": False})
+    shop.audience(NAME, BOUGHT)
+    shop.process()
+    shop.site.clock.ms += DAY
+    shop.ordered("u4")
+    shop.process()
+    assert values(shop.tell()) == [("u0", True), ("u1", True), ("u4", True)]
+    assert shop.teller.is_full
+    assert values(shop.settle()) == [("u2", True), ("u3", True)]
+    assert not shop.teller.is_full
 
 
 def test_our_own_message_changes_nothing_but_what_is_told(shop: Shop) -> None:

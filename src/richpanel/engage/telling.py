@@ -26,6 +26,8 @@ AT_ONCE: Final = 500
 """Changes that go into one record."""
 MOST_UNDER_WAY: Final = 20_000
 """So many changes may be in the log and not folded yet: the log has others to take."""
+FIRSTS_UNDER_WAY: Final = 10_000
+"""With so many first runs wait: to fold them takes a third of a second, and live messages stand behind them."""
 
 
 class Change(NamedTuple):
@@ -68,6 +70,8 @@ class Teller:
         self._folded = 0
         self._from: int | None = None
         self._turn = 0
+        self.is_full = False
+        """Whether first runs wait for what is under way: for a moment."""
 
     def wait_for(self, position: int) -> None:
         """Begin afresh, once all is folded that stands in front of a position of the log."""
@@ -82,6 +86,7 @@ class Teller:
 
     def look(self) -> Said | None:
         """Give what is to be told next; None where there is nothing just now."""
+        self.is_full = False
         setup = self._current()
         if setup.source is None or not setup.rows:
             return None
@@ -93,6 +98,7 @@ class Teller:
             if folded != self._folded:
                 self._under_way = {key: known for key, known in self._under_way.items() if known[1] > folded}
                 self._folded = folded
+            self.is_full = len(self._under_way) >= FIRSTS_UNDER_WAY
             if len(self._under_way) >= MOST_UNDER_WAY:
                 return None
             numbers = sorted(setup.rows)
@@ -128,6 +134,10 @@ class Teller:
         found = memberships.to_tell(connection, number, after, AT_ONCE)
         self._after[number] = found[-1][0] if len(found) == AT_ONCE else 0
         firsts = [each for each in found if plan.live_at is not None and each[2] <= plan.live_at]
+        if firsts and self.is_full:
+            self._after[number] = after
+            first = {profile for profile, _, _ in firsts}
+            found, firsts = [each for each in found if each[0] not in first], []
         chosen = firsts or found
         if firsts and len(firsts) < len(found):
             self._after[number] = after  # The others are next.

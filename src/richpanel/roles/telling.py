@@ -27,6 +27,8 @@ from richpanel.telemetry import get_logger
 
 IDLE_SECONDS: Final = 0.5
 """How long nothing is looked for: two looks cost 0.3 % of a core, and a change is to be told within two seconds."""
+FULL_SECONDS: Final = 0.05
+"""How long, where so much is under way that it is waited for: the processing is to have enough to do."""
 RETRY_SECONDS: Final = 2.0
 _SIZES_SECONDS: Final = 60.0
 _AWAY: Final = (LogBusy, LogClosed, LogFull, LogUnsure, SQLAlchemyError, OSError)
@@ -74,6 +76,7 @@ class Telling:
             try:
                 if writer is not None and await asyncio.to_thread(self._is_leader):
                     pause = await self._step(writer)
+                    pause = min(pause, FULL_SECONDS) if self._teller.is_full else pause
             except _AWAY as error:
                 self._leads = False  # Whether that is in the log is known once all that stands there is folded.
                 pause = RETRY_SECONDS
