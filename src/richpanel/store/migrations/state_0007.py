@@ -10,7 +10,8 @@ revision = "state_0007"
 down_revision = "state_0006"
 branch_labels = None
 depends_on = None
-compatible_since = "state_0005"
+compatible_since = "state_0007"
+"""A worker of before would fold what tells of audiences as identify calls, and miss events that memberships keep."""
 
 _TABLES = (schema.memberships, schema.told, schema.first_runs)
 
