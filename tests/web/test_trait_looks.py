@@ -61,6 +61,9 @@ def test_who_came_and_went_is_remembered(site: Site) -> None:
         found = site.get("/customers/42/audiences/buyers/history")["data"]
         assert [each["value"] for each in found] == [True, False, True]
         assert found[1]["at"] == iso(NOW + 30 * DAY)
+        (destination,) = site.get("/destinations")["data"]
+        one = {"destination": destination["id"], "outcome": "kept", "code": None, "status": None, "finishedAt": None}
+        assert [each["destinations"] for each in found] == [[one]] * 3
         assert [each["value"] for each in site.get("/customers/42/audiences/known/history")["data"]] == [True]
         assert site.api("GET", "/customers/nobody/audiences/buyers/history").status == 404
         assert site.api("GET", "/customers/42/audiences/none/history").status == 404

@@ -9,7 +9,8 @@ from richpanel.core.announcing import announced
 from richpanel.core.identity import UID
 from richpanel.core.message import TYPES
 from richpanel.core.money import encode_exact
-from richpanel.store import identities, message_rows
+from richpanel.core.routing import Decision
+from richpanel.store import identities, message_rows, names
 from richpanel.store.account import AccountSettings
 from richpanel.store.bodies import Bodies, Slice, bodies_of
 from richpanel.store.bulk import fetch
@@ -22,13 +23,17 @@ _IDENTIFY, _TOLD = TYPES.index("identify"), OUTCOMES.index("told")
 
 
 class ToldMessage(NamedTuple):
-    """A value that was told: from when on it held (ms UTC), and the message that said so, with its place in the log."""
+    """A value that was told: from when on it held (ms UTC), and the message that said so, with its place in the log.
+
+    `decisions` are those of the destinations it was for.
+    """
 
     value: msgspec.Raw
     t: int
     message_id: str
     source: int
     place: int
+    decisions: list[Decision]
 
 
 def list_told(
@@ -45,6 +50,7 @@ def list_told(
         *(known[0], _TOLD, _IDENTIFY, _OPENED),
     )
     messages = sorted((StoredMessage(*row) for row in rows), key=lambda row: row.t, reverse=True)
+    texts = names.by_number(connection, {row.decisions for row in messages if row.decisions is not None})
     bodies = bodies_of(connection, log)
     bodies.ahead(messages)
     found: list[ToldMessage] = []
@@ -55,5 +61,7 @@ def list_told(
         said = announced(body)
         if said.id == computation:
             value = msgspec.Raw(encode_exact(said.value))
-            found.append(ToldMessage(value, row.t, message_rows.message_id(bodies, row), row.source, row.place))
+            decisions = msgspec.json.decode(texts.get(row.decisions or 0, "[]"), type=list[Decision])
+            id_ = message_rows.message_id(bodies, row)
+            found.append(ToldMessage(value, row.t, id_, row.source, row.place, decisions))
     return found

@@ -1,6 +1,6 @@
 """REST: the history of a membership or of a computed trait's value: what was told of somebody when, and to whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,8 @@ from litestar.exceptions import NotFoundException
 from richpanel.core.announcing import Class
 from richpanel.core.timestamps import iso
 from richpanel.store.computations import ComputationRow
-from richpanel.store.told_messages import list_told
+from richpanel.store.delivery_reading import DeliveryView
+from richpanel.store.told_messages import ToldMessage, list_told
 from richpanel.web.audience_definitions import find
 from richpanel.web.customers import MovedTo, find_number
 from richpanel.web.messages import delivered_at
@@ -24,21 +25,23 @@ _API: Final = "/api/v1/%s/%s"
 
 
 class ToldTo(msgspec.Struct, rename="camel"):
-    """A destination outside, by its id, and what became of it there."""
+    """A destination, by its id: what was decided about the message, and of one outside what became of it there."""
 
     destination: str
-    status: str
+    outcome: str
+    code: str | None
+    status: str | None
     finished_at: str | None
 
 
 class Change(msgspec.Struct, rename="camel"):
-    """A change: the value from `at` on, the message that said so, and the destinations outside that got it."""
+    """A change: the value from `at` on, the message that said so, and the destinations it was for."""
 
     value: msgspec.Raw
     at: str
     message_id: str
     source: str
-    deliveries: list[ToldTo]
+    destinations: list[ToldTo]
 
 
 def history_of(reading: Reading, row: ComputationRow, uid: str) -> list[Change]:
@@ -46,15 +49,20 @@ def history_of(reading: Reading, row: ComputationRow, uid: str) -> list[Change]:
     found = list_told(reading.state, reading.bodies, reading.account, uid, row.id, limit=MOST)
     sent = delivered_at(reading, [each.place for each in found]) if found else {}
     return [
-        Change(
-            each.value,
-            iso(each.t),
-            each.message_id,
-            reading.sources[each.source].id,
-            [ToldTo(one.destination, one.status, one.finished_at) for one in sent.get(each.place, ())],
-        )
+        Change(each.value, iso(each.t), each.message_id, reading.sources[each.source].id, _told_to(each, sent))
         for each in found
     ]
+
+
+def _told_to(told: ToldMessage, sent: Mapping[int, Sequence[DeliveryView]]) -> list[ToldTo]:
+    deliveries = {each.destination: each for each in sent.get(told.place, ())}
+    found = []
+    for made in told.decisions:
+        delivery = deliveries.get(made.destination)
+        code = None if made.code is None else made.code.value
+        status, finished = (None, None) if delivery is None else (delivery.status, delivery.finished_at)
+        found.append(ToldTo(made.destination, made.outcome, code, status, finished))
+    return found
 
 
 async def _history(stores: Stores, kind: Class, uid: str, id: str) -> Listed[Change]:
