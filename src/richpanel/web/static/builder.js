@@ -107,3 +107,16 @@ form.addEventListener("change", (event) => {
   redraw = true;
   look();
 });
+
+// What was chosen before this ran, or what the browser brought back, is caught up with.
+function isChanged(field) {
+  if (!field.matches("select")) return field.type !== "hidden" && field.value !== field.defaultValue;
+  const options = [...field.options];
+  return !field.name.endsWith(".new") && field.value !== (options.find((each) => each.defaultSelected) ?? options[0]).value;
+}
+
+addEventListener("pageshow", () => {
+  if (![...form.querySelectorAll("#tree select, #tree input")].some(isChanged)) return;
+  redraw = true;
+  look();
+});
