@@ -35,7 +35,7 @@ MIGRATIONS = PACKAGE / "store" / "migrations"
 LATE_IMPORTS_ALLOWED = {
     *(PACKAGE / "cli.py", PACKAGE / "app.py", PACKAGE / "core" / "fql.py", PACKAGE / "log" / "opening.py"),
     *(PACKAGE / "roles" / name for name in ("deliver.py", "engage.py", "lines.py", "telling.py")),
-    *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "leadership.py", "revisions.py")),
+    *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "judging.py", "leadership.py", "revisions.py")),
 }
 
 # Written with classes and escapes so that this file does not find itself.

@@ -26,14 +26,17 @@ from richpanel.core.conditions import Sequence as InOrder
 from richpanel.core.defined import Defined
 from richpanel.core.happened import Happened, happened
 from richpanel.core.identity import ANONYMOUS, EMAIL, PHONE, UID
-from richpanel.core.membership import Audience, Person
+from richpanel.core.membership import Audience, Person, TraitPlan
 from richpanel.core.message import decode_message
 from richpanel.core.money import decode_exact, encode_exact
 from richpanel.core.reasons import History
 from richpanel.core.windows import EVER, Span, Window
-from richpanel.store import identities, memberships
+from richpanel.process.definitions import Watch
+from richpanel.process.refold import Reader
+from richpanel.store import identities, judging, memberships
 from richpanel.store.bulk import fetch
 from richpanel.store.computations import ComputationChanges, add_computation, list_computations
+from richpanel.store.happenings import Opener
 from richpanel.store.sources import list_sources
 from tests.process import reference
 from tests.process.account import ARRIVAL, MINUTE, T0, Account, Arrived
@@ -216,6 +219,26 @@ def assert_defined(
         assert defining.value(who, defined, until - 1) == expected, (who, row)
         if row.until is not None:
             assert defining.value(who, defined, until) != expected, (who, row)
+
+
+def assert_looked(account: Account, plan: int, now: int) -> None:
+    """A look at all people finds those who have a value by the rows of a plan, as of `now`."""
+    defined = defined_of(account, plan)
+    made = defined.plan()
+    expected = {who for who, each in found(account, plan).items() if is_something(each.value)}
+    with account.state() as connection:
+        reader = Reader(connection, Watch(account.account_engine).current(), account.reader.slice)
+        opener = Opener(connection, reader.bodies, reader.sources, [made])
+        asked: dict[str, Any] = {"now": now, "sample": 100, "has_time": lambda _share: True}
+        if isinstance(made, TraitPlan):
+            looked = judging.value_all(connection, made, opener, **asked)[0]
+        else:
+            looked = judging.judge_all(connection, made, opener, customers_only=False, **asked)
+        known = identities.by_number(connection, looked.sample)
+    spelled = {number: kind for kind, number in KINDS.items()}
+    assert looked.exact
+    assert {(spelled[kind], who) for kind, who, _ in known.values()} == expected
+    assert looked.met == looked.reckoned == len(expected)
 
 
 def library(account: Account) -> list[int]:

@@ -20,7 +20,17 @@ from richpanel.process.shared_batch import SharedBatches
 from richpanel.store import gathering
 from richpanel.store.database import open_engine
 from tests.process.account import ARRIVAL, MINUTE, Arrived, Template, copy_of, on_postgres, on_sqlite
-from tests.process.audiences import add, assert_defined, assert_told, audiences, computed, library, tell, tend
+from tests.process.audiences import (
+    add,
+    assert_defined,
+    assert_looked,
+    assert_told,
+    audiences,
+    computed,
+    library,
+    tell,
+    tend,
+)
 from tests.process.dump import dump
 from tests.process.histories import histories, plans
 from tests.process.reference_erasure import Erasure, left_by
@@ -78,6 +88,7 @@ def check(
             arrived = arrivals(account, records, rules)
             for number in numbers:
                 assert_defined(account, number, arrived, now)
+                assert_looked(account, number, now)
             people = dump(account)
             tell(account, now)
             for number in numbers:

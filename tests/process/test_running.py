@@ -1,15 +1,19 @@
 """First runs: events gathered over all people are theirs when they are read, whatever came after the scan."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import pytest
 
 from richpanel.core.conditions import Named, Performed
 from richpanel.core.membership import Audience
+from richpanel.core.planning import plan_audience
 from richpanel.process import running
+from richpanel.process.definitions import Watch
+from richpanel.process.refold import Reader
 from richpanel.process.running import Runs
-from richpanel.store import gathering
+from richpanel.store import gathering, judging
 from richpanel.store.gathering import Gathering, last_message
+from richpanel.store.happenings import Opener
 from tests.process.account import ARRIVAL, Account
 from tests.process.audiences import add, found, tend
 from tests.process.calls import identify, page, track
@@ -87,3 +91,24 @@ def test_who_is_made_in_a_slice_is_whom_a_plan_concerns(account: Account) -> Non
         ("uid", "ann"): False,
         ("uid", "bob"): True,
     }
+
+
+def test_a_look_without_time_tells_of_a_part_and_what_that_stands_for(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "_NARROW", 2)
+    account.send(*[identify(1, f"u{n}") for n in range(8)], *[track(2, "Order Completed", f"u{n}") for n in range(4)])
+    plan = plan_audience(ORDERED, {}, {})
+    with account.state() as connection:
+        reader = Reader(connection, Watch(account.account_engine).current(), account.reader.slice)
+        opener = Opener(connection, reader.bodies, reader.sources, [plan])
+
+        def look(has_time: Callable[[float], bool]) -> judging.Judged:
+            return judging.judge_all(
+                connection, plan, opener, customers_only=True, now=ARRIVAL, sample=3, has_time=has_time
+            )
+
+        some, everybody = look(lambda _share: False), look(lambda _share: True)
+    assert (some.looked, some.people, some.exact) == (2, 8, False)
+    assert some.reckoned == some.met * 4
+    assert (everybody.met, everybody.looked, everybody.exact, len(everybody.sample)) == (4, 8, True, 3)

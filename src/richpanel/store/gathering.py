@@ -49,6 +49,8 @@ class Gathering:
         self.wanted = frozenset(wanted)
         self.is_dense = False
         """Whether there are so many that they are read from the histories."""
+        self.share = 0.0
+        """How much of all is scanned."""
         self._upto = upto
         self._scanned = 0
         self._kinds = sorted(kind for kind, name in _VIEWED.items() if name in self.wanted)
@@ -80,6 +82,11 @@ class Gathering:
             self._sort()
         return self.is_ready()
 
+    def give_up(self) -> None:
+        """Scan no more: read people from the histories."""
+        self.is_dense = True
+        self._parts = []
+
     def people(self, connection: Connection, low: int, high: int) -> list[Found]:
         """Give the events of all profiles with `low < number <= high`, in no order."""
         if not self.wanted:
@@ -92,8 +99,8 @@ class Gathering:
             self._know(connection, {row.event for row in rows if row.type == _TRACK and row.event is not None})
         else:
             self._look_behind(connection)
-            rows = _by_number(connection, self._between(low, high) + self._of(aliases))
-        return self._owned(connection, rows, low, high)
+            rows = _by_number(connection, self._asked_for(low, high, aliases))
+        return _owned(connection, [(row, name) for row in rows if (name := self._name(row))], low, high)
 
     def as_far(self, low: int, high: int, most: int) -> int:
         """Give the greatest number up to `high` behind `low` up to which there are no more events than `most`.
@@ -131,7 +138,7 @@ class Gathering:
         if found:
             pairs = np.fromiter(chain.from_iterable(found), np.int64, 2 * len(found))
             self._parts.append((pairs[0::2], pairs[1::2]))
-        self._scanned = end
+        self._scanned, self.share = end, end / self._upto
         self.is_dense = len(self._numbers) + sum(len(part) for part, _ in self._parts) > MOST
 
     def _sort(self) -> None:
@@ -162,39 +169,37 @@ class Gathering:
         if missing:
             self._take_names(names.by_number(connection, missing).items())
 
-    def _between(self, low: int, high: int) -> list[int]:
+    def _asked_for(self, low: int, high: int, aliases: set[int]) -> list[int]:
+        """Give the events of a range of identities, the first not among them, and of some aliases, by number."""
         start, end = np.searchsorted(self._identities, (low, high), side="right")
         found: list[int] = self._numbers[start:end].tolist()
-        for identity, numbers in self._tail.items():
-            if low < identity <= high:
-                found += numbers
-        return found
-
-    def _of(self, identities: set[int]) -> list[int]:
-        found: list[int] = []
-        if identities and len(self._identities):
-            asked = np.array(sorted(identities), np.int64)
+        if aliases and len(self._identities):
+            asked = np.array(sorted(aliases), np.int64)
             starts = np.searchsorted(self._identities, asked, side="left")
             ends = np.searchsorted(self._identities, asked, side="right")
             for index in np.flatnonzero(ends > starts).tolist():
                 found += self._numbers[starts[index] : ends[index]].tolist()
-        for identity in self._tail.keys() & identities:
-            found += self._tail[identity]
+        for identity, numbers in self._tail.items():
+            if low < identity <= high or identity in aliases:
+                found += numbers
         return found
 
-    def _owned(self, connection: Connection, rows: Sequence[StoredMessage], low: int, high: int) -> list[Found]:
-        identities = {row.identity for row in rows}
-        runs = _runs(connection, identities)
-        found = []
-        for row in rows:
-            name = self._known.get(row.event or 0) if row.type == _TRACK else _VIEWED.get(row.type)
-            if not name or name not in self.wanted or row.identity not in runs:
-                continue
+    def _name(self, row: StoredMessage) -> str:
+        name = self._known.get(row.event or 0, "") if row.type == _TRACK else _VIEWED.get(row.type, "")
+        return name if name in self.wanted else ""
+
+
+def _owned(connection: Connection, rows: Sequence[tuple[StoredMessage, str]], low: int, high: int) -> list[Found]:
+    """Give those of these messages, each with its name, that are of profiles with `low < number <= high`."""
+    runs = _runs(connection, {row.identity for row, _ in rows})
+    found = []
+    for row, name in rows:
+        if row.identity in runs:
             theirs = runs[row.identity]
             who = (theirs and owner(theirs, row.t, MAX_UIDS)) or row.identity
             if low < who <= high:
                 found.append(Found(who, name, row))
-        return found
+    return found
 
 
 def _by_number(connection: Connection, numbers: Collection[int]) -> list[StoredMessage]:

@@ -1,6 +1,6 @@
 """REST: a look at who an audience is of: a preview before it is saved, and why somebody is in it or not (row B6)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Annotated, Any, Final
 
@@ -22,7 +22,7 @@ from richpanel.core.timestamps import iso
 from richpanel.core.windows import NEVER
 from richpanel.store import judging
 from richpanel.store.computations import ComputationRow, list_computations, named
-from richpanel.store.happenings import Happenings, person_of
+from richpanel.store.happenings import Happenings, Opener, person_of
 from richpanel.store.members import of_profile
 from richpanel.store.person import ProfileView
 from richpanel.store.profile_rows import load
@@ -33,7 +33,7 @@ from richpanel.web.paging import Identifier
 from richpanel.web.paths import decode_id
 from richpanel.web.stores import Reading, Stores
 
-_SECONDS: Final = 3.0
+SECONDS: Final = 5.0
 """How long a preview looks at people; what it has not seen by then it reckons."""
 _API: Final = "/api/v1/%s/%s"
 
@@ -114,7 +114,7 @@ def _plan(defined: Defined) -> AudiencePlan:
 async def preview(stores: Given[Stores], data: JSONBody[AskedPreview]) -> Preview:
     """Tell how many people would be in an audience, and some of them, before it is saved; nothing is changed.
 
-    It takes three seconds at the most.
+    It takes five seconds at the most.
     """
     return await look_ahead(stores, data)
 
@@ -127,15 +127,15 @@ async def look_ahead(stores: Stores, asked: AskedPreview) -> Preview:
 
 
 def _preview(reading: Reading, defined: Defined, asked: AskedPreview) -> Preview:
-    plan, until = _plan(defined), monotonic() + _SECONDS
+    plan = _plan(defined)
     found = judging.judge_all(
         reading.state,
         plan,
-        Happenings(reading.state, reading.bodies, reading.sources, plan),
+        Opener(reading.state, reading.bodies, reading.sources, [plan]),
         customers_only=not asked.include_visitors,
         now=reading.now,
         sample=asked.sample,
-        has_time=lambda: monotonic() < until,
+        has_time=time_left(),
     )
     people = list_by_number(reading.state, reading.account, found.sample)
     return Preview(
@@ -146,6 +146,12 @@ def _preview(reading: Reading, defined: Defined, asked: AskedPreview) -> Preview
         text=_text(defined),
         sample=[outward(person) for person in people],
     )
+
+
+def time_left() -> Callable[[float], bool]:
+    """Give what tells whether less than a share of the time that a preview has is gone."""
+    began = monotonic()
+    return lambda share: monotonic() < began + share * SECONDS
 
 
 def _text(defined: Defined) -> str:
