@@ -17,13 +17,12 @@ from richpanel.core.identity import UID
 from richpanel.core.regulation import hashed
 from richpanel.engage.telling import AT_ONCE, Said
 from richpanel.store import backfills, identities, memberships, progress, suppressed
-from richpanel.store.account import read_account
+from richpanel.store.account import account_name, read_account
 from richpanel.store.backfills import BackfillRow, Pair
 from richpanel.store.computations import ENGAGE, ComputationRow, list_computations
 from richpanel.store.database import reading
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import ACCOUNT, list_destinations
-from richpanel.store.moving_account import account_name
 from richpanel.store.sources import list_sources
 
 MOST_UNDER_WAY: Final = 20
