@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tests.sink import Arrival, Sink
 pytestmark = pytest.mark.usefixtures("installation")
 KEY = "order_completed_last_30days"
 CONDITION = {"event": "Order Completed", "within": {"days": 30}}
-SECONDS = 20.0
+SECONDS = 40.0
 
 
 @pytest.fixture
@@ -53,11 +53,15 @@ def call(server: Server, source: Source, kind: str, **fields: Any) -> None:
     assert request("POST", f"{server.url}/v1/{kind}", json.dumps(message).encode()).status == 200
 
 
+def engage_of(server: Server) -> str:
+    """The source that tells of audiences."""
+    return next(str(each["id"]) for each in server.get("/sources")["data"] if each["type"] == "engage")
+
+
 def connect(server: Server, sink: Sink) -> None:
     """Has audiences told to a stranger."""
-    engage = next(each["id"] for each in server.get("/sources")["data"] if each["type"] == "engage")
     settings = {"apiKey": "key-of-theirs"}
-    stranger = {"name": "Stranger", "sources": [engage], "settings": settings, "endpoint": sink.start()}
+    stranger = {"name": "Stranger", "sources": [engage_of(server)], "settings": settings, "endpoint": sink.start()}
     assert server.api("POST", "/destinations", stranger).status == 201
 
 
@@ -96,6 +100,9 @@ def test_the_property_follows_the_order_and_the_clock(server: Server, clock: Clo
     clock.move(days=30)
     wait_until(lambda: len(sink.arrivals) == 2, SECONDS, "delivery 2")
     assert properties() == [True, False]
+    (ordered,) = server.get("/messages", source=source.id, type="track")["data"]
+    left = max(message["timestamp"] for message in server.get("/messages", source=engage_of(server))["data"])
+    assert datetime.fromisoformat(left) - datetime.fromisoformat(ordered["timestamp"]) == timedelta(days=30)
 
     order(server, source, 2)
     wait_until(lambda: len(sink.arrivals) == 3, SECONDS, "delivery 3")
@@ -134,8 +141,7 @@ def test_a_kill_in_the_middle_neither_loses_nor_repeats(server: Server, clock: C
         return list(server.get(f"/audiences/{KEY}/members", limit=500)["data"])
 
     wait_until(lambda: sum(each["told"] is True for each in members()) == len(people), 60.0, "all to be told")
-    engage = next(each["id"] for each in server.get("/sources")["data"] if each["type"] == "engage")
-    told = server.get("/messages", source=engage, limit=500)["data"]
+    told = server.get("/messages", source=engage_of(server), limit=500)["data"]
     assert sorted(each["uid"] for each in told if each["outcome"] == "told") == sorted(people)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from richpanel.engage import backfilling
+from richpanel.store.bulk import run
 from tests.engage.shop import DAY, Shop, shop_of
 from tests.web.running import Site
 
@@ -100,6 +101,29 @@ def test_a_kill_neither_loses_nor_repeats(shop: Shop, monkeypatch: pytest.Monkey
     kept = [row for row in rows if outcomes(shop, row).get(later) == "kept"]
     assert sorted(row["uid"] for row in kept) == ["u1", "u2", "u3"]
     assert one["messageId"] in {row["messageId"] for row in kept}
+
+
+def test_it_begins_again_where_a_state_made_anew_numbers_uids_otherwise(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfilling, "AT_ONCE", 2)
+    shop.connect()
+    first = shop.fill()
+    shop.process()
+    with shop.engines[1].begin() as account:
+        run(account, "UPDATE backfills SET mark = 'of another uid' WHERE finished_at IS NULL")
+    assert shop.fill() == first
+    assert filled(shop) == [("u2", True), ("u3", True)]
+    assert progress(shop) == []
+
+
+def test_nothing_is_filled_while_the_source_is_off(shop: Shop) -> None:
+    engage = next(each["id"] for each in shop.site.get("/sources")["data"] if each["type"] == "engage")
+    assert shop.site.api("PATCH", f"/sources/{engage}", {"enabled": False}).status == 200
+    shop.connect()
+    assert filled(shop) == []
+    assert shop.site.api("PATCH", f"/sources/{engage}", {"enabled": True}).status == 200
+    assert filled(shop) == [("u1", True), ("u2", True), ("u3", True)]
 
 
 def test_who_is_connected_again_is_told_of_those_too_who_left(shop: Shop) -> None:

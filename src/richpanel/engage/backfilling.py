@@ -125,10 +125,11 @@ class Filler:
             if self._setup is not None and self._setup.version == version:
                 return self._setup
             rows = {row.number: row for row in list_computations(connection) if row.newest.status != "draft"}
-            source = next((row.id for row in list_sources(connection) if row.type == ENGAGE), None)
-            pairs = _pairs(connection, rows, source)
+            source = next((row for row in list_sources(connection) if row.type == ENGAGE), None)
+            pairs = set() if source is None else _pairs(connection, rows, source.id)
+            speaks = source.id if source is not None and source.enabled else None
             secret = read_account(connection).hash_key
-            found = _Setup(version, rows, source, f"spa_{account_name(connection)}", secret)
+            found = _Setup(version, rows, speaks, f"spa_{account_name(connection)}", secret)
         with self._account.begin() as connection:
             backfills.follow(connection, pairs, now=now)
         self._setup = found
@@ -174,7 +175,7 @@ class Filler:
         return None if found is None else hashed(setup.secret, found[0], found[1])
 
 
-def _pairs(connection: Connection, rows: dict[int, ComputationRow], source: str | None) -> set[Pair]:
+def _pairs(connection: Connection, rows: dict[int, ComputationRow], source: str) -> set[Pair]:
     """Give which destinations outside are told of what."""
     connected = [
         each

@@ -60,7 +60,7 @@ def follow(conn: Connection, pairs: Collection[Pair], *, now: int) -> None:
             )
     for pair, ended_at in there.items():
         if ended_at is None and pair not in pairs:
-            statement = "UPDATE backfills SET ended_at = ? WHERE computation = ? AND destination = ?"
+            statement = "UPDATE backfills SET ended_at = ?, mark = NULL WHERE computation = ? AND destination = ?"
             run(conn, f"{statement} AND ended_at IS NULL", now, *pair)
 
 
