@@ -71,6 +71,13 @@ def _age(value: object) -> float:
         raise ValueError(f"must be a number of seconds above 0, or {NEVER}") from None
 
 
+def _time_of_day(value: object) -> str:
+    text = _text(value)
+    if text != NEVER and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError(f"must be a time of day in UTC, such as 03:00, or {NEVER}")
+    return text
+
+
 def _switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -224,6 +231,10 @@ class Settings:
         int,
         Rule(_integer(1, 36_500), "Days for which finished deliveries and their tries are kept; dead letters stay."),
     ] = 30
+    audience_check_at: Annotated[
+        str,
+        Rule(_time_of_day, "Time of day in UTC at which audiences are counted again from stored messages; or never."),
+    ] = "03:00"
     database_url: Annotated[
         str | None,
         Rule(

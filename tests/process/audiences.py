@@ -31,9 +31,11 @@ from richpanel.core.message import decode_message
 from richpanel.core.money import decode_exact, encode_exact
 from richpanel.core.reasons import History
 from richpanel.core.windows import EVER, Span, Window
+from richpanel.process.checking import Checks
 from richpanel.process.definitions import Watch
+from richpanel.process.memory import Memory
 from richpanel.process.refold import Reader
-from richpanel.store import identities, judging, memberships
+from richpanel.store import checks, identities, judging, memberships
 from richpanel.store.bulk import fetch
 from richpanel.store.computations import ComputationChanges, add_computation, list_computations
 from richpanel.store.happenings import Opener
@@ -239,6 +241,24 @@ def assert_looked(account: Account, plan: int, now: int) -> None:
     assert looked.exact
     assert {(spelled[kind], who) for kind, who, _ in known.values()} == expected
     assert looked.met == looked.reckoned == len(expected)
+
+
+def assert_checked(account: Account, plans: Sequence[int], now: int) -> None:
+    """Everybody counted again is what the rows of these plans say already."""
+    definitions = Watch(account.account_engine).current()
+    with account.state_engine.connect() as connection:
+        connection.begin()
+        reader = Reader(connection, definitions, account.reader.slice)
+        memory = Memory(connection, definitions.account.hash_key)
+        checking = Checks()
+        checking.start(connection, plans, now)
+        while any(row is None or row.ended is None for row in (checks.last(connection, plan) for plan in plans)):
+            assert checking.step(reader, memory, definitions, now, alone=True)
+        for plan in plans:
+            row = checks.last(connection, plan)
+            assert row is not None
+            assert row.differing == 0, (plan, row)
+        connection.rollback()
 
 
 def library(account: Account) -> list[int]:

@@ -22,6 +22,7 @@ from richpanel.store.database import open_engine
 from tests.process.account import ARRIVAL, MINUTE, Arrived, Template, copy_of, on_postgres, on_sqlite
 from tests.process.audiences import (
     add,
+    assert_checked,
     assert_defined,
     assert_looked,
     assert_told,
@@ -89,6 +90,7 @@ def check(
             for number in numbers:
                 assert_defined(account, number, arrived, now)
                 assert_looked(account, number, now)
+            assert_checked(account, numbers, now)
             people = dump(account)
             tell(account, now)
             for number in numbers:

@@ -149,12 +149,16 @@ class Members:
         for each in judging:
             each.write()
 
-    def write_gathered(self, histories: Mapping[int, list[Happened]], people: Mapping[int, Person]) -> None:
-        """Judge those who are made afresh, by what was read of them already: their events, and who they are."""
+    def write_gathered(
+        self, histories: Mapping[int, list[Happened]], people: Mapping[int, Person]
+    ) -> dict[int, list[int]]:
+        """Judge those who are made afresh, by what was read of them already: their events, and who they are.
+
+        Give of whom another state or value is kept now, by plan.
+        """
         self._keep_within_reach()
         self._people = people
-        for each in self._judging(histories):
-            each.write()
+        return {each.number: each.write() for each in self._judging(histories)}
 
     def _judging(self, histories: Mapping[int, list[Happened]]) -> list["_Judging"]:
         return [
@@ -219,8 +223,13 @@ class _Judging:
         self._rows: dict[int, Row | None] = {}
         self._take_told()
 
-    def write(self) -> None:
-        """Judge everybody, and write the rows that are others now."""
+    @property
+    def number(self) -> int:
+        """The plan's."""
+        return self._ready.number
+
+    def write(self) -> list[int]:
+        """Judge everybody, and write the rows that are others now; give of whom another state or value is kept."""
         self._add_events()
         self._told = memberships.told(self._members.connection, self._ready.computation, self._touched.people)
         rows = self._rows | {visitor: None for visitor in self._visitors if visitor in self._before}
@@ -236,6 +245,10 @@ class _Judging:
                 rows[profile] = row
         rows.update(self._with_uids(untold))
         memberships.save(self._members.connection, {(self._ready.number, each): row for each, row in rows.items()})
+        return [each for each, row in rows.items() if self._says(row) != self._says(self._before.get(each))]
+
+    def _says(self, row: Row | None) -> tuple[bytes, str]:
+        return (self._ready.empty, self._ready.idle) if row is None else (row.state, row.value)
 
     def _is_due(self, before: Row) -> bool:
         return before.until is not None and before.until <= max(self._members.now, before.since)

@@ -86,25 +86,36 @@ def names_of(plans: Plans, numbers: Collection[int]) -> frozenset[str]:
 
 
 def make(
-    reader: Reader, members: Members, gathering: Gathering, numbers: Sequence[int], between: tuple[int, int]
-) -> None:
+    reader: Reader,
+    members: Members,
+    gathering: Gathering,
+    numbers: Sequence[int],
+    between: tuple[int, int],
+    *,
+    again: bool = False,
+) -> tuple[int, dict[int, list[int]]]:
     """Make the memberships of the profiles between two numbers, the first not among them, afresh, for these plans.
 
-    Their events are gathered.
+    Their events are gathered. Give how many people were looked at, and of whom another state or value is kept now.
+    `again`: their rows are there, and what is kept of somebody whose events' bodies are gone knows more than is stored.
     """
     connection, ready, (low, high) = reader.connection, [members.plans.ready[number] for number in numbers], between
+    opener = Opener(connection, reader.bodies, reader.sources, [each.plan for each in ready])
     found = gathering.people(connection, low, high)
-    histories = _opened(reader, ready, found)
+    histories = _opened(opener, found)
     wanted = {each.number: _concerned(connection, each, histories, low, high) for each in ready}
     people = _people(connection, ready, wanted, low, high)
-    for each in ready:
-        concerned = wanted[each.number]
-        members.make([each.number], people.keys() if concerned is None else concerned & people.keys())
-    members.write_gathered(histories, people)
+    if again:
+        for each in found:
+            if each.row.n in opener.gone:
+                people.pop(each.owner, None)
+    for each_ready in ready:
+        concerned = wanted[each_ready.number]
+        members.make([each_ready.number], people.keys() if concerned is None else concerned & people.keys())
+    return len(people), members.write_gathered(histories, people)
 
 
-def _opened(reader: Reader, ready: Sequence[Ready], found: Sequence[Found]) -> dict[int, list[Happened]]:
-    opener = Opener(reader.connection, reader.bodies, reader.sources, [each.plan for each in ready])
+def _opened(opener: Opener, found: Sequence[Found]) -> dict[int, list[Happened]]:
     owners = {each.row.n: each.owner for each in found}
     histories: defaultdict[int, list[Happened]] = defaultdict(list)
     for row, event in opener.open([(each.row, each.name) for each in found]):

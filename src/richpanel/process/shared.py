@@ -52,12 +52,13 @@ class SharedWorker:
         on_batch: OnBatch | None = None,
         *,
         on_stall: OnStall | None = None,
+        check_at: int | None = None,
     ) -> None:
-        """Hear of each batch with the seconds it took, and of each failure why nothing goes on: None once it does."""
+        """As `process.worker.Worker` does."""
         self._consumer = consumer
         self._state = state
         self._definitions = definitions
-        self._batches = SharedBatches(state, definitions)
+        self._batches = SharedBatches(state, definitions, check_at)
         self._on_batch = on_batch
         self._on_stall = on_stall or (lambda _reason: None)
         self._count = 0

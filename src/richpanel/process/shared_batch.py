@@ -7,6 +7,7 @@ places of its items that they are applied.
 import gc
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, Engine
@@ -17,6 +18,7 @@ from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.log.stream import following
 from richpanel.process import tending
 from richpanel.process.batch import Applied, apply, fold
+from richpanel.process.checking import Checks
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.incoming import Opened, open_batch
 from richpanel.process.intake import Taken, introduce, still_holds, take_in, write_rows
@@ -52,11 +54,12 @@ class _NotAheadError(Exception):
 class SharedBatches:
     """Applies batches of records to a state that others write, too."""
 
-    def __init__(self, state: Engine, definitions: Watch) -> None:
+    def __init__(self, state: Engine, definitions: Watch, check_at: int | None = None) -> None:
         self._state = state
         self._definitions = definitions
         self._remembered = Remembered()
         self._runs = Runs(shared=True)
+        self._checks = Checks(check_at, shared=True)
 
     def forget(self) -> None:
         """Remember nothing of the state."""
@@ -94,10 +97,10 @@ class SharedBatches:
         """
         definitions = self._definitions.current()
         with self._state.connect() as connection:
-            if not tending.is_wanted(connection, definitions, until, unswept):
+            if not tending.is_wanted(connection, definitions, until, unswept, self._checks):
                 return False
             tending.begin(self._definitions, connection, definitions)
-            alone = tending.begins_run(connection, definitions, self._runs)
+            alone = tending.begins_run(connection, definitions, self._runs) or self._checks.begins(definitions)
         gc.disable()  # As for a batch.
         try:
             with self._state.begin() as connection:
@@ -106,10 +109,12 @@ class SharedBatches:
                     return True  # With what is defined now.
                 memory = self._remembered.of_aliases(connection, definitions, turn, set())
                 reader = Reader(connection, definitions, StoredBodies(connection))
-                tended = tending.tend(reader, memory, definitions, until, unswept, runs=self._runs, alone=alone)
+                going = partial(tending.tend, runs=self._runs, check=self._checks, alone=alone)
+                tended = going(reader, memory, definitions, until, unswept)
         except BaseException as error:
             self.forget()
             self._runs.forget()
+            self._checks.forget()
             if isinstance(error, DBAPIError) and _met_others(error):
                 return True
             raise

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from richpanel.process import leaving
+from richpanel.process.checking import Checks
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.memberships import Members
 from richpanel.process.memory import Memory
@@ -42,14 +43,22 @@ class Tended(NamedTuple):
     left: int | None = None
 
 
-def is_wanted(connection: Connection, definitions: Definitions, now: int | None, unswept: list[int]) -> bool:
+def is_wanted(
+    connection: Connection,
+    definitions: Definitions,
+    now: int | None,
+    unswept: list[int],
+    check: Checks | None = None,
+) -> bool:
     """Tell whether there is anything to do. `now` as for `tend`."""
     ready = definitions.ready
     if unswept or ready.computing or leaving.unfinished(connection, ready):
         return True
     if not ready:
         return False
-    return bool(now is not None and memberships.due(connection, now, 1)) or bool(_unfinished(connection, definitions))
+    if (now is not None and memberships.due(connection, now, 1)) or _unfinished(connection, definitions):
+        return True
+    return check is not None and check.is_wanted(connection, definitions, now)
 
 
 def tend(
@@ -60,12 +69,14 @@ def tend(
     unswept: list[int],
     *,
     runs: Runs,
+    check: Checks | None = None,
     alone: bool = False,
 ) -> Tended:
     """Do a step. `now` is up to when all messages have come, ms UTC; None where they lag behind.
 
-    `unswept` are plans that are no more; `alone` says that nobody else has anything under way (`Runs`). The caller
-    commits; after a failure `memory` must be thrown away.
+    `unswept` are plans that are no more; `check` counts memberships again where there is nothing else to do; `alone`
+    says that nobody else has anything under way (`Runs`). The caller commits; after a failure `memory` must be thrown
+    away.
     """
     connection = reader.connection
     due = memberships.due(connection, now, DUE) if now is not None and definitions.ready else []
@@ -82,6 +93,8 @@ def tend(
         return Tended(True, left=min(ended) if is_over else None)
     if unswept:
         return Tended(True, swept=unswept[0] if memberships.sweep(connection, unswept[0], SWEPT) else None)
+    if check is not None and now is not None:
+        return Tended(check.step(reader, memory, definitions, now, alone=alone))
     return Tended(False)
 
 

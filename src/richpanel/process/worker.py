@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from richpanel.log.contract import LogDamaged, LogReader
 from richpanel.process import settling, tending
 from richpanel.process.batch import Applied, apply
+from richpanel.process.checking import Checks
 from richpanel.process.definitions import Definitions, Watch
 from richpanel.process.earlier import EarlierDecisions
 from richpanel.process.incoming import Opened, open_batch
@@ -69,8 +70,12 @@ class Worker:
         on_batch: OnBatch | None = None,
         *,
         on_stall: OnStall | None = None,
+        check_at: int | None = None,
     ) -> None:
-        """Hear of each batch with the seconds it took, and of each failure why nothing goes on: None once it does."""
+        """Hear of each batch with the seconds it took, and of each failure why nothing goes on: None once it does.
+
+        `check_at` is when memberships are checked, minutes of the day in UTC (`process.checking`).
+        """
         self._reader = reader
         self._bodies = reader.slice
         self._state = state
@@ -87,6 +92,7 @@ class Worker:
         self._tended_version = -1
         self._unswept: list[int] = []
         self._runs = Runs()
+        self._checks = Checks(check_at)
         self.earlier: EarlierDecisions | None = None
 
     def step(self, max_bytes: int = MAX_BATCH_BYTES) -> Applied | None:
@@ -142,10 +148,12 @@ class Worker:
         if self._reader.durable() > self._where():
             now = self._received_at if now - self._received_at < tending.LAG_MS else 0
         with self._state.connect() as connection:
-            if not tending.is_wanted(connection, definitions, now or None, self._unswept):
+            if not tending.is_wanted(connection, definitions, now or None, self._unswept, self._checks):
                 return False
             tending.begin(self._definitions, connection, definitions)
-        tended = self._alone(partial(tending.tend, now=now or None, unswept=self._unswept, runs=self._runs))
+        tended = self._alone(
+            partial(tending.tend, now=now or None, unswept=self._unswept, runs=self._runs, check=self._checks)
+        )
         tending.report(self._definitions, definitions, tended, now)
         return tended.more
 
@@ -175,6 +183,7 @@ class Worker:
         except BaseException:
             self._memory = None
             self._runs.forget()
+            self._checks.forget()
             raise
         self._memory.trim()
         return found

@@ -13,6 +13,7 @@ from richpanel.log.contract import LogWriter
 from richpanel.log.remote import RemoteWriter
 from richpanel.log.segments import SegmentReader
 from richpanel.process.batch import Applied
+from richpanel.process.checking import minutes
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.roles.alone import alone
@@ -63,7 +64,14 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         parent.say(ready=True)
         while not stop.is_set():
             erasing.wake()
-            worker = Worker(reader, state, definitions, on_batch, on_stall=report.on_stall)
+            worker = Worker(
+                reader,
+                state,
+                definitions,
+                on_batch,
+                on_stall=report.on_stall,
+                check_at=minutes(settings.audience_check_at),
+            )
             worker.run(stop, between)
             worker.close()
             if not stop.is_set():

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import partial
 from typing import Final
 
 from richpanel.config import Settings
@@ -9,6 +10,7 @@ from richpanel.log.consumer import StreamConsumer
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.opening import open_reader, stream_of
 from richpanel.log.stream_erasing import StreamEraser
+from richpanel.process.checking import minutes
 from richpanel.process.definitions import Watch
 from richpanel.process.shared import SharedWorker
 from richpanel.roles.ever import ever_applied
@@ -39,7 +41,8 @@ def run(settings: Settings, parent: Parent) -> None:
     state = open_engine(directory.state_url, busy_seconds=_PATIENCE_SECONDS)
     stream = stream_of(settings.log_url or "")
     consumer = StreamConsumer(stream)
-    worker = SharedWorker(consumer, state, Watch(account, ledger), report.on_batch, on_stall=report.on_stall)
+    told = partial(SharedWorker, on_stall=report.on_stall, check_at=minutes(settings.audience_check_at))
+    worker = told(consumer, state, Watch(account, ledger), report.on_batch)
     parent.say(ready=True)
     scrubbed = open_engine(directory.state_url)
     erasing = SharedErasing(

@@ -48,6 +48,8 @@ class Opener:
         self.watched = _names(slots)
         self._around = _names(slot for slot in slots if slot.looks_around)
         self._inside = _names(slot for slot in slots if whole or slot.looks_inside)
+        self.gone: set[int] = set()
+        """Messages that had to be opened, and whose bodies are no longer kept, by number."""
 
     def open(self, named: Sequence[tuple[StoredMessage, str]]) -> Iterator[tuple[StoredMessage, Happened]]:
         """Open messages, each given with the name that its row tells; those that turn out to have another are left out.
@@ -80,6 +82,7 @@ class Opener:
                 id_ = message_rows.message_id(self._bodies, row)
             shared = message_rows.meta(self._bodies, row.place, row.lead).context if around else _NOTHING
         except BodyGone:
+            self.gone.add(row.n)
             return Happened((row.t, f"#{row.n}", ""), name)
         message.type = TYPES[row.type]  # One that came alone may be called by its path.
         cut = self._cuts.of(row)

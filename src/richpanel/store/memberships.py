@@ -128,7 +128,8 @@ def sweep(connection: Connection, plan: int, limit: int) -> bool:
     delete(connection, schema.memberships, [(plan, row[0]) for row in rows], keys=("plan", "profile"))
     if len(rows) == limit:
         return False
-    run(connection, "DELETE FROM first_runs WHERE plan = ?", plan)
+    for table in ("first_runs", "checks"):
+        run(connection, f"DELETE FROM {table} WHERE plan = ?", plan)
     return True
 
 

@@ -81,7 +81,9 @@ MOVES: Final = {
         *map(_whole, (schema.memberships, schema.told, schema.first_runs)),
     )
 }
-"""What is copied row by row. The rest is made: `progress`, `parts`, sequences (`settle`), `erasing`, and the bodies."""
+"""What is copied row by row. The rest is made: `progress`, `parts`, sequences (`settle`), `erasing`, and the bodies;
+`checks` are made again the next day.
+"""
 
 _NUMBERED: Final = ("names", "pieces", "duplicates", "discards", "suppressed")
 """Tables whose rows PostgreSQL numbers by itself."""

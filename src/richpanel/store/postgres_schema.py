@@ -122,6 +122,10 @@ _PLAIN: Final = {
         "destination integer, lane smallint NOT NULL, PRIMARY KEY (place, destination)"
     ),
     "first_runs": "plan integer PRIMARY KEY, reached bigint NOT NULL",
+    "checks": (
+        "began bigint NOT NULL, ended bigint, looked bigint NOT NULL, differing bigint NOT NULL, "
+        f"plan integer PRIMARY KEY, sample {_TEXT} NOT NULL"
+    ),
     "erasing": f"id {_KEYS}, place bigint NOT NULL, size integer NOT NULL, regulation {_TEXT}",
 }
 

@@ -348,6 +348,17 @@ first_runs = Table(  # Up to which profile, by number, a plan has its rows.
     Column("reached", Big, nullable=False),
 )
 
+checks = Table(  # What came of the last time that a plan's rows were counted again (docs/decisions/0025).
+    "checks",
+    metadata,
+    Column("plan", Integer, primary_key=True),
+    Column("began", Big, nullable=False),  # ms UTC
+    Column("ended", Big),  # None while it goes on, or where it was cut short.
+    Column("looked", Big, nullable=False),  # Profiles.
+    Column("differing", Big, nullable=False),
+    Column("sample", Text, nullable=False),  # Some of those who differed: numbers of profiles, as JSON.
+)
+
 erasing = Table(  # Bodies in the log that are still to be erased, and regulations that are not done.
     "erasing",
     metadata,

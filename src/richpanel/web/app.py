@@ -16,6 +16,7 @@ from richpanel.log.contract import LogReader, LogWriter
 from richpanel.store.secrets import SecretBox
 from richpanel.web.access import SESSION_SECONDS, require_token
 from richpanel.web.attempts import Attempts
+from richpanel.web.audience_checks import audience_checks_api
 from richpanel.web.audience_looks import audience_looks_api
 from richpanel.web.audience_pages import audience_pages
 from richpanel.web.audiences import audiences_api
@@ -120,6 +121,7 @@ def _api() -> Router:
         *replays_api,
         *audiences_api,
         *audience_looks_api,
+        *audience_checks_api,
         *computed_traits_api,
         *trait_looks_api,
         *membership_history_api,
