@@ -53,32 +53,42 @@ def live(bench: Bench, load: Load) -> None:
         for name, condition in _CASES.items():
             place = Place(bench, servers[name], load)
             place.together()
-            Growth(place, f"live {name}").enroll(bench.options.customers)
+            grown = Growth(place, f"live {name}")
+            grown.enroll(bench.options.customers)
+            grown.feed(bench.options.events // 2, f"{bench.options.events // 2:,} events")
             if condition is not None:
                 wait_live(servers[name], make(servers[name], name, condition))
-        with bench.task("a live audience beside none", (_ROUNDS + 1) * len(_CASES)) as task:
+                _settle(servers[name])
+        with bench.task("a live audience beside none", _ROUNDS * len(_CASES)) as task:
             order = list(_CASES)
-            for number in range(_ROUNDS + 1):
+            for number in range(_ROUNDS):
                 for name in order:
-                    _round(load, servers[name], f"live {name}", size, cases[name] if number else Case())
+                    _round(load, servers[name], f"live {name}", size, cases[name])
                     task.to(number * len(order) + order.index(name) + 1)
                 order = [*order[1:], order[0]]
     _report(bench, cases)
 
 
 def _round(load: Load, server: Server, name: str, size: int, case: Case) -> None:
-    """Send the next events of the shop and wait until they are applied. The first round makes everybody known."""
+    """Send the next events of the shop and wait until they are applied."""
     load.tell("fill", Recipe(name, server.key, size, seed=13))
     before, start = {role: server.cpu(role) for role in ROLES}, time.perf_counter()
     load.tell("once", name, server.port, CALLERS)
     case.accepted += time.perf_counter() - start
     server.wait_processed(every=0.02)
     case.applied += time.perf_counter() - start
-    time.sleep(_SETTLE_SECONDS)
-    server.wait_processed()
+    _settle(server)
     for role, used in before.items():
         case.cpu[role] += server.cpu(role) - used
     case.events += size
+
+
+def _settle(server: Server) -> None:
+    """Wait until all is told, and that is applied, too."""
+    last = -1
+    while (now := server.wait_processed().last) > last:
+        last = now
+        time.sleep(_SETTLE_SECONDS)
 
 
 def _report(bench: Bench, cases: dict[str, Case]) -> None:

@@ -59,8 +59,9 @@ class Ready:
 
     def written(self, raw: Any) -> str:
         """Write a value as JSON."""
-        value = raw if isinstance(self.plan, AudiencePlan) else typed(raw)
-        return encode_exact(value).decode()
+        if isinstance(self.plan, AudiencePlan):
+            return "true" if raw else "false"
+        return encode_exact(typed(raw)).decode()
 
     def is_known(self, told: Told | None, raw: Any, now: int) -> bool:
         """Tell whether the world knows a value, or need not."""
