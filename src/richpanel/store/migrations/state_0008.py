@@ -10,7 +10,7 @@ revision = "state_0008"
 down_revision = "state_0007"
 branch_labels = None
 depends_on = None
-compatible_since = "state_0005"
+compatible_since = "state_0007"
 
 
 def upgrade() -> None:
