@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from richpanel.core.defined import Problem
+from richpanel.store import plans
+from richpanel.store.computations import list_computations
+from richpanel.store.database import open_engine
 from richpanel.store.members import note_size
 from tests.engage.shop import DAY, Shop, shop_of
 from tests.web.browser import Reader, reading
@@ -184,6 +188,33 @@ def test_what_cannot_be_is_said_where_it_is(site: Site) -> None:
     assert (changed["name"], changed["condition"]["event"], changed["key"]) == ("Seers", "Seen", "buyers")
     assert site.submit(path, {"csrf": csrf, "action": "delete"}).headers["location"] == "/audiences"
     assert site.page(path).status == 404
+
+
+def test_why_it_failed_and_who_is_told_later_is_said(site: Site) -> None:
+    with shop_of(site) as shop:
+        for uid in ("42", "43"):
+            shop.known(uid)
+            shop.ordered(uid)
+        made = shop.audience("Buyers", BUYERS)
+        shop.audience("Others", {"event": "Seen"})
+        shop.settle()
+        engine = open_engine(site.directory.account_url)
+        with engine.begin() as connection:
+            numbers = {row.key: row.newest.number for row in list_computations(connection)}
+            plans.fail(connection, numbers["others"], f"{Problem.GONE.value}: it asks for what is not there")
+        engine.dispose()
+        shop.connect(name="Desk")
+        shop.filler.notice(site.clock())
+        with reading(site) as reader:
+            page = reader.sign_in()
+            reader.go("/audiences/others")
+            page.get_by_text("Version 1 could not be computed: it asks for what is not there.").wait_for()
+            page.get_by_role("button", name="Try again").click()
+            page.get_by_text("is being computed").wait_for()
+            narrow_and_whole(reader)
+            reader.go(f"/audiences/{made['id']}")
+            page.get_by_text("Telling Desk, which was connected later").wait_for()
+            narrow_and_whole(reader)
 
 
 def noted(shop: Shop) -> list[tuple[int, int]]:

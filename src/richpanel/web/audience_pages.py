@@ -18,6 +18,7 @@ from richpanel.web import audience_definitions as definitions
 from richpanel.web.access import AnyRequest, Viewer, check_form
 from richpanel.web.audience_definitions import find, told_by_place
 from richpanel.web.audience_looks import Why, why_of
+from richpanel.web.audiences import next_version
 from richpanel.web.customers import MovedTo
 from richpanel.web.membership_history import Change, history_of
 from richpanel.web.pages import Context, Pages
@@ -91,7 +92,7 @@ async def audience_page(
             )
         return {
             "row": row,
-            "what": row.newest.defined.what,
+            "next": next_version(row.next),
             "status": STATUS[row.status],
             "size": None if plan is None else memberships.count(reading.state, plan.number),
             "people": found,

@@ -11,6 +11,7 @@ from richpanel.store.members import count_values, list_values
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.audience_definitions import find
 from richpanel.web.audience_pages import LIST, STATUS, ComputationQuery, MoveForm, move
+from richpanel.web.audiences import next_version
 from richpanel.web.customers import MovedTo
 from richpanel.web.membership_history import Change, history_of
 from richpanel.web.pages import Context, Pages
@@ -58,7 +59,7 @@ async def trait_page(
             )
         return {
             "row": row,
-            "what": row.newest.defined.what,
+            "next": next_version(row.next),
             "status": STATUS[row.status],
             "size": None if plan is None else count_values(reading.state, plan.number),
             "people": found,
