@@ -217,6 +217,19 @@ def test_why_it_failed_and_who_is_told_later_is_said(site: Site) -> None:
             narrow_and_whole(reader)
 
 
+def test_visitors_who_are_in_are_led_to(site: Site) -> None:
+    with shop_of(site) as shop:
+        site.send([{"type": "page", "name": "Home", "anonymousId": "anon-1234567", "messageId": "p1"}])
+        shop.known("42")
+        shop.audience("All", {"trait": "plan", "op": "not_exists"}, includeVisitors=True)
+        shop.settle()
+    site.sign_in()
+    page = site.page("/audiences/all").body.decode()
+    assert 'href="/visitors/anon-1234567">Visitor anon-123</a>' in page
+    assert 'href="/customers/42">42</a>' in page
+    assert page.count("#why") == 2  # The form's, and one for whom there can be an explanation.
+
+
 def noted(shop: Shop) -> list[tuple[int, int]]:
     """Note a size every ten minutes for ten days, and give what is kept of them."""
     with shop.engines[1].begin() as connection:
