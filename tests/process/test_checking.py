@@ -2,9 +2,11 @@
 
 import pytest
 
+from richpanel.commands.database_checks import databases
 from richpanel.core.computed import Computation
 from richpanel.core.conditions import Count, Named, Performed
 from richpanel.core.membership import Audience
+from richpanel.core.timestamps import iso
 from richpanel.process.checking import minutes
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import SharedBatches
@@ -38,6 +40,12 @@ def last(account: Account, plan: int) -> CheckRow | None:
         return checks.last(connection, plan)
 
 
+def told(account: Account) -> list[tuple[str, str]]:
+    """What `richpanel doctor` says of it."""
+    found = databases(account.directory, None, deep=False)
+    return [(check.state, check.text) for check in found if check.name == "audiences"]
+
+
 def spoil(account: Account, statement: str, *parameters: object) -> None:
     """Changes rows behind the processing's back."""
     with account.state_engine.begin() as connection:
@@ -54,6 +62,8 @@ def test_once_a_day_all_are_counted_again_and_what_differs_is_mended(account: Ac
         while worker.tend(NEXT):
             pass
         assert last(account, twice) == last(account, orders) == CheckRow(NEXT, NEXT, 2, 0, [])
+        agree = f"2 counted again since {iso(NEXT)}: all agree with the stored messages"
+        assert told(account) == [("ok", agree)]
         assert not worker.tend(NEXT + DAY - 1)
         members = "WHERE plan = ? AND profile = (SELECT id FROM identities WHERE value = ?)"
         spoil(account, f"UPDATE memberships SET value = 'false' {members}", twice, "u2")
@@ -67,6 +77,7 @@ def test_once_a_day_all_are_counted_again_and_what_differs_is_mended(account: Ac
         row = last(account, plan)
         assert row is not None
         assert (row.began, row.ended, row.differing, len(row.sample)) == (NEXT + DAY, NEXT + DAY, 1, 1)
+    assert [state for state, _ in told(account)] == ["note"]
     assert (found(account, twice), found(account, orders)) == kept
     assert kept[0][("uid", "u2")] == Found(True, None, 0)
 

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
 from richpanel.commands.checks import Check, State
+from richpanel.core.timestamps import iso
+from richpanel.store import checks
 from richpanel.store.bulk import fetch
 from richpanel.store.connectors import connector_secret, list_connectors
 from richpanel.store.database import Branch, open_engine, reading
@@ -38,6 +40,8 @@ def databases(directory: DataDirectory, secret_key: str | None, *, deep: bool) -
                 yield tables
                 if deep and directory.is_embedded:
                     yield _pages(connection, branch)
+                if branch == "state" and tables.state == "ok":
+                    yield from _memberships(connection)
                 if branch == "account" and tables.state == "ok":
                     _open_secrets(connection, directory, secret_key)
         except DatabaseError as error:
@@ -48,6 +52,18 @@ def databases(directory: DataDirectory, secret_key: str | None, *, deep: bool) -
             yield Check("secret key", "problem", str(error))
         finally:
             engine.dispose()
+
+
+def _memberships(connection: Connection) -> Iterator[Check]:
+    """Say what came of counting memberships again, where that was done."""
+    plans, differing, began = checks.summary(connection)
+    if began is None:
+        return
+    counted = f"{plans} counted again since {iso(began)}"
+    if differing:
+        yield Check("audiences", "note", f"{counted}: {differing} memberships differed, and were made afresh")
+    else:
+        yield Check("audiences", "ok", f"{counted}: all agree with the stored messages")
 
 
 def _called(directory: DataDirectory, branch: Branch) -> str:

@@ -39,6 +39,14 @@ def last(connection: Connection, plan: int) -> CheckRow | None:
     return None
 
 
+def summary(connection: Connection) -> tuple[int, int, int | None]:
+    """Sum the plans' last checks that ended: how many, how many memberships differed, when the first began, ms."""
+    (row,) = fetch(
+        connection, "SELECT count(*), coalesce(sum(differing), 0), min(began) FROM checks WHERE ended IS NOT NULL"
+    )
+    return int(row[0]), int(row[1]), row[2]
+
+
 def begin(connection: Connection, plans: Iterable[int], now: int) -> None:
     """Note that plans are being checked."""
     note(connection, {plan: CheckRow(now, None, 0, 0, ()) for plan in plans})
