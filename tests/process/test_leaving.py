@@ -1,9 +1,13 @@
 """What is deleted leaves what was told as plain traits, whatever is killed, folded afresh or made anew."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from richpanel.core import announcing
 from richpanel.core.announcing import Computing, Told
@@ -11,15 +15,18 @@ from richpanel.core.comparing import Test
 from richpanel.core.computed import Computation
 from richpanel.core.conditions import Named, Performed, Trait
 from richpanel.core.membership import Audience
+from richpanel.core.money import decode_exact
 from richpanel.process import tending
-from richpanel.store import computations, memberships
+from richpanel.store import computations, memberships, profile_rows
 from richpanel.store.bulk import fetch
 from richpanel.store.memberships import ALL
-from tests.process.account import ARRIVAL, Account, Arrived
-from tests.process.audiences import add, found, tell, tend
+from tests.process.account import ARRIVAL, Account, Arrived, Template, copy_of, on_sqlite
+from tests.process.audiences import add, found, library, tell, tend
 from tests.process.calls import identify, page, track
 from tests.process.dump import customer, ids
+from tests.process.histories import histories, plans
 from tests.process.regulations import regulation
+from tests.process.test_law import law, process
 from tests.process.test_rebuilding import different, rebuilt
 
 EVER = Audience(Performed(Named("Order Completed")))
@@ -116,3 +123,44 @@ def test_an_audience_that_asks_for_the_trait_sees_what_is_left(account: Account)
     assert found(account, plan) == {}
     tend(account, ARRIVAL)
     assert {who: each.value for who, each in found(account, plan).items()} == {("uid", "u0"): True, ("uid", "u1"): True}
+
+
+@on_sqlite
+@law(30)
+@given(records=histories, plan=plans, begin=st.integers(0, 6), at_once=st.booleans())
+def test_what_is_left_follows_from_what_was_told(
+    template: Template, records: list[Arrived], plan: list[tuple[int, bool]], begin: int, at_once: bool
+) -> None:
+    """Whoever joins, is folded afresh or is new meanwhile, and whatever the slices and the batches do first."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tending, "LEFT", 2)
+        account = copy_of(template, Path(folder) / "data")
+        try:
+            library(account)
+            account.write(records[:begin])
+            process(account, plan)
+            now = max([ARRIVAL, *(each.at for each in records)])
+            tend(account, now)
+            tell(account, now)
+            for key in ("orders", "viewed"):
+                delete(account, key, now)
+            if at_once:
+                tend(account, now)
+            account.worker.tend(now)
+            account.write(records[begin:])
+            process(account, plan)
+            tend(account, now)
+            for uid, key, value in account_told(account):
+                profile = account.read(profile_rows.load, [uid]).get(uid)
+                assert profile is None or decode_exact(profile.traits[key][0] or "null") == value
+            assert different(rebuilt(account, now=now)) == {}
+        finally:
+            account.close()
+
+
+def account_told(account: Account) -> list[tuple[int, str, Any]]:
+    """What was told of what is deleted: of which uid, under which key."""
+    with account.account_engine.connect() as connection:
+        keys = {each.number: each.key for each in computations.ended(connection)}
+    rows = account.rows("SELECT computation, uid, value FROM told")
+    return [(uid, keys[number], decode_exact(value)) for number, uid, value in rows if number in keys]
