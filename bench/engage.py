@@ -29,9 +29,10 @@ _MILLION: Final = 1_000_000
 _GIVE_UP_SECONDS: Final = 1_800.0
 _LOOK_SECONDS: Final = 0.25
 _EVERY_SECONDS: Final = 0.1
-_WINDOW_SECONDS: Final = 30
-_AGO_MS: Final = 25_000
-"""A probe's event is so old when it comes: its window closes five seconds later."""
+_WINDOW_SECONDS: Final = 60
+_OPEN_SECONDS: Final = (5.0, 30.0)
+"""A probe's event comes so long before its window closes, the least and the most: as long as is measured. Where the
+processing is further behind, nobody ever enters."""
 
 
 class NotTold(Exception):
@@ -117,7 +118,7 @@ def changes(place: Ground) -> None:
     wait_live(server, audience)
     streams = [Stream(place.fill("told", 1, 0.3), SINGLES), Stream(place.fill("told, batches", 100), BATCHES)]
     server.wait_processed()
-    probes = Probes(server)
+    probes = Probes(server, min(max(seconds, _OPEN_SECONDS[0]), _OPEN_SECONDS[1]))
     cpu = {role: server.cpu(role) for role in ("process", "engage")}
     with Told(server, audience) as told:
         sending = threading.Thread(target=probes.run, args=(seconds,), daemon=True)
@@ -151,9 +152,13 @@ def _wait(told: Told, count: int) -> None:
 
 
 class Probes:
-    """People who come into an audience one after the other: when each was due, seconds of the epoch."""
+    """People who come into an audience one after the other: when each was due, seconds of the epoch.
 
-    def __init__(self, server: Installation) -> None:
+    Each leaves it `open_for` seconds later.
+    """
+
+    def __init__(self, server: Installation, open_for: float) -> None:
+        self._ago = round((_WINDOW_SECONDS - open_for) * 1000)
         self.due: dict[str, float] = {}
         self.failure: Exception | None = None
         self._port = server.port
@@ -178,7 +183,7 @@ class Probes:
 
     def _send(self, connection: HTTPConnection, uid: str) -> None:
         now = round(time.time() * 1000)
-        call = {"userId": uid, "event": "Probe Sent", "timestamp": _iso(now - _AGO_MS), "sentAt": _iso(now)}
+        call = {"userId": uid, "event": "Probe Sent", "timestamp": _iso(now - self._ago), "sentAt": _iso(now)}
         connection.request("POST", "/v1/track", json.dumps(call).encode(), self._headers)
         answer = connection.getresponse()
         answer.read()
