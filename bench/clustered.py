@@ -1,6 +1,5 @@
 """Rows 11 and 12 on PostgreSQL and JetStream: the same measurements, of a cluster that looks like a server."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from bench.growth import Growth
 from bench.load import Load
 from bench.nodes import Cluster, Meter
 from bench.options import Bench
-from bench.serving import ServerFailed, Status, ask
+from bench.serving import ServerFailed, Status, applied_until, ask
 from richpanel.log.contract import LogReader
 from richpanel.log.opening import open_reader
 from richpanel.store.database import open_engine
@@ -43,14 +42,7 @@ class Clustered:
 
     def wait_processed(self, watch: Callable[[Status], object] | None = None, every: float = 0.1) -> Status:
         """Wait until all that is in the log now is applied."""
-        last = self.status().last
-        while (now := self.status()).processed < last:
-            if watch is not None:
-                watch(now)
-            time.sleep(every)
-        if watch is not None:
-            watch(now)
-        return now
+        return applied_until(self.status, watch, every)
 
     def cpu(self, role: str) -> float:
         """Give the CPU seconds that the processes of a node's role have used; `engage` is one of those that process."""

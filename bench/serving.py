@@ -45,6 +45,20 @@ class Status(msgspec.Struct):
     messages: int
 
 
+def applied_until(
+    status: Callable[[], Status], watch: Callable[[Status], object] | None = None, every: float = 0.1
+) -> Status:
+    """Wait until all that is in the log now is applied, and give how far that is."""
+    last = status().last
+    while (now := status()).processed < last:
+        if watch is not None:
+            watch(now)
+        time.sleep(every)
+    if watch is not None:
+        watch(now)
+    return now
+
+
 def ask(port: int, path: str, token: str = "", body: Any = None) -> tuple[int, bytes]:
     """Ask a server of this machine for a path; post where there is a body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -225,11 +239,4 @@ class Server:
 
     def wait_processed(self, watch: Callable[[Status], object] | None = None, every: float = 0.1) -> Status:
         """Wait until all that is in the log now is applied."""
-        last = self.status().last
-        while (now := self.status()).processed < last:
-            if watch is not None:
-                watch(now)
-            time.sleep(every)
-        if watch is not None:
-            watch(now)
-        return now
+        return applied_until(self.status, watch, every)

@@ -7,11 +7,11 @@ import pytest
 
 from richpanel.core.codes import Code
 from richpanel.deliver.payloads import Known, Payload, Prepared, Strayed, Unsent, prepare
-from richpanel.store import deliveries, outbox
+from richpanel.store import outbox
 from richpanel.store.bodies import bodies_of
-from richpanel.store.deliveries import Delivery
 from richpanel.store.destinations import DestinationChanges, add_destination, list_destinations, update_destination
 from richpanel.store.secrets import open_secrets
+from tests.deliver.asked import asked
 from tests.process.account import Account, Arrived
 from tests.process.calls import identify, page, track
 
@@ -32,29 +32,8 @@ def prepared(account: Account, destination: str = "dst", *, stray: int = 0) -> l
     with account.state() as state:
         (number,) = {row[0] for row in account.rows("SELECT destination FROM outbox")}
         found, _ = outbox.waiting(state, number, 0, 1_000)
-        asked = [
-            Delivery(
-                id=index,
-                destination=number,
-                place=each.place + stray,
-                n=each.n,
-                identity=each.identity,
-                alias=each.alias,
-                lane=each.lane,
-                status=deliveries.QUEUED,
-                attempts=0,
-                due_at=0,
-                created_at=0,
-                finished_at=None,
-                received_at=each.received_at,
-                replay="",
-                code=None,
-                event=each.event,
-            )
-            for index, each in enumerate(found)
-        ]
         known = Known(account.settings, account.sources, destination, exact=True)
-        return prepare(state, bodies_of(state, account.reader.slice), known, asked)
+        return prepare(state, bodies_of(state, account.reader.slice), known, asked(found, number, stray=stray))
 
 
 def sent(account: Account, destination: str = "dst") -> list[dict[str, Any]]:

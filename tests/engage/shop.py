@@ -24,6 +24,9 @@ class Shop:
     def __init__(self, site: Site) -> None:
         """Start both."""
         self.site = site
+        self.sent = 0
+        self.connected: list[str] = []
+        """The ids of destinations that were connected, in turn."""
         self.engines = [
             open_engine(site.directory.state_url),
             open_engine(site.directory.account_url),
@@ -77,7 +80,8 @@ class Shop:
         stranger = {"name": "Stranger", "endpoint": endpoint, "sources": [engage], "settings": {"apiKey": "k"}}
         answer = self.site.api("POST", "/destinations", {**stranger, **more})
         assert answer.status == 201, answer.body
-        return str(answer.json()["id"])
+        self.connected.append(str(answer.json()["id"]))
+        return self.connected[-1]
 
     def settle(self) -> list[dict[str, Any]]:
         """Process and tell until nothing is left; give what was told."""
@@ -103,7 +107,7 @@ class Shop:
         self._send({"type": "track", "event": "Order Completed", "userId": uid, "properties": {"total": total}})
 
     def _send(self, message: dict[str, Any]) -> None:
-        self.sent = getattr(self, "sent", 0) + 1
+        self.sent += 1
         self.site.send([{**message, "messageId": f"m{self.sent}", "timestamp": iso(self.site.clock())}])
 
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from richpanel.deliver.payloads import Known, Payload, prepare
-from richpanel.store import deliveries, outbox
+from richpanel.store import outbox
 from richpanel.store.account import read_account
 from richpanel.store.bodies import bodies_of
 from richpanel.store.computations import all_computations
-from richpanel.store.deliveries import Delivery
 from richpanel.store.sources import list_sources
+from tests.deliver.asked import asked
 from tests.engage.shop import DAY, Shop, shop_of
 from tests.web.running import Site
 
@@ -27,32 +27,11 @@ def said(shop: Shop, destination: str) -> list[dict[str, object]]:
     state, account = shop.engines[:2]
     with state.connect() as connection, account.connect() as definitions:
         found, _ = outbox.waiting(connection, 2, 0, 100)
-        asked = [
-            Delivery(
-                id=number,
-                destination=2,
-                place=each.place,
-                n=each.n,
-                identity=each.identity,
-                alias=each.alias,
-                lane=each.lane,
-                status=deliveries.QUEUED,
-                attempts=0,
-                due_at=0,
-                created_at=0,
-                finished_at=None,
-                received_at=each.received_at,
-                replay="",
-                code=None,
-                event=each.event,
-            )
-            for number, each in enumerate(found)
-        ]
         sources = {row.number: row for row in list_sources(definitions)}
         known = Known(
             read_account(definitions), sources, destination, exact=True, computations=all_computations(definitions)
         )
-        prepared = prepare(connection, bodies_of(connection, shop.site.reader.slice), known, asked)
+        prepared = prepare(connection, bodies_of(connection, shop.site.reader.slice), known, asked(found, 2))
     return [each.event["userProperties"] for each in prepared if isinstance(each, Payload)]
 
 

@@ -74,8 +74,9 @@ class Members:
                 if name is None or not concerned:
                     continue
                 event = opened(message, watch.around) if name in watch.inside else Happened(message.stamp, name)
-                for number in concerned if event is not None else ():
-                    self._touched[number].events[owner].append(event)  # type: ignore[arg-type]
+                if event is not None:
+                    for number in concerned:
+                        self._touched[number].events[owner].append(event)
 
     def follow(self, folding: Folding, moved: Moved) -> None:
         """Judge who set traits that are asked for, who is new and who became a customer; join, and make afresh."""

@@ -24,7 +24,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import OvertakenError, SharedBatches
 from richpanel.process.worker import OnBatch, OnStall
 from richpanel.store import applied as ranges
-from richpanel.store import erasing, ledger, plans, progress
+from richpanel.store import erasing, ledger, progress
 from richpanel.telemetry import get_logger
 
 MAX_BATCH_BYTES: Final = 16 << 20
@@ -63,8 +63,7 @@ class SharedWorker:
         self._on_stall = on_stall or (lambda _reason: None)
         self._count = 0
         self._looked = time.monotonic()
-        self._tended_version = -1
-        self._unswept: list[int] = []
+        self._unswept = tending.Unswept(definitions)
 
     def step(self, max_bytes: int = MAX_BATCH_BYTES, wait_seconds: float = 0.0) -> Applied | None:
         """Take some records and apply them; None where there are none, or where it is not their turn.
@@ -96,17 +95,15 @@ class SharedWorker:
         """
         definitions = self._definitions.current()
         tending.give_up(self._definitions, definitions)
-        if definitions.version != self._tended_version:
-            self._unswept = self._definitions.look_up(plans.unswept)
-            self._tended_version = definitions.version
-        if not definitions.computes and not self._unswept:
+        unswept = self._unswept.of(definitions)
+        if not definitions.computes and not unswept:
             return False
         until: int | None = now
         if definitions.ready and self._consumer.pending():
             with self._state.connect() as connection:
                 received_at = progress.read(connection).received_at
             until = received_at if now - received_at < tending.LAG_MS else None
-        return self._batches.tend(now, until, self._unswept)
+        return self._batches.tend(now, until, unswept)
 
     def _without_passed(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Have done with what is applied already."""

@@ -43,6 +43,23 @@ class Tended(NamedTuple):
     left: int | None = None
 
 
+class Unswept:
+    """Plans that are no more and of which the state may have rows yet, looked for where the definitions are others."""
+
+    def __init__(self, watch: Watch) -> None:
+        """Have looked at no definitions."""
+        self._watch = watch
+        self._version = -1
+        self._numbers: list[int] = []
+
+    def of(self, definitions: Definitions) -> list[int]:
+        """Give their numbers."""
+        if definitions.version != self._version:
+            self._numbers = self._watch.look_up(plans.unswept)
+            self._version = definitions.version
+        return self._numbers
+
+
 def is_wanted(
     connection: Connection,
     definitions: Definitions,

@@ -29,7 +29,7 @@ from richpanel.process.refusing import by_source_and_hour, sift
 from richpanel.process.regulating import regulate
 from richpanel.process.replaying import replay
 from richpanel.process.running import Runs
-from richpanel.store import memberships, plans, progress
+from richpanel.store import memberships, progress
 from richpanel.store.checkpoints import Checkpoints
 from richpanel.store.ledger import count_refusals
 from richpanel.telemetry import get_logger
@@ -89,8 +89,7 @@ class Worker:
         self._position: int | None = None
         self._ahead: Opened | None = None
         self._received_at = 0
-        self._tended_version = -1
-        self._unswept: list[int] = []
+        self._unswept = tending.Unswept(definitions)
         self._runs = Runs()
         self._checks = Checks(check_at)
         self.earlier: EarlierDecisions | None = None
@@ -140,19 +139,17 @@ class Worker:
         """
         definitions = self._definitions.current()
         tending.give_up(self._definitions, definitions)
-        if definitions.version != self._tended_version:
-            self._unswept = self._definitions.look_up(plans.unswept)
-            self._tended_version = definitions.version
-        if not definitions.computes and not self._unswept:
+        unswept = self._unswept.of(definitions)
+        if not definitions.computes and not unswept:
             return False
         if self._reader.durable() > self._where():
             now = self._received_at if now - self._received_at < tending.LAG_MS else 0
         with self._state.connect() as connection:
-            if not tending.is_wanted(connection, definitions, now or None, self._unswept, self._checks):
+            if not tending.is_wanted(connection, definitions, now or None, unswept, self._checks):
                 return False
             tending.begin(self._definitions, connection, definitions)
         tended = self._alone(
-            partial(tending.tend, now=now or None, unswept=self._unswept, runs=self._runs, check=self._checks)
+            partial(tending.tend, now=now or None, unswept=unswept, runs=self._runs, check=self._checks)
         )
         tending.report(self._definitions, definitions, tended, now)
         return tended.more

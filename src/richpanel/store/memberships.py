@@ -85,7 +85,8 @@ def settle(connection: Connection, keys: Sequence[Key]) -> None:
 
 def next_due(connection: Connection) -> int | None:
     """Give the next instant (ms UTC) at which time changes a membership."""
-    return fetch(connection, "SELECT min(until) FROM memberships WHERE until IS NOT NULL")[0][0]  # type: ignore[no-any-return]
+    found: int | None = fetch(connection, "SELECT min(until) FROM memberships WHERE until IS NOT NULL")[0][0]
+    return found
 
 
 def remove_people(connection: Connection, profiles: Collection[int]) -> None:

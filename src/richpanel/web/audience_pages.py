@@ -1,6 +1,8 @@
 """Pages: the audiences; one of them with who is in it, and why somebody is or is not (mission rows S15 and B6)."""
 
-from typing import Final, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from litestar import Response, get, post
@@ -12,7 +14,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.announcing import Class
 from richpanel.store import memberships
-from richpanel.store.computations import list_computations
+from richpanel.store.computations import ComputationRow, list_computations
 from richpanel.store.members import list_members, list_sizes, noted_sizes
 from richpanel.web import audience_definitions as definitions
 from richpanel.web.access import AnyRequest, Viewer, check_form
@@ -26,7 +28,8 @@ from richpanel.web.paging import Identifier, Query, answer_bad_values
 from richpanel.web.paths import decode_id, segment
 from richpanel.web.plots import curve
 from richpanel.web.signin import Door
-from richpanel.web.stores import Reading
+from richpanel.web.stores import Reading, Stores
+from richpanel.web.trait_looks import WhyValue
 
 LIST: Final = 25
 _SIZES: Final = 10_000
@@ -44,6 +47,14 @@ class ComputationQuery(Query, kw_only=True):
 
     cursor: str | None = None
     uid: str = ""
+
+
+class Explained(NamedTuple):
+    """Why somebody is where they are, and what was told of them; or why that cannot be said."""
+
+    why: Why | WhyValue | None = None
+    changes: Sequence[Change] = ()
+    fault: str | None = None
 
 
 class MoveForm(msgspec.Struct):
@@ -73,38 +84,46 @@ async def audience_page(
     wanted, stores, uid = decode_id(audience_id), pages.stores, asked.uid.strip()
     row = await stores.look_up(lambda conn: find(conn, "audience", wanted))
     noted = await stores.look_up(lambda conn: list_sizes(conn, row.number, _SIZES))
-    why: Why | None = None
-    changes: list[Change] = []
-    fault: str | None = None
-    if uid:
-        try:
-            why = await stores.read(lambda reading: why_of(reading, row, uid))
-            changes = await stores.read(lambda reading: history_of(reading, row, uid))
-        except (NotFoundException, MovedTo) as error:
-            fault = error.detail
+    explained = await explain(stores, row, uid, why_of)
 
     def build(reading: Reading) -> Context:
-        plan = row.live
-        found = None
-        if plan is not None:
-            found = answer_bad_values(
-                lambda: list_members(reading.state, reading.account, plan.number, cursor=asked.cursor, limit=LIST)
-            )
-        return {
-            "row": row,
-            "next": next_version(row.next),
-            "status": STATUS[row.status],
-            "size": None if plan is None else memberships.count(reading.state, plan.number),
-            "people": found,
-            "curve": curve(noted, reading.now),
-            "why": why,
-            "changes": changes,
-            "destinations": reading.known.destinations,
-            "asked": asked,
-            "fault": fault,
-        }
+        found = {**about(reading, row, asked, explained), "curve": curve(noted, reading.now)}
+        if row.live is None:
+            return found
+        listed = partial(list_members, reading.state, reading.account, row.live.number)
+        people = answer_bad_values(lambda: listed(cursor=asked.cursor, limit=LIST))
+        return {**found, "people": people, "size": memberships.count(reading.state, row.live.number)}
 
-    return await pages.show(viewer, "audience.html", "/audiences", build, status=404 if fault else 200)
+    return await pages.show(viewer, "audience.html", "/audiences", build, status=404 if explained.fault else 200)
+
+
+async def explain(
+    stores: Stores, row: ComputationRow, uid: str, why_of: Callable[[Reading, ComputationRow, str], Why | WhyValue]
+) -> Explained:
+    """Explain why somebody is where they are, and what was told of them when; nothing where nobody is asked for."""
+    if not uid:
+        return Explained()
+    try:
+        why = await stores.read(lambda reading: why_of(reading, row, uid))
+        return Explained(why, await stores.read(lambda reading: history_of(reading, row, uid)))
+    except (NotFoundException, MovedTo) as error:
+        return Explained(fault=error.detail)
+
+
+def about(reading: Reading, row: ComputationRow, asked: ComputationQuery, explained: Explained) -> Context:
+    """Give what the pages of audiences and computed traits show alike; of people, none: nothing is in force."""
+    return {
+        "row": row,
+        "next": next_version(row.next),
+        "status": STATUS[row.status],
+        "people": None,
+        "size": None,
+        "why": explained.why,
+        "changes": explained.changes,
+        "fault": explained.fault,
+        "destinations": reading.known.destinations,
+        "asked": asked,
+    }
 
 
 async def move(request: AnyRequest, door: Door, kind: Class, id: str, data: MoveForm) -> Redirect:

@@ -1,8 +1,9 @@
 """Pages: the computed traits; one of them with who has which value, and where somebody's comes from (row S17)."""
 
+from functools import partial
+
 from litestar import Response, get, post
 from litestar.di import NamedDependency as Given
-from litestar.exceptions import NotFoundException
 from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 
@@ -10,16 +11,13 @@ from richpanel.store.computations import list_computations
 from richpanel.store.members import count_values, list_values
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.audience_definitions import find
-from richpanel.web.audience_pages import LIST, STATUS, ComputationQuery, MoveForm, move
-from richpanel.web.audiences import next_version
-from richpanel.web.customers import MovedTo
-from richpanel.web.membership_history import Change, history_of
+from richpanel.web.audience_pages import LIST, STATUS, ComputationQuery, MoveForm, about, explain, move
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, answer_bad_values
 from richpanel.web.paths import decode_id
 from richpanel.web.signin import Door
 from richpanel.web.stores import Reading
-from richpanel.web.trait_looks import WhyValue, why_value_of
+from richpanel.web.trait_looks import why_value_of
 
 
 @get("/traits", include_in_schema=False)
@@ -40,37 +38,17 @@ async def trait_page(
     """Show a computed trait: what it computes, how it is, who has which value, and where somebody's comes from."""
     wanted, stores, uid = decode_id(trait_id), pages.stores, asked.uid.strip()
     row = await stores.look_up(lambda conn: find(conn, "trait", wanted))
-    why: WhyValue | None = None
-    changes: list[Change] = []
-    fault: str | None = None
-    if uid:
-        try:
-            why = await stores.read(lambda reading: why_value_of(reading, row, uid))
-            changes = await stores.read(lambda reading: history_of(reading, row, uid))
-        except (NotFoundException, MovedTo) as error:
-            fault = error.detail
+    explained = await explain(stores, row, uid, why_value_of)
 
     def build(reading: Reading) -> Context:
-        plan = row.live
-        found = None
-        if plan is not None:
-            found = answer_bad_values(
-                lambda: list_values(reading.state, reading.account, plan.number, cursor=asked.cursor, limit=LIST)
-            )
-        return {
-            "row": row,
-            "next": next_version(row.next),
-            "status": STATUS[row.status],
-            "size": None if plan is None else count_values(reading.state, plan.number),
-            "people": found,
-            "why": why,
-            "changes": changes,
-            "destinations": reading.known.destinations,
-            "asked": asked,
-            "fault": fault,
-        }
+        found = about(reading, row, asked, explained)
+        if row.live is None:
+            return found
+        listed = partial(list_values, reading.state, reading.account, row.live.number)
+        people = answer_bad_values(lambda: listed(cursor=asked.cursor, limit=LIST))
+        return {**found, "people": people, "size": count_values(reading.state, row.live.number)}
 
-    return await pages.show(viewer, "trait.html", "/traits", build, status=404 if fault else 200)
+    return await pages.show(viewer, "trait.html", "/traits", build, status=404 if explained.fault else 200)
 
 
 @post("/traits/{trait_id:str}", include_in_schema=False, status_code=303)
