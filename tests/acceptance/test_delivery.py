@@ -78,9 +78,9 @@ def loaded(server: Server) -> bytes:
 
 
 def test_it_is_small_before_there_is_somebody_to_deliver_to(server: Server, sink: Sink) -> None:
-    assert b"aiohttp" not in loaded(server)
+    assert b"httptools" not in loaded(server)
     send(server, connected(server, sink.start()), story(1, 1))
-    wait_until(lambda: b"aiohttp" in loaded(server), 30, "it is loaded")
+    wait_until(lambda: b"httptools" in loaded(server), 30, "it is loaded")
 
 
 def story(people: int, calls: int) -> list[Message]:
