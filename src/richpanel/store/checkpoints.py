@@ -14,12 +14,14 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+
+from richpanel.store.opened_files import look
 
 START_BYTES: Final = 48 << 20
 """The write-ahead log is copied back once it is this long; a page written often meanwhile is copied once."""
@@ -67,13 +69,9 @@ class Checkpoints:
 def log_bytes(database: Path) -> int:
     """Tell how long a database's write-ahead log is, as its index says: the file keeps the length that it once had."""
     try:
-        fd = os.open(_beside(database, "-shm"), os.O_RDONLY)
+        head = look(_beside(database, "-shm"), lambda fd: os.pread(fd, _INDEX_HEADER.size, 0))
     except FileNotFoundError:
         return 0
-    try:
-        head = os.pread(fd, _INDEX_HEADER.size, 0)
-    finally:
-        os.close(fd)
     if len(head) < _INDEX_HEADER.size:
         return 0
     page: int
@@ -85,8 +83,8 @@ def log_bytes(database: Path) -> int:
 def start_writing(path: Path) -> None:
     """Have the system start to write what it holds of a file, without waiting; nothing where it cannot be told so."""
     if _sync_file_range is not None:
-        with suppress(OSError), closing(path.open("rb", buffering=0)) as file:
-            _sync_file_range(file.fileno(), 0, 0, _SYNC_FILE_RANGE_WRITE)
+        with suppress(OSError):
+            look(path, lambda fd: _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE))
 
 
 @contextmanager

@@ -1,15 +1,16 @@
 """Revisions: whether a data directory is ready for this version, asked without what making it ready would load.
 
-The parent of a server asks at every start, so this needs nothing but Python's own SQLite, or PostgreSQL's driver.
+The parent of a server asks at every start, so this needs nothing but a driver. It is the one that all others use: two
+SQLites in one process take each other's locks away.
 """
 
 import hmac
-import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from richpanel.store.driver import sqlite3
 from richpanel.store.secret_key import fingerprint, read_key
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -116,7 +117,8 @@ def _at_newest(rows: Sequence[Sequence[Any]], branch: str) -> Sequence[Any] | No
 def _ask_file(path: Path, question: str) -> Sequence[Sequence[Any]]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-            return connection.execute(question).fetchall()
+            found: Sequence[Sequence[Any]] = connection.execute(question).fetchall()
+            return found
     except sqlite3.OperationalError:  # No such file or no such table.
         return ()
 
