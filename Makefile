@@ -43,7 +43,8 @@ bench: $(VENV)/.tests ## measure the targets, each with its reference in the sam
 bench-cluster: $(VENV)/.tests ## measure PostgreSQL and JetStream beside the embedded engines, and what an event costs each role
 	$(BIN)/python -m bench cluster $(ARGS)
 
-soak: $(VENV)/.tests ## the long ones: a hundred kills, a minute of overload, a bot of 200,000 events, growth to 5 M
+soak: $(VENV)/.tests ## the long ones: laws at length, a hundred kills, a minute of overload, a bot of 200,000 events, growth to 5 M
+	WHOLE_LAWS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/process
 	$(BIN)/python -m pytest -m soak -s -o faulthandler_timeout=3600 tests
 	$(BIN)/python -m bench soak $(ARGS)
 

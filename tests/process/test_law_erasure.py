@@ -16,7 +16,7 @@ from tests.process.reference_erasure import Erasure, left_by
 from tests.process.reference_messages import Arrival
 from tests.process.regulations import regulation
 from tests.process.tables import leftovers
-from tests.process.test_law import arrivals, assert_found, differences, law, process, small_pieces
+from tests.process.test_law import arrivals, assert_found, brief, differences, process, small_pieces
 
 named = st.one_of(
     st.sampled_from(("u1", "u2")).map(lambda value: ("uid", value)),
@@ -65,7 +65,7 @@ def check(
 
 
 @on_postgres
-@law(25)
+@brief(25)
 @given(records=histories, wanted=erasures, plan=plans)
 def test_it_is_so_on_postgresql_where_histories_are_in_pieces(
     template: Template, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
@@ -76,7 +76,7 @@ def test_it_is_so_on_postgresql_where_histories_are_in_pieces(
 
 
 @on_sqlite
-@law(150)
+@brief(150)
 @given(records=histories, wanted=erasures, plan=plans)
 def test_what_is_left_is_the_fold_of_what_was_not_erased(
     template: Template, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]
@@ -85,7 +85,7 @@ def test_what_is_left_is_the_fold_of_what_was_not_erased(
 
 
 @on_sqlite
-@law(100)
+@brief(100)
 @given(records=histories, wanted=erasures, plan=plans)
 def test_it_is_so_where_histories_are_in_pieces_and_span_many_parts(
     template: Template, records: list[Arrived], wanted: list[tuple[int, Erasure]], plan: list[tuple[int, bool]]

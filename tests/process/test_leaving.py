@@ -26,7 +26,7 @@ from tests.process.calls import identify, page, track
 from tests.process.dump import customer, ids
 from tests.process.histories import histories, plans
 from tests.process.regulations import regulation
-from tests.process.test_law import law, process
+from tests.process.test_law import brief, process
 from tests.process.test_rebuilding import different, rebuilt
 
 EVER = Audience(Performed(Named("Order Completed")))
@@ -126,7 +126,7 @@ def test_an_audience_that_asks_for_the_trait_sees_what_is_left(account: Account)
 
 
 @on_sqlite
-@law(30)
+@brief(30)
 @given(records=histories, plan=plans, begin=st.integers(0, 6), at_once=st.booleans())
 def test_what_is_left_follows_from_what_was_told(
     template: Template, records: list[Arrived], plan: list[tuple[int, bool]], begin: int, at_once: bool

@@ -37,7 +37,7 @@ from tests.process.histories import histories, plans
 from tests.process.reference_erasure import Erasure, left_by
 from tests.process.regulations import regulation
 from tests.process.tables import leftovers
-from tests.process.test_law import arrivals, filters, law, process, set_filters
+from tests.process.test_law import arrivals, brief, filters, process, set_filters
 from tests.process.test_law_erasure import erasures, written
 from tests.process.test_rebuilding import different, rebuilt
 from tests.process.test_shared_law import entries, handed, share
@@ -103,7 +103,7 @@ def check(
 
 
 @on_sqlite
-@law(200)
+@brief(200)
 @given(records=histories, plan=plans, whats=made, begin=begun, after=later)
 def test_they_are_the_definition(
     template: Template,
@@ -117,7 +117,7 @@ def test_they_are_the_definition(
 
 
 @on_sqlite
-@law(60)
+@brief(60)
 @given(records=histories, plan=plans, whats=made, begin=begun, rules=filters)
 def test_it_is_so_where_filters_drop_messages_and_take_fields(
     template: Template,
@@ -131,7 +131,7 @@ def test_it_is_so_where_filters_drop_messages_and_take_fields(
 
 
 @on_postgres
-@law(30)
+@brief(30)
 @given(records=histories, plan=plans, whats=made, begin=begun, after=later)
 def test_they_are_the_definition_on_postgresql(
     template: Template,
@@ -144,7 +144,7 @@ def test_they_are_the_definition_on_postgresql(
     check(template, records, plan, whats, begin, after)
 
 
-@law(60)
+@brief(60)
 @given(records=histories, wanted=erasures, plan=plans, after=later)
 def test_what_is_left_is_defined_by_what_was_not_erased(
     template: Template,
@@ -179,7 +179,7 @@ def test_what_is_left_is_defined_by_what_was_not_erased(
 
 
 @on_postgres
-@law(25)
+@brief(25)
 @given(records=histories, plan=handed, whats=made, after=later)
 def test_they_are_the_definition_whoever_applies_the_messages(
     template: Template, records: list[Arrived], plan: dict[str, int], whats: list[Audience | Computation], after: int
@@ -226,7 +226,7 @@ def test_they_are_the_definition_whoever_applies_the_messages(
             account.close()
 
 
-@law(60)
+@brief(60)
 @given(records=histories, plan=plans, whats=made, begin=begun, after=later)
 def test_a_state_made_anew_has_the_same(
     template: Template,

@@ -28,7 +28,7 @@ from tests.process.audiences import library
 from tests.process.calls import activity, identify, page, track
 from tests.process.histories import histories, plans
 from tests.process.test_deciding import change
-from tests.process.test_law import filters, law, process, set_filters
+from tests.process.test_law import brief, filters, process, set_filters
 from tests.process.test_repeats import traced
 
 STORY = [
@@ -118,7 +118,7 @@ def different(tallies: dict[str, Tally]) -> dict[str, list[Example]]:
     return {kind: tally.examples for kind, tally in tallies.items() if not tally.is_equal}
 
 
-@law(100)
+@brief(100)
 @given(records=histories, plan=plans, rules=st.just([]) | filters)
 def test_a_state_made_anew_equals_the_one_that_grew(
     template: Template,

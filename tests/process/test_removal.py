@@ -18,7 +18,7 @@ from tests.process.account import Account, Arrived, Template, copy_of, on_postgr
 from tests.process.calls import activity, identify, page, track
 from tests.process.dump import customer, dump, ids
 from tests.process.histories import histories, plans
-from tests.process.test_law import arrivals, assert_law, law, process
+from tests.process.test_law import arrivals, assert_law, brief, process
 
 Key = tuple[str, str]
 """Message id and source."""
@@ -52,7 +52,7 @@ chosen_numbers = {"cut": st.integers(1, 12), "chosen": st.integers(1, (1 << 20) 
 
 
 @on_sqlite
-@law(150)
+@brief(150)
 @given(records=histories, plan=plans, **chosen_numbers)
 def test_what_is_left_is_the_fold_of_the_rest(
     template: Template, records: list[Arrived], plan: list[tuple[int, bool]], cut: int, chosen: int
@@ -62,7 +62,7 @@ def test_what_is_left_is_the_fold_of_the_rest(
 
 
 @on_postgres
-@law(20)
+@brief(20)
 @given(records=histories, plan=plans, **chosen_numbers)
 def test_it_is_so_on_postgresql(
     template: Template, records: list[Arrived], plan: list[tuple[int, bool]], cut: int, chosen: int

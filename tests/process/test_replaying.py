@@ -22,7 +22,7 @@ from tests.process.dump import dump
 from tests.process.histories import histories, plans
 from tests.process.replays import replay_of
 from tests.process.test_deciding import change
-from tests.process.test_law import arrivals, assert_law, law, process, small_pieces
+from tests.process.test_law import arrivals, assert_law, brief, process, small_pieces
 from tests.process.test_outgoing import Outside, decided
 from tests.process.test_rebuilding import different, rebuilding, rebuilt
 from tests.process.test_repeats import traced
@@ -193,7 +193,7 @@ places = st.integers(1, 12)
 
 
 @on_sqlite
-@law(100)
+@brief(100)
 @given(records=histories, wrong=places, again=places, plan=plans)
 def test_the_law_holds_with_replays(
     template: Template, records: list[Arrived], wrong: int, again: int, plan: list[tuple[int, bool]]
@@ -205,7 +205,7 @@ def test_the_law_holds_with_replays(
 
 
 @on_postgres
-@law(20)
+@brief(20)
 @given(records=histories, wrong=places, again=places, plan=plans)
 def test_the_law_holds_with_replays_on_postgresql(
     template: Template, records: list[Arrived], wrong: int, again: int, plan: list[tuple[int, bool]]

@@ -19,7 +19,7 @@ from richpanel.store import progress, stored_records
 from richpanel.store.database import open_engine
 from tests.process.account import Account, Arrived, Template, copy_of, on_postgres
 from tests.process.histories import histories
-from tests.process.test_law import arrivals, assert_law, filters, law, set_filters, small_pieces
+from tests.process.test_law import arrivals, assert_law, brief, filters, set_filters, small_pieces
 from tests.process.test_rebuilding import Remade, different, remaking
 
 WORKERS = 3
@@ -106,7 +106,7 @@ def check(template: Template, records: list[Arrived], plan: dict[str, int], rule
             account.close()
 
 
-@law(40)
+@brief(40)
 @given(records=histories, plan=handed, rules=st.just([]) | filters)
 def test_it_is_the_fold_of_the_set_of_messages_whoever_applies_them(
     template: Template, records: list[Arrived], plan: dict[str, int], rules: list[str]
@@ -114,7 +114,7 @@ def test_it_is_the_fold_of_the_set_of_messages_whoever_applies_them(
     check(template, records, plan, rules)
 
 
-@law(12)
+@brief(12)
 @given(records=histories, plan=handed)
 def test_it_is_so_where_histories_are_in_pieces(
     template: Template, records: list[Arrived], plan: dict[str, int]
@@ -124,7 +124,7 @@ def test_it_is_so_where_histories_are_in_pieces(
         check(template, records, plan)
 
 
-@law(25)
+@brief(25)
 @given(records=histories, plan=handed)
 def test_a_state_made_anew_while_they_write_equals_theirs(
     template: Template, records: list[Arrived], plan: dict[str, int]
