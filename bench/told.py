@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Self
 
 from bench.serving import Installation
@@ -17,7 +18,7 @@ _READ_BYTES: Final = 8 << 20
 _LOOK_SECONDS: Final = 0.005
 
 
-class Told(threading.Thread):
+class Told:
     """Follows the log from its end on, as a context manager.
 
     `count` is of all messages. Of `audience`, by its id, each is noted: `seen` has when it stood in the log, seconds
@@ -25,39 +26,39 @@ class Told(threading.Thread):
     """
 
     def __init__(self, server: Installation, audience: str | None = None) -> None:
-        super().__init__(daemon=True)
         self.count = 0
         self.seen: dict[tuple[str, bool], tuple[float, float]] = {}
-        self.failure: Exception | None = None
         self._audience = audience
         self._log: LogReader = server.log()
         self._position = self._log.durable()
         self._ended = threading.Event()
+        self._threads = ThreadPoolExecutor(1)
+        self._following: Future[None]
 
     def __enter__(self) -> Self:
-        self.start()
+        self._following = self._threads.submit(self._follow)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self.join()
+        self._threads.shutdown()
         self._log.close()
-        if self.failure is not None:
-            raise self.failure
+        self._following.result()
 
-    def run(self) -> None:
-        """Follow it."""
-        try:
-            while not self._ended.is_set():
-                entries = self._log.read(self._position, _READ_BYTES)
-                at = time.time()
-                for entry in entries:
-                    self._position = entry.end
-                    self._look(entry.payload, at)
-                if not entries:
-                    time.sleep(_LOOK_SECONDS)
-        except Exception as error:  # noqa: BLE001  # it is the benchmark that must fail of it, not the thread
-            self.failure = error
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing follows any more; where something failed, leaving raises it."""
+        return self._following.done()
+
+    def _follow(self) -> None:
+        while not self._ended.is_set():
+            entries = self._log.read(self._position, _READ_BYTES)
+            at = time.time()
+            for entry in entries:
+                self._position = entry.end
+                self._look(entry.payload, at)
+            if not entries:
+                time.sleep(_LOOK_SECONDS)
 
     def _look(self, payload: bytes, at: float) -> None:
         meta, _ = decode_meta(payload)
