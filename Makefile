@@ -44,8 +44,8 @@ bench-cluster: $(VENV)/.tests ## measure PostgreSQL and JetStream beside the emb
 	$(BIN)/python -m bench cluster $(ARGS)
 
 soak: $(VENV)/.tests ## the long ones: laws at length, a hundred kills, a minute of overload, a bot of 200,000 events, growth to 5 M
-	WHOLE_LAWS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/process
-	$(BIN)/python -m pytest -m soak -s -o faulthandler_timeout=3600 tests
+	WHOLE_LAWS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -o timeout=3600 tests/process
+	$(BIN)/python -m pytest -m soak -s -o faulthandler_timeout=3600 -o timeout=0 tests
 	$(BIN)/python -m bench soak $(ARGS)
 
 lock: $(VENV)/.dev ## write the lock files anew from requirements/*.in (ARGS="--upgrade" takes newer releases)

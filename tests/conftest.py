@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import expect
 
 from tests.contract.nats_server import NatsServer
 from tests.installation import mean, on_cluster
@@ -18,6 +19,7 @@ def pytest_configure() -> None:
     # How long an example takes on a busy machine says nothing about the rule that it is of.
     settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("suite")
+    expect.set_options(timeout=30_000)  # A page of a busy machine is late, not wrong.
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ import psycopg
 from tests.postgres_server import PostgresServer
 from tests.sdk.network import LOOPBACK, free_port
 
-_START_SECONDS: Final = 30.0
+_START_SECONDS: Final = 60.0
 _OWNER: Final = "postgres"
 """It refuses to run as root; PostgreSQL's package brings this user."""
 

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from tests.sdk.network import LOOPBACK, free_port
 
-_START_SECONDS: Final = 30.0
+_START_SECONDS: Final = 60.0
 _OWNER: Final = "postgres"
 """The server refuses to run as root; Debian's package brings this user."""
 _SETTINGS: Final = {

@@ -22,7 +22,7 @@ from tests.installation import environment
 COMMAND = Path(sys.executable).parent / "richpanel"
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
-KEY_SECONDS = 5.0
+KEY_SECONDS = 30.0
 LISTENING, WITHOUT_URL = "listening on ", ("processing", "delivering")
 
 
@@ -248,7 +248,7 @@ class Server:
         assert isinstance(traces, list)
         return traces
 
-    def wait_processed(self, seconds: float = 30.0) -> None:
+    def wait_processed(self, seconds: float = 90.0) -> None:
         """Waits until all that is in the log now is in the answers."""
         deadline = time.monotonic() + seconds
         last: int | None = None

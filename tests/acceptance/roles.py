@@ -47,7 +47,7 @@ def reasons(server: Server) -> list[str] | None:
     return list(found)
 
 
-def wait_ready(server: Server, seconds: float = 30.0) -> None:
+def wait_ready(server: Server, seconds: float = 90.0) -> None:
     """Waits until `/ready` says so."""
     wait_reason(server, "", seconds)
 

@@ -186,7 +186,7 @@ def test_a_backup_that_is_stopped_leaves_no_half_file(server: Server, tmp_path: 
     file = tmp_path / "b"
     command: list[str | Path] = [COMMAND, "backup", file, "--rate", "1", "--data", server.data]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as stopped:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (tmp_path / "b.partial").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -50,6 +50,7 @@ def test_postgresql_dies_and_is_away_for_seconds(tmp_path: Path) -> None:
         assert senders.unheard == 0, told.statuses
 
 
+@pytest.mark.soak
 def test_a_stream_of_three_loses_its_leader_then_a_second_one_and_recovers(tmp_path: Path) -> None:
     with cluster(tmp_path, servers=3) as engines, engines.fleet() as fleet, loaded(fleet) as (source, told, _):
         time.sleep(1)

@@ -167,7 +167,7 @@ def test_beside_a_server_they_work_as_on_one_machine(node: Node, tmp_path: Path)
         call = json.dumps({**json.loads(line(99)), "writeKey": shop.write_key}).encode()
         assert request("POST", f"{server.url}/v1/identify", call).status == 200
         node.told("import", file)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while node.told("status")["oldestUnprocessedSeconds"] or node.told("status")["messages"] < 301:
             assert time.monotonic() < deadline, node.run("status").stdout
             time.sleep(0.2)

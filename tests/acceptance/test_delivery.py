@@ -228,7 +228,7 @@ def test_a_stop_finishes_what_is_under_way_and_marks_nothing_else(server: Server
     sink.moods = {"slow": 1.0}
     messages = story(people=60, calls=1)
     send(server, source, messages)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not sink.arrivals or statuses(server).total() < len(messages):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -258,7 +258,7 @@ def test_a_value_that_is_superseded_is_never_sent(server: Server, sink: Sink) ->
     source = connected(server, sink.start())
     first = {"messageId": "m-1", "type": "identify", "userId": "u-1", "traits": {"plan": "basic", "city": "Bern"}}
     send(server, source, [first])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not sink.arrivals:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -292,7 +292,7 @@ def test_somebody_drops_what_waits_and_the_rest_goes_on(server: Server, sink: Si
     for number in (first, second):
         assert server.api("POST", f"/deliveries/{number}/drop").status == 202
     wait_until(lambda: ids(server, "failed") == [first, second], 30, "they are dropped")
-    wait_until(lambda: server.api("GET", f"/deliveries/{second}").json()["asked"] is None, 10, "the note goes after it")
+    wait_until(lambda: server.api("GET", f"/deliveries/{second}").json()["asked"] is None, 30, "the note goes after it")
     wait_until(lambda: len(ids(server, "retrying")) == 1, 30, "the next one's turn has come")
     (third,) = ids(server, "retrying")
     before = sink.requests

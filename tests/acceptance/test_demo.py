@@ -63,7 +63,7 @@ def test_anonymous_shoppers_become_known_and_some_never_do(calls: list[Call]) ->
 
 def printed(server: Server, name: str) -> str:
     """The value of a line `name: value` that the demo prints."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for line in server.printed().splitlines():
             if line.startswith(f"{name}: "):

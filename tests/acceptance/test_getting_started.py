@@ -38,7 +38,7 @@ def look(page: Page, heading: str) -> None:
 
 def sign_in(page: Page, server: Server) -> None:
     """With the login that the first start prints."""
-    wait_until(lambda: "password: " in server.printed(), 5, "the login is printed")
+    wait_until(lambda: "password: " in server.printed(), 30, "the login is printed")
     login, password = (re.findall(rf"^{what}: (.+)$", server.printed(), re.M)[0] for what in ("login", "password"))
     page.goto(server.url)
     page.get_by_label("User name").fill(login)

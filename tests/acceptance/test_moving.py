@@ -156,7 +156,7 @@ def test_every_call_before_meanwhile_and_afterwards_is_there_once(target: Target
         ("done", "copy messages", signal.SIGINT),
         pytest.param("copied", None, signal.SIGTERM, marks=pytest.mark.soak),
         pytest.param("verified", None, signal.SIGKILL, marks=pytest.mark.soak),
-        ("stopping", None, signal.SIGKILL),
+        pytest.param("stopping", None, signal.SIGKILL, marks=pytest.mark.soak),
     ],
 )
 def test_stopped_or_killed_anywhere_nothing_has_changed_and_it_begins_anew(

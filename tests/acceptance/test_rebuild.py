@@ -119,7 +119,7 @@ def shop(filled: Shop) -> Iterator[Shop]:
     code, result = rebuild(filled, "--dry-run")
     assert (code, result["equal"], result["switched"]) == (0, True, False), result
     assert "duplicate" not in filled.counts()
-    wait_until(lambda: len(filled.states()) <= 1, 10, "nothing is left over")
+    wait_until(lambda: len(filled.states()) <= 1, 30, "nothing is left over")
 
 
 def start(shop: Shop, *args: str) -> subprocess.Popen[str]:
@@ -251,7 +251,7 @@ def test_a_killed_process_role_makes_the_switch_when_it_is_back(shop: Shop) -> N
             os.kill(process_role(shop), signal.SIGKILL)
             code, result = finish(running)
             assert (code, result["equal"], result["switched"]) == (0, True, True), result
-            wait_until(lambda: "process" in roles(note(shop.server)["pid"]), 10, "the role is back")
+            wait_until(lambda: "process" in roles(note(shop.server)["pid"]), 30, "the role is back")
 
 
 def handed_over(shop: Shop) -> tuple[subprocess.Popen[str], int]:
@@ -277,7 +277,7 @@ def test_what_was_handed_over_is_taken_up_after_everything_was_killed(shop: Shop
     shop.server.kill()
     shop.server.start()
     wait_until(lambda: shop.link() == named, 30, "the start makes the switch")
-    wait_until(lambda: not (shop.data / "state.next").exists(), 10, "the hand-over is ended")
+    wait_until(lambda: not (shop.data / "state.next").exists(), 30, "the hand-over is ended")
     shop.send(shop.accepted, 100)
 
 

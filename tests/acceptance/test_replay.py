@@ -174,7 +174,7 @@ def test_what_a_filter_kept_back_is_sent_once_the_filter_is_gone(server: Server,
     server.stop()
 
 
-@pytest.mark.parametrize("outside", [False, True], ids=["account", "outside"])
+@pytest.mark.parametrize("outside", [pytest.param(False, marks=pytest.mark.soak), True], ids=["account", "outside"])
 def test_kill_9_in_the_middle_doubles_nothing_and_loses_nothing(server: Server, sink: Sink, outside: bool) -> None:
     told = story(people=20, calls=5)
     if outside:

@@ -120,14 +120,14 @@ ENGINES: Final = (*IN_FILES, JetStream)
 
 async def reached(reader: LogReader, position: int) -> int:
     """Tell how far the log goes once this reader knows of the position, which takes milliseconds at the most."""
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 60
     while reader.durable() < position:
         assert time.monotonic() < deadline, "the reader was not told"
         await asyncio.sleep(0.001)
     return reader.durable()
 
 
-async def until(found: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(found: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that may block while it looks."""
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(found):

@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.sdk.network import LOOPBACK, free_port
 
-_START_SECONDS: Final = 20.0
+_START_SECONDS: Final = 60.0
 
 
 class NatsServer:

@@ -173,7 +173,7 @@ def erasers(directory: Path) -> list[int]:
     return [int(number) for number in found.stdout.split()]
 
 
-def wait_until(come: Callable[[], object], seconds: float = 5.0) -> None:
+def wait_until(come: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not come():
         assert time.monotonic() < deadline

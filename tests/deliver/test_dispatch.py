@@ -88,7 +88,7 @@ def dispatching(
 
 def until(holds: Callable[[], bool], found: Callable[[], str] = str) -> None:
     """Wait for it; `found` tells what there is instead."""
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, found()
         time.sleep(0.02)

@@ -112,7 +112,7 @@ def test_running_goes_on_where_the_database_was_busy(account: Account) -> None:
             other.exec_driver_sql("LOCK TABLE progress" if account.database else "SELECT 1")
             thread.start()
             time.sleep(0.5)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not account.rows("SELECT position FROM progress") and time.monotonic() < deadline:
             time.sleep(0.1)
     finally:

@@ -44,7 +44,7 @@ class Kept:
     async def first(self) -> int:
         """Give the number of the first record, once there was a round."""
         rounds = len(self.asked)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while len(self.asked) < rounds + 2:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)

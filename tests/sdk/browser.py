@@ -59,7 +59,7 @@ class Shopper:
         if event["request"]["method"] == "OPTIONS":
             self.preflights.append(event["request"])
 
-    def wait_until(self, true: Callable[[], object], seconds: float = 15.0) -> None:
+    def wait_until(self, true: Callable[[], object], seconds: float = 60.0) -> None:
         """Lets the page run until something is true."""
         for _ in range(int(seconds / 0.05)):
             if true():

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.sdk.network import LOOPBACK, free_port
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "howto" / "nginx.conf"
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 
 # What the distribution's own nginx.conf is to the file in conf.d; the folders are the test's.
 AROUND = """

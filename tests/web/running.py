@@ -181,7 +181,7 @@ def running(path: Path, **options: Any) -> Iterator[Site]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="site")
     thread.start()
-    server, writer, reader = made.get(timeout=20)
+    server, writer, reader = made.get(timeout=60)
     try:
         yield Site(directory, clock, f"http://127.0.0.1:{listening.getsockname()[1]}", writer, loop, reader)
     finally:
