@@ -107,6 +107,7 @@ _GROUPS: Final = (
         (
             ("add", "richpanel.commands.users:add", "Let somebody sign in."),
             ("list", "richpanel.commands.users:list_all", "List who may sign in."),
+            ("role", "richpanel.commands.users:give_role", "Give somebody another role."),
             ("password", "richpanel.commands.users:password", "Give somebody a new password."),
         ),
     ),

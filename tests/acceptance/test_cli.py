@@ -135,7 +135,9 @@ def test_users(server: Server) -> None:
     assert made["login"] == "ada"
     assert len(made["password"]) >= 16
     said(run("user", "add", "ada", "--data", server.data), 1, "richpanel user password ada")
-    assert {"login": "ada"} in json.loads(server.command("user", "list", "--json"))["data"]
+    assert json.loads(server.command("user", "role", "ada", "agent", "--json")) == {"login": "ada", "role": "agent"}
+    assert {"login": "ada", "role": "agent"} in json.loads(server.command("user", "list", "--json"))["data"]
+    said(run("user", "role", "admin", "agent", "--data", server.data), 1, "an account needs an owner")
     assert json.loads(server.command("user", "password", "ada", "--json"))["password"] != made["password"]
     said(run("user", "password", "eve", "--data", server.data), 1, "there is no login 'eve'")
     command = [str(COMMAND), "user", "password", "ada", "--password-stdin", "--data", str(server.data)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from richpanel.cli import build
 from richpanel.config import Settings, shown, table, variable
+from richpanel.core.roles import ROLES, TEXTS, May, allows
 from richpanel.telemetry import FIGURES, Counter, Gauge
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -26,6 +27,31 @@ tells of all of them. `source` is a source's id, `destination` a destination's.
 | name | kind | labels | |
 |---|---|---|---|
 """
+
+
+_ROLES = """# Roles
+
+Who signs in has one of four roles. What a role may not see is not in the navigation, and its address answers 403 with a
+page that says whom to ask. A change of role holds from the next page on.
+
+- **owner**: the account is theirs; there is always one. The first start's `admin` is an owner.
+- **engineer**: wires the shop up, finds out what became of a call, and replays.
+- **marketer**: makes audiences and computed traits, and takes lists of people out.
+- **agent**: looks at customers while talking to them.
+
+Owners give roles; `richpanel user add LOGIN --role agent` and
+`richpanel user role LOGIN agent` do it on the machine itself.
+
+"""
+
+
+def roles() -> str:
+    """The table of roles."""
+    lines = [f"| permission | to | {' | '.join(ROLES)} |\n", f"|---|---|{'---|' * len(ROLES)}\n"]
+    for permission in May:
+        cells = " | ".join("yes" if allows(role, permission) else "" for role in ROLES)
+        lines.append(f"| `{permission.value}` | {TEXTS[permission]} | {cells} |\n")
+    return _ROLES + "".join(lines)
 
 
 def settings() -> str:
@@ -52,7 +78,12 @@ def command() -> str:
     return build().generate_docs().strip() + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": command, "settings.md": settings, "metrics.md": metrics}
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": command,
+    "settings.md": settings,
+    "metrics.md": metrics,
+    "roles.md": roles,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -8,23 +8,29 @@ from cyclopts import Parameter
 from sqlalchemy.exc import IntegrityError
 
 from richpanel.commands.invocation import AsJson, Data, definitions, existing, fail, print_json, print_table, ready
+from richpanel.core.roles import Role
 from richpanel.store.definitions import random_text
-from richpanel.store.users import add_user, list_users, set_password
+from richpanel.store.users import LastOwner, add_user, list_users, set_password, set_role
 
 Login = Annotated[str, Parameter(help="What they sign in as.")]
 FromInput = Annotated[
     bool, Parameter(negative=(), help="Read the password from standard input; otherwise one is made up and shown once.")
 ]
+InRole = Annotated[
+    Role, Parameter(help="What they may do: owner, engineer, marketer or agent (docs/reference/roles.md).")
+]
 _SHORTEST = 8
 
 
-def add(login: Login, *, password_stdin: FromInput = False, json: AsJson = False, data: Data = None) -> None:
+def add(
+    login: Login, *, role: InRole = "owner", password_stdin: FromInput = False, json: AsJson = False, data: Data = None
+) -> None:
     """Let somebody sign in."""
     password = _password(password_stdin)
     directory = ready(data)
     try:
         with definitions(directory, write=True) as connection:
-            add_user(connection, login, password, now=int(time() * 1000))
+            add_user(connection, login, password, role=role, now=int(time() * 1000))
     except IntegrityError:
         _taken(login)
     _show(login, None if password_stdin else password, json=json)
@@ -35,8 +41,22 @@ def password(login: Login, *, password_stdin: FromInput = False, json: AsJson = 
     new = _password(password_stdin)
     with definitions(existing(data), write=True) as connection:
         if not set_password(connection, login, new):
-            fail(f"there is no login {login!r}: see `richpanel user list`")
+            _unknown(login)
     _show(login, None if password_stdin else new, json=json)
+
+
+def give_role(login: Login, role: InRole, *, json: AsJson = False, data: Data = None) -> None:
+    """Give somebody another role; it holds from their next page on."""
+    try:
+        with definitions(existing(data), write=True) as connection:
+            if not set_role(connection, login, role):
+                _unknown(login)
+    except LastOwner as error:
+        fail(str(error))
+    if json:
+        print_json({"login": login, "role": role})
+    else:
+        print_table(["login", "role"], [[login, role]], empty="")
 
 
 def list_all(*, json: AsJson = False, data: Data = None) -> None:
@@ -44,9 +64,9 @@ def list_all(*, json: AsJson = False, data: Data = None) -> None:
     with definitions(existing(data)) as connection:
         users = list_users(connection)
     if json:
-        print_json({"data": [{"login": user.login} for user in users]})
+        print_json({"data": [{"login": user.login, "role": user.role} for user in users]})
     else:
-        print_table(["login"], [[user.login] for user in users], empty="Nobody may sign in yet.")
+        print_table(["login", "role"], [[user.login, user.role] for user in users], empty="Nobody may sign in yet.")
 
 
 def _password(from_input: bool) -> str:
@@ -56,6 +76,10 @@ def _password(from_input: bool) -> str:
     if len(given) < _SHORTEST:
         fail(f"a password needs {_SHORTEST} characters or more", 2)
     return given
+
+
+def _unknown(login: str) -> NoReturn:
+    fail(f"there is no login {login!r}: see `richpanel user list`")
 
 
 def _taken(login: str) -> NoReturn:

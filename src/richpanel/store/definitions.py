@@ -92,6 +92,7 @@ users = Table(
     Column("login", Words, nullable=False, unique=True),
     Column("password", Words, nullable=False),  # Argon2id.
     Column("created_at", Big, nullable=False),
+    Column("role", Words, nullable=False, server_default="owner"),  # core.roles
 )
 
 web_sessions = Table(

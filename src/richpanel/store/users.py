@@ -3,12 +3,14 @@
 import secrets
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from richpanel.core.roles import Role
 from richpanel.store import definitions
 
 
@@ -17,9 +19,18 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     login: str
+    role: Role
+
+
+class LastOwner(ValueError):
+    """The account would be left without an owner."""
 
 
 _HASHER = PasswordHasher()
+
+
+def _row(row: "Row[*tuple[Any, ...]]") -> UserRow:
+    return UserRow(id=row.id, login=row.login, role=row.role)
 
 
 @lru_cache(maxsize=1)
@@ -40,14 +51,35 @@ def count_users(conn: Connection) -> int:
 def list_users(conn: Connection) -> list[UserRow]:
     """List the people who may sign in, by login."""
     table = definitions.users
-    return [UserRow(id=row.id, login=row.login) for row in conn.execute(select(table).order_by(table.c.login))]
+    return [_row(row) for row in conn.execute(select(table).order_by(table.c.login))]
 
 
-def add_user(conn: Connection, login: str, password: str, *, now: int) -> UserRow:
+def list_owners(conn: Connection) -> list[str]:
+    """List the logins of the owners."""
+    return [user.login for user in list_users(conn) if user.role == "owner"]
+
+
+def add_user(conn: Connection, login: str, password: str, *, now: int, role: Role = "owner") -> UserRow:
     """Add a person; raises IntegrityError where the login is taken."""
-    values = {"login": login, "password": _HASHER.hash(password), "created_at": now}
+    values = {"login": login, "password": _HASHER.hash(password), "role": role, "created_at": now}
     number = conn.execute(insert(definitions.users).values(**values).returning(definitions.users.c.id)).scalar_one()
-    return UserRow(id=number, login=login)
+    return UserRow(id=number, login=login, role=role)
+
+
+def set_role(conn: Connection, login: str, role: Role) -> bool:
+    """Give a person another role, from their next request on; False where there is no such login.
+
+    Raises LastOwner where nobody would be left who can give roles.
+    """
+    users = definitions.users
+    found = conn.execute(update(users).where(users.c.login == login).values(role=role)).rowcount > 0
+    _keep_an_owner(conn)
+    return found
+
+
+def _keep_an_owner(conn: Connection) -> None:
+    if not list_owners(conn):
+        raise LastOwner("an account needs an owner: make somebody else one first")
 
 
 def set_password(conn: Connection, login: str, password: str) -> bool:
@@ -69,7 +101,7 @@ def check_login(conn: Connection, login: str, password: str) -> UserRow | None:
         _HASHER.verify(row.password if row else _nobody(), password)
     except (VerificationError, InvalidHashError):
         return None
-    return UserRow(id=row.id, login=row.login) if row else None
+    return _row(row) if row else None
 
 
 def open_session(conn: Connection, user: int, *, now: int, seconds: int) -> str:
@@ -84,9 +116,9 @@ def open_session(conn: Connection, user: int, *, now: int, seconds: int) -> str:
 def find_session(conn: Connection, cookie: str, *, now: int) -> UserRow | None:
     """Tell whose session a cookie is; None where it is unknown or over at `now` (ms)."""
     users, sessions = definitions.users, definitions.web_sessions
-    query = select(users.c.id, users.c.login).join(sessions, sessions.c.user == users.c.id)
+    query = select(users.c.id, users.c.login, users.c.role).join(sessions, sessions.c.user == users.c.id)
     row = conn.execute(query.where(sessions.c.hash == _digest(cookie), sessions.c.expires_at > now)).first()
-    return UserRow(id=row.id, login=row.login) if row else None
+    return _row(row) if row else None
 
 
 def close_session(conn: Connection, cookie: str) -> None:

@@ -14,6 +14,7 @@ from litestar.datastructures import Cookie
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
+from richpanel.core.roles import Role
 from richpanel.store.users import find_session
 from richpanel.web.stores import Stores
 
@@ -32,6 +33,8 @@ class Viewer(msgspec.Struct, frozen=True):
 
     login: str
     csrf: str
+    user: int
+    role: Role
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -52,7 +55,7 @@ async def signed_in(request: AnyRequest, stores: Stores, secure_cookies: bool) -
     user = await stores.look_up(lambda conn: find_session(conn, cookie, now=stores.now()))
     if user is None:
         raise SignInRequired
-    return Viewer(user.login, csrf_token(cookie))
+    return Viewer(user.login, csrf_token(cookie), user.id, user.role)
 
 
 def cookie_name(what: str, secure: bool) -> str:

@@ -35,6 +35,7 @@ from richpanel.web.destination_pages import destination_pages
 from richpanel.web.destinations import EndpointPolicy, destinations_api
 from richpanel.web.filter_pages import filter_pages
 from richpanel.web.following import Follower
+from richpanel.web.guard import guard
 from richpanel.web.headers import with_headers
 from richpanel.web.integration_pages import integration_pages
 from richpanel.web.manual_links import manual_links_api
@@ -157,6 +158,11 @@ def _dependencies(
 
 def build(options: WebOptions) -> ASGIApp:
     """Make the application. Its threads and connections end with its lifespan."""
+    return with_headers(route_by_raw_path(site(options)))
+
+
+def site(options: WebOptions) -> Litestar:
+    """Put its routes together."""
     stores = Stores(
         Places(options.state_url, options.account_url, options.delivery_url, options.log_reader, options.now)
     )
@@ -186,6 +192,7 @@ def build(options: WebOptions) -> ASGIApp:
             *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
+        guards=[guard],
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
         openapi_config=None,
@@ -194,4 +201,4 @@ def build(options: WebOptions) -> ASGIApp:
         state=State({"stores": stores, "pages": pages}),
     )
     app.state.openapi = msgspec.json.encode(document(app, options.version))
-    return with_headers(route_by_raw_path(app))
+    return app

@@ -5,13 +5,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from litestar import Response
-from litestar.di import NamedDependency as Given
 from litestar.enums import MediaType
 from litestar.response import Redirect
 from litestar.types import Scope
 
-from richpanel.web.access import AnyRequest, SignInRequired, Viewer, signed_in
-from richpanel.web.problems import api_error, log_unforeseen, problem_of
+from richpanel.core.roles import May, allows
+from richpanel.web.access import AnyRequest, SignInRequired, Viewer
+from richpanel.web.permissions import sees
+from richpanel.web.problems import NotAllowed, SentOn, api_error, log_unforeseen, problem_of
 from richpanel.web.rendering import environment, load_all
 from richpanel.web.static import Assets
 from richpanel.web.stores import Reading, Stores
@@ -72,25 +73,30 @@ class Pages:
         frame = {
             "viewer": viewer.login if viewer else None,
             "csrf": viewer.csrf if viewer else "",
-            "sections": SECTIONS,
+            "role": viewer.role if viewer else None,
+            "may": lambda permission: viewer is not None and allows(viewer.role, May(permission)),
+            "sections": sections_of(viewer) if viewer else (),
             "active": active,
         }
         return self._env.get_template(template).render(frame | context)
 
 
-async def provide_viewer(request: AnyRequest, stores: Given[Stores], pages: Given[Pages]) -> Viewer:
-    """Give the person who looks; nobody is sent to the sign-in."""
-    viewer = await signed_in(request, stores, pages.secure_cookies)
-    request.state.viewer = viewer  # An error page is shown to them, too.
+def sections_of(viewer: Viewer) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Give the sections that somebody may see."""
+    seen = [(title, [link for link in links if sees(viewer.role, link[0])]) for title, links in SECTIONS]
+    return [(title, links) for title, links in seen if links]
+
+
+async def provide_viewer(request: AnyRequest) -> Viewer:
+    """Give the person who looks: whom the guard has let in (`web.guard`)."""
+    viewer: Viewer = request.state.viewer
     return viewer
 
 
-async def provide_guest(request: AnyRequest, stores: Given[Stores], pages: Given[Pages]) -> Viewer | None:
+async def provide_guest(request: AnyRequest) -> Viewer | None:
     """Give the person who looks, or None."""
-    try:
-        return await signed_in(request, stores, pages.secure_cookies)
-    except SignInRequired:
-        return None
+    viewer: Viewer | None = request.state.get("viewer")
+    return viewer
 
 
 def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
@@ -102,10 +108,13 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
         if request.scope["query_string"]:
             back += "?" + request.scope["query_string"].decode("latin-1")
         return Redirect(f"/?next={quote(back, safe='')}" if request.method == "GET" else "/", status_code=303)
+    if isinstance(error, SentOn):
+        return Redirect(error.path, status_code=303)
     log_unforeseen(request, error)
     problem, headers = problem_of(error)
     pages: Pages = request.app.state.pages
     viewer = request.state.get("viewer")
-    answer = pages.plain("error.html", {"problem": problem}, status=problem.status, viewer=viewer)
+    template, ask = ("forbidden.html", error.ask) if isinstance(error, NotAllowed) else ("error.html", ())
+    answer = pages.plain(template, {"problem": problem, "ask": ask}, status=problem.status, viewer=viewer)
     answer.headers.update(headers)
     return answer

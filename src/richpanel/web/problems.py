@@ -1,11 +1,12 @@
 """Errors: problem details (RFC 9457) to API clients, a page to people. What nobody foresaw is logged, never shown."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeGuard
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, PermissionDeniedException
 
 from richpanel.core.codes import Code
 from richpanel.log.contract import LogClosed, LogFull, LogUnsure
@@ -29,6 +30,20 @@ _DETAILS: Final[dict[int, str]] = {
 _RETRY_SECONDS: Final = "1"
 _EXPECTED: Final = (LogFull, LogClosed, LogUnsure, ConnectionError, RecursionError)
 """What is answered, and no fault of ours."""
+
+
+class NotAllowed(PermissionDeniedException):
+    """Somebody's role does not go so far; `ask` has the logins of those who can change that."""
+
+    ask: Sequence[str] = ()
+
+
+class SentOn(Exception):
+    """The page is not for them, and another one is."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path: Final = path
 
 
 class Fault(msgspec.Struct, omit_defaults=True):

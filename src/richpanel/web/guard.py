@@ -1,0 +1,64 @@
+"""The guard of every route: it tells who asks, and holds them to what their role may (`web.permissions`)."""
+
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from richpanel.core.roles import TEXTS, May, Role, allows, who_may
+from richpanel.store.users import list_owners
+from richpanel.web.access import AnyRequest, SignInRequired, Viewer, check_form, signed_in
+from richpanel.web.pages import Pages
+from richpanel.web.permissions import API, home, needed
+from richpanel.web.problems import NotAllowed, SentOn
+from richpanel.web.stores import Stores
+
+_AnyConnection = ASGIConnection[Any, Any, Any, Any]
+
+
+async def guard(connection: _AnyConnection, _: BaseRouteHandler) -> None:
+    """Let a request pass that its sender may make; raises what `web.pages.answer_error` answers."""
+    request: AnyRequest = Request(connection.scope, connection.receive, connection.send)
+    path, method = request.scope["path_template"], request.method
+    if path.startswith(API):
+        return  # Behind tokens (`web.access.require_token`).
+    needs = needed(method, path)
+    if needs != "everybody":
+        await _let_in(request, needs)
+    if method == "POST":
+        pages: Pages = request.app.state.pages
+        cookie = "visit" if needs == "everybody" else "session"
+        check_form(request, (await request.form()).get("csrf", ""), cookie, secure=pages.secure_cookies)
+
+
+async def _let_in(request: AnyRequest, needs: May | str) -> None:
+    """Find who asks, whom handlers are given as `viewer`, and see whether they may."""
+    stores: Stores = request.app.state.stores
+    pages: Pages = request.app.state.pages
+    at_door = request.scope["path_template"] == "/"
+    try:
+        viewer = await signed_in(request, stores, pages.secure_cookies)
+    except SignInRequired:
+        if at_door:
+            return  # It shows the sign-in.
+        raise
+    request.state.viewer = viewer
+    if isinstance(needs, May) and not allows(viewer.role, needs):
+        if at_door:
+            raise SentOn(home(viewer.role))
+        raise await _not_allowed(stores, viewer, needs)
+
+
+async def _not_allowed(stores: Stores, viewer: Viewer, needs: May) -> NotAllowed:
+    """Say what is missing, and who can give it."""
+    error = NotAllowed(lacking(viewer.role, needs))
+    error.ask = await stores.look_up(list_owners)
+    return error
+
+
+def lacking(role: Role, needs: May) -> str:
+    """Say what a role may not do, and which may."""
+    *others, last = who_may(needs)
+    those = f"{', '.join(others)} and {last}" if others else last
+    return f"The role {role} may not {TEXTS[needs]}. These roles may: {those}."
