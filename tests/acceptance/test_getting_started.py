@@ -48,6 +48,9 @@ def sign_in(page: Page, server: Server) -> None:
 
 
 def section(page: Page, name: str) -> None:
+    menu = page.get_by_role("button", name="Menu")
+    if menu.is_visible():  # On a phone the sections are behind it.
+        menu.click()
     page.get_by_role("navigation", name="Sections").get_by_role("link", name=name, exact=True).click()
     look(page, name)
 
