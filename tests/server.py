@@ -202,10 +202,10 @@ class Server:
         source = Source(made["id"], made["name"], made["type"], made["writeKey"])
         assert (source.name, source.type) == (name, kind)
         if self._process is not None:
-            self._wait_key(source.write_key)
+            self.wait_key(source.write_key)
         return source
 
-    def _wait_key(self, key: str) -> None:
+    def wait_key(self, key: str) -> None:
         deadline = time.monotonic() + KEY_SECONDS
         while request("GET", f"{self.url}/v1/projects/{key}/settings").status != 200:
             assert time.monotonic() < deadline, f"the new write key is not known after {KEY_SECONDS} s"

@@ -71,16 +71,21 @@ class Reader:
         return self.page
 
 
+def find_chromium() -> str:
+    """Give the path of Debian's Chromium; without it the test is skipped."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Debian's Chromium is not installed")
+    return chromium
+
+
 @contextmanager
 def reading(
     site: Site, *, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True
 ) -> Iterator[Reader]:
     """Open a browser in Berlin; at the end nothing may have gone wrong."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Debian's Chromium is not installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(ARGUMENTS))
         context = browser.new_context(
             viewport={"width": width, "height": height},
             timezone_id="Europe/Berlin",

@@ -162,7 +162,7 @@ def build(options: WebOptions) -> ASGIApp:
 
 
 def site(options: WebOptions) -> Litestar:
-    """Put its routes together."""
+    """Put the application together, with its route table to be read."""
     stores = Stores(
         Places(options.state_url, options.account_url, options.delivery_url, options.log_reader, options.now)
     )
