@@ -23,7 +23,7 @@ from richpanel.process.refold import Reader, refold, refold_orders
 from richpanel.process.removal import Removed, nothing_removed, remove
 from richpanel.process.repeats import Settled, settle
 from richpanel.process.suppressing import keep_out
-from richpanel.store import addresses, channels, erasing, history, identities
+from richpanel.store import addresses, channels, erasing, history, identities, traffic
 from richpanel.store import message_rows as messages
 from richpanel.store.bodies import Slice
 
@@ -137,6 +137,8 @@ def fold(
         members.write()
 
     _write_traces(connection, folding, settled, opened.refused)
+    if opened.again is None:  # What a replay decides about anew arrived long ago.
+        traffic.count(connection, _arrivals(settled, opened.refused), opened.received_at)
     erasing.add(connection, [(each.place, each.size) for each in opened.private])
     memory.advance(connection, opened.end, opened.received_at)
     counts = len(settled.messages), len(settled.repeats), len(opened.refused)
@@ -238,3 +240,12 @@ def _write_traces(connection: Connection, folding: Folding, settled: Settled, re
         dropped = messages.trim_discards(connection, {r.source.number for r in refused}, newest)
         counts.update({(source, "discards_dropped"): number for source, number in dropped.items()})
     messages.count(connection, counts)
+
+
+def _arrivals(settled: Settled, refused: list[Refused]) -> list[traffic.Arrival]:
+    """Tell of each call when it arrived, and what became of it."""
+    arrivals = [
+        (m.source.number, m.received, traffic.KEPT if m.outcome == KEPT else traffic.OTHER) for m in settled.messages
+    ]
+    arrivals += [(repeat.source, repeat.received, traffic.REPEATED) for repeat in settled.repeats]
+    return arrivals + [(each.source.number, each.at, traffic.DISCARDED) for each in refused]

@@ -16,6 +16,7 @@ from richpanel.roles.clock import now_ms
 from richpanel.roles.lines import Lines
 from richpanel.roles.logs import open_pages_reader, open_pages_writer
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
+from richpanel.roles.sampling import sampling
 from richpanel.roles.serving import Server, configure
 from richpanel.store.directory import DataDirectory
 from richpanel.store.secrets import SecretKeyError, open_secrets
@@ -44,7 +45,8 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
     on_stop(partial(setattr, server, "should_exit", True))
     parent.listen()
     try:
-        await server.serve(sockets=[socket.socket(fileno=sockets["web"])])
+        with sampling(settings, directory):
+            await server.serve(sockets=[socket.socket(fileno=sockets["web"])])
     finally:
         if writer:
             await writer.close()

@@ -272,6 +272,18 @@ sizes = Table(  # How many are in an audience, over time.
     sqlite_with_rowid=False,
 )
 
+samples = Table(  # How the system stood, minute by minute (store.samples).
+    "samples",
+    metadata,
+    Column("at", Big, primary_key=True, autoincrement=False),  # ms UTC, a minute's beginning.
+    Column("lag_ms", Big, nullable=False),  # The age of the oldest record not applied, the most within the minute.
+    Column("log_bytes", Big, nullable=False),
+    Column("state_bytes", Big, nullable=False),
+    Column("free_bytes", Big, nullable=False),  # Of the disk that the data directory is on, of so many.
+    Column("disk_bytes", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # The ledger (store.ledger): what was forgotten, so that it stays forgotten when the state or the log are older.
 
 regulations = Table(

@@ -78,7 +78,7 @@ MOVES: Final = {
         *map(
             _whole, (schema.discards, schema.changes, schema.counters, schema.suppressed, schema.pieces, schema.outbox)
         ),
-        *map(_whole, (schema.memberships, schema.told, schema.first_runs)),
+        *map(_whole, (schema.memberships, schema.told, schema.first_runs, schema.traffic)),
     )
 }
 """What is copied row by row. The rest is made: `progress`, `parts`, sequences (`settle`), `erasing`, and the bodies;

@@ -114,6 +114,10 @@ _PLAIN: Final = {
     ),
     "let_go": "place bigint PRIMARY KEY, at bigint NOT NULL, size integer NOT NULL",
     "counters": f"count bigint NOT NULL, source integer, what {_TEXT}, PRIMARY KEY (source, what)",
+    "traffic": (
+        f"at bigint, count bigint NOT NULL, step integer, source integer, what {_TEXT}, "
+        "PRIMARY KEY (step, at, source, what)"
+    ),
     "suppressed": (
         f"id {_KEYS}, since bigint NOT NULL, kind smallint NOT NULL, hash {_TEXT} NOT NULL UNIQUE, uid {_TEXT} NOT NULL"
     ),

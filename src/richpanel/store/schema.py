@@ -290,6 +290,17 @@ counters = Table(  # Messages and discards by source and what became of them; `d
     sqlite_with_rowid=False,
 )
 
+traffic = Table(  # How many calls arrived when: in steps of a minute and of an hour (store.traffic).
+    "traffic",
+    metadata,
+    Column("step", Integer, primary_key=True),  # ms
+    Column("at", Big, primary_key=True),  # ms UTC, its beginning.
+    Column("source", Integer, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("count", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 suppressed = Table(  # Who is kept out: keyed hashes of uids, and of the aliases linked to them last.
     "suppressed",
     metadata,

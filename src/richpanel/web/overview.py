@@ -1,28 +1,52 @@
 """The first page: the sign-in to guests, else figures, the newest messages and the sources."""
 
-from typing import Final
+from collections import Counter
+from typing import Final, Literal, NamedTuple
 
 from litestar import Response, get
 from litestar.di import NamedDependency as Given
 
+from richpanel.store import samples, traffic
+from richpanel.store.database import reading as snapshot
+from richpanel.store.delivery_health import Health, health
 from richpanel.store.delivery_trouble import COUNTED
+from richpanel.store.destinations import ACCOUNT, DestinationRow
+from richpanel.store.traffic import KEPT
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.delivery_pages import find_trouble
 from richpanel.web.message_pages import first_source, source_names
 from richpanel.web.messages import MessagesQuery, read_messages
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Query
+from richpanel.web.plots import arriving, curve
 from richpanel.web.signin import Door, SignIn, signin_page
 from richpanel.web.status import read_status
 from richpanel.web.stores import Reading
 
 _LATEST: Final = 10
+_HOUR_MS: Final = 3_600_000
+Span = Literal["1h", "24h", "30d"]
+_SPANS: Final[dict[Span, tuple[str, int, int]]] = {
+    "1h": ("hour", _HOUR_MS, 60),
+    "24h": ("24 hours", 24 * _HOUR_MS, 96),
+    "30d": ("30 days", 30 * 24 * _HOUR_MS, 60),
+}
+"""By name: how a window is called, how long it is (ms), and how many bars it has."""
 
 
 class OverviewQuery(Query, kw_only=True):
-    """Where a guest wanted to go."""
+    """Where a guest wanted to go, and which window of time is shown."""
 
     next: str = "/"
+    window: Span = "1h"
+
+
+class Delivering(NamedTuple):
+    """A destination with how it did; the built-in account has no `health`: what it keeps is delivered."""
+
+    row: DestinationRow
+    health: Health | None
+    kept: int
 
 
 def _figures(counts: dict[str, int]) -> dict[str, int]:
@@ -37,10 +61,38 @@ def _figures(counts: dict[str, int]) -> dict[str, int]:
     }
 
 
-def _overview(reading: Reading, origin: str) -> Context:
+def _delivering(reading: Reading, lately: dict[int, Counter[str]], since: int) -> list[Delivering]:
+    """Tell of each destination how it did since an instant (ms UTC)."""
+    rows = reading.known.destination_rows
+    outside = [row.number for row in rows if row.endpoint != ACCOUNT]
+    found: dict[int, Health] = {}
+    if outside:
+        with snapshot(reading.deliveries) as connection:
+            found = health(connection, outside, since)
+    kept = {number: counts[KEPT] for number, counts in lately.items()}
+    return [
+        Delivering(row, found.get(row.number), sum(kept.get(number, 0) for number in row.source_numbers))
+        for row in rows
+    ]
+
+
+def _overview(reading: Reading, origin: str, window: Span) -> Context:
     status = read_status(reading)
     present = [row for row in reading.sources.values() if row.deleted_at is None]
+    _, length, parts = _SPANS[window]
+    with snapshot(reading.definitions) as definitions:
+        stood = samples.since(definitions, reading.now - length)
+        newest = stood[-1] if stood else samples.newest(definitions)
+    lately = traffic.since_then(reading.state, reading.now - _HOUR_MS)
+    bars = traffic.bars(reading.state, reading.now - length, reading.now, parts)
     return {
+        "windows": [(name, title) for name, (title, _, _) in _SPANS.items()],
+        "window": window,
+        "arriving": arriving(bars),
+        "lately": {number: sum(counts.values()) for number, counts in lately.items()},
+        "lag": curve([(each.at, each.lag_ms) for each in stood], reading.now) if len(stood) > 1 else None,
+        "sample": newest,
+        "delivering": _delivering(reading, lately, reading.now - _HOUR_MS),
         "customers": reading.count(True),
         "visitors": reading.count(False),
         "status": status,
@@ -66,4 +118,4 @@ async def overview(
     if guest is None:
         return signin_page(door, SignIn(next=asked.next))
     origin = pages.origin(request.scope)
-    return await pages.show(guest, "overview.html", "/", lambda reading: _overview(reading, origin))
+    return await pages.show(guest, "overview.html", "/", lambda reading: _overview(reading, origin, asked.window))

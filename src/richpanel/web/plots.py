@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from richpanel.core.timestamps import iso
 from richpanel.store.delivery_breakdown import Moment
+from richpanel.store.traffic import MINUTE_MS, Bar
 
 HEIGHT: Final = 64
 _STEP: Final = 10
@@ -15,6 +16,7 @@ _LEAST: Final = 2
 _WIDTH: Final = 600
 """Columns of a curve."""
 _TONES: Final = ("good", "bad", "warn")
+_ARRIVING_TONES: Final = ("accent", "quiet", "bad", "warn")
 
 
 class Plot(NamedTuple):
@@ -39,25 +41,72 @@ def plot(series: Sequence[Moment]) -> Plot | None:
     most = max(map(sum, sums), default=0)
     if not most:
         return None
-    drawn: dict[str, list[str]] = {tone: [] for tone in _TONES}
-    for place, counts in enumerate(sums):
-        top = HEIGHT
-        for tone, count in zip(_TONES, counts, strict=True):
-            if count:
-                height = max(round(count / most * (HEIGHT - 2 * _LEAST)), _LEAST)
-                top -= height
-                width = _STEP - _GAP
-                drawn[tone].append(f"M{place * _STEP} {top}h{width}v{height}h-{width}z")
     delivered, failed, retries = (sum(each) for each in zip(*sums, strict=True))
     return Plot(
         width=len(series) * _STEP - _GAP,
         height=HEIGHT,
-        paths=[(tone, "".join(parts)) for tone, parts in drawn.items() if parts],
+        paths=_stacked(sums, most, _TONES),
         most=most,
         delivered=delivered,
         failed=failed,
         retries=retries,
         since=series[0].at,
+    )
+
+
+def _stacked(sums: Sequence[Sequence[int]], most: int, tones: Sequence[str]) -> list[tuple[str, str]]:
+    """Draw bars, each of the counts of its tones on top of each other, as a path for each tone."""
+    drawn: dict[str, list[str]] = {tone: [] for tone in tones}
+    for place, counts in enumerate(sums):
+        top = HEIGHT
+        for tone, count in zip(tones, counts, strict=True):
+            if count:
+                height = max(round(count / most * (HEIGHT - 2 * _LEAST)), _LEAST)
+                top = max(top - height, 0)
+                width = _STEP - _GAP
+                drawn[tone].append(f"M{place * _STEP} {top}h{width}v{height}h-{width}z")
+    return [(tone, "".join(parts)) for tone, parts in drawn.items() if parts]
+
+
+class Arriving(NamedTuple):
+    """What arrived, as bars: a path for each tone; the sums of all; and how many a minute the greatest bar has.
+
+    `minutes` is how long a bar is.
+    """
+
+    width: int
+    height: int
+    paths: Sequence[tuple[str, str]]
+    total: int
+    kept: int
+    other: int
+    discarded: int
+    repeated: int
+    most_a_minute: float
+    minutes: int
+    since: str
+
+
+def arriving(series: Sequence[Bar]) -> Arriving | None:
+    """Draw what arrived, in two parts at the least; None where nothing did."""
+    sums = [each[1:] for each in series]
+    most = max(map(sum, sums), default=0)
+    if not most:
+        return None
+    kept, other, discarded, repeated = (sum(each) for each in zip(*sums, strict=True))
+    minutes = (series[1].at - series[0].at) // MINUTE_MS
+    return Arriving(
+        width=len(series) * _STEP - _GAP,
+        height=HEIGHT,
+        paths=_stacked(sums, most, _ARRIVING_TONES),
+        total=kept + other + discarded + repeated,
+        kept=kept,
+        other=other,
+        discarded=discarded,
+        repeated=repeated,
+        most_a_minute=most / minutes,
+        minutes=minutes,
+        since=iso(series[0].at),
     )
 
 

@@ -84,6 +84,8 @@ def size(count_of_bytes: int) -> str:
     """Write a number of bytes."""
     if count_of_bytes < 10_000:
         return f"{count_of_bytes:,} B"
+    if count_of_bytes >= 10_000_000_000:
+        return f"{count_of_bytes / 1073741824:,.1f} GB"
     return f"{count_of_bytes / 1024:,.1f} KB" if count_of_bytes < 10_000_000 else f"{count_of_bytes / 1048576:,.1f} MB"
 
 
