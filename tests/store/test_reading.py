@@ -10,13 +10,16 @@ from sqlalchemy import event
 
 from richpanel.core.codes import Code
 from richpanel.core.record import Discard
+from richpanel.core.timestamps import parse
+from richpanel.store import nearest
 from richpanel.store.messages import list_messages
+from richpanel.store.nearest import Sieve
 from richpanel.store.orders import list_orders
 from richpanel.store.paging import BadCursor, Page, read_cursor, write_cursor
 from richpanel.store.profiles import CUSTOMER_SORTS, CustomerDetail, find_customer, list_profiles
 from richpanel.store.seen import list_seen
 from richpanel.store.sessions import list_sessions
-from richpanel.store.timeline import list_timeline
+from richpanel.store.timeline import TimelinePart, Whence, before, list_timeline, read_timeline
 from richpanel.store.told_messages import list_told
 from tests.process.account import ARRIVAL, Account, Arrived, at, copy_of, make_template
 from tests.process.calls import activity, call, identify, page, track
@@ -120,6 +123,12 @@ def whole(listing: Listing) -> list[Any]:
     return found.data
 
 
+def _ms(moment: str) -> int:
+    found = parse(moment)
+    assert found is not None
+    return found
+
+
 def pages(listing: Listing, limit: int) -> list[list[Any]]:
     """The list page by page."""
     found: list[list[Any]] = []
@@ -173,6 +182,69 @@ def test_a_search(account: Account, limit: int) -> None:
 def test_a_timeline_with_many_entries_at_one_instant(account: Account, limit: int) -> None:
     listed = assert_pages_make_the_list(timeline(account), limit)
     assert len(listed) == 40 + 40 + 12 + 1 + 1
+
+
+def piece(account: Account, **whence: Any) -> TimelinePart:
+    args = (account.reader.slice, account.settings, account.sources, number_of(account, BUSY))
+    found: TimelinePart = account.read(read_timeline, *args, whence=Whence(**whence))
+    return found
+
+
+SIEVES: list[tuple[Sieve, Callable[[Any], bool]]] = [
+    (Sieve(types=(2,)), lambda one: one.type == "page"),
+    (Sieve(types=(1,)), lambda one: one.type == "track"),
+    (Sieve(types=(1,), orders=True), lambda one: one.event == "Order Completed"),
+    (Sieve(types=(6,)), lambda one: one.type == "channel"),
+    (Sieve(text="oRdEr"), lambda one: one.event == "Order Completed"),
+    (Sieve(text="nothing"), lambda one: one.event is None),
+]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 50])
+@pytest.mark.parametrize(("sieve", "passes"), SIEVES)
+def test_a_sieved_timeline(account: Account, sieve: Sieve, passes: Callable[[Any], bool], limit: int) -> None:
+    expected = [one for one in whole(timeline(account)) if passes(one)]
+
+    def listing(cursor: str | None, limit: int) -> Page[Any]:
+        found = piece(account, cursor=cursor, limit=limit, sieve=sieve)
+        assert found.reached is None, "all of it is within reach"
+        return Page(found.items, found.older)
+
+    assert assert_pages_make_the_list(listing, limit) == expected
+
+
+def test_what_is_out_of_reach_is_said_and_gone_on_with(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "_NAMED", 20)
+    monkeypatch.setattr(nearest, "_TYPED", 20)
+    for sieve, passes in SIEVES:
+        found, cursor, reached = list[Any](), None, 0
+        while cursor is not None or not reached:
+            one = piece(account, cursor=cursor, limit=5, sieve=sieve)
+            found += one.items
+            cursor, reached = one.older, reached + 1
+            assert reached < 100
+        assert found == [one for one in whole(timeline(account)) if passes(one)]
+        assert reached > 1, sieve
+
+
+@pytest.mark.parametrize("limit", [1, 7, 50])
+@pytest.mark.parametrize("sieve", [None, Sieve(types=(2,))])
+def test_newer_is_the_way_back(account: Account, sieve: Sieve | None, limit: int) -> None:
+    way = [piece(account, cursor=None, limit=limit, sieve=sieve)]
+    while way[-1].older is not None:
+        way.append(piece(account, cursor=way[-1].older, limit=limit, sieve=sieve))
+    back = way[-1]
+    for one in reversed(way[:-1]):
+        back = piece(account, cursor=back.newer, limit=limit, newer=True, sieve=sieve)
+        assert back.items == one.items
+    assert back.newer is None
+
+
+def test_a_timeline_up_to_an_instant(account: Account) -> None:
+    listed = whole(timeline(account))
+    t = at(2)
+    found = piece(account, cursor=before(_ms(t)), limit=1_000).items
+    assert found == [one for one in listed if one.timestamp < t] != []
     order = [(one.timestamp, one.id) for one in listed if one.type != "became_customer"]
     assert order == sorted(order, reverse=True)
     assert [one.type for one in listed].count("became_customer") == 1

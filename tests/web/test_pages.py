@@ -70,9 +70,10 @@ def test_an_agent_finds_a_customer_and_reads_the_story(shopper: Reader) -> None:
         "Viewed Mugs",
     ]
     expect(page.locator(".session", has_text="abc123")).to_contain_text("Viewed Pricing")
-    page.locator("#orders summary").click()
+    page.get_by_role("link", name="Orders 1").click()
     expect(page.locator("#orders")).to_contain_text("Mug, blue × 2")
     expect(page.locator("#orders")).to_contain_text("partly refunded")
+    page.get_by_role("link", name="Timeline").click()
     page.locator(".entry", has_text="Order Completed").locator("summary").click()
     page.locator(".entry", has_text="Order Completed").get_by_role("link", name="Message and trace").click()
     expect(page.get_by_role("heading", name="Order Completed")).to_be_visible()
@@ -140,7 +141,9 @@ def test_a_source_is_added_copied_and_deleted(reader: Reader) -> None:
 def pages_of(site: Site, uid: str, visitor: str, messages: list[str]) -> list[str]:
     """Every page there is, for these."""
     sources = [f"/sources/{site.source(name).id}" for name in ("Website", "Segment", "Channels")]
-    people = [f"/customers/{segment(uid)}", f"/visitors/{segment(visitor)}"]
+    person = f"/customers/{segment(uid)}"
+    tabs = ("properties", "orders", "audiences", "identities", "conversations")
+    people = [person, f"/visitors/{segment(visitor)}", *(f"{person}?tab={tab}" for tab in tabs)]
     traces = [f"/messages/{segment(message)}" for message in messages]
     lists = [
         "/",

@@ -31,9 +31,9 @@ from richpanel.store import order_rows as orders
 from richpanel.store.bodies import Bodies, Slice, bodies_of
 from richpanel.store.decisions import Cuts
 from richpanel.store.message_rows import StoredMessage
+from richpanel.store.nearest import ENTRY_TYPES
 from richpanel.store.order_rows import OrderKey
 from richpanel.store.piece_rows import OrderEvent
-from richpanel.store.timeline import ENTRY_TYPES
 
 
 class Reader:

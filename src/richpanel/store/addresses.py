@@ -87,8 +87,8 @@ def runs(connection: Connection, address: int) -> Runs:
     return found
 
 
-def first_links(connection: Connection, uid: int) -> dict[int, int]:
-    """Give the addresses that ever linked to a uid, each with the event time of its first link."""
+def first_links(connection: Connection, uid: int) -> dict[int, Stamp]:
+    """Give the addresses that ever linked to a uid, each with its first link."""
     rows = fetch(
         connection,
         "SELECT address, t, message_id, source, kind FROM addresses WHERE uid = ? AND address > 0 "
@@ -96,13 +96,13 @@ def first_links(connection: Connection, uid: int) -> dict[int, int]:
         uid,
     )
     emails: _Emails | None = None
-    first: dict[int, int] = {}
+    first: dict[int, Stamp] = {}
     for address, t, message_id, source, kind in rows:
         if kind == CARRIED:
             emails = emails or _Emails(connection, uid)
             if not emails.has_one((t, message_id, source)):
                 continue
-        first.setdefault(address, t)
+        first.setdefault(address, (t, message_id, source))
     return first
 
 

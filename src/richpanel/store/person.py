@@ -47,11 +47,13 @@ class ProfileView(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Identity(msgspec.Struct, rename="camel", omit_defaults=True):
-    """An id or address of a person, and when the message that linked it happened."""
+    """An id or address of a person, and the message that linked it: when it happened, its id, its source's id."""
 
     type: str
     value: str
     linked_at: str | None = None
+    message_id: str | None = None
+    source: str | None = None
 
 
 class CustomerDetail(ProfileView, kw_only=True):

@@ -12,6 +12,7 @@ from richpanel.core.identity import ANONYMOUS, EMAIL, KINDS, PHONE, UID
 from richpanel.core.ids import email_address, phone_address
 from richpanel.core.money import text
 from richpanel.core.profile import Profile, unpack
+from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import iso
 from richpanel.store import addresses, identities, order_rows, search
 from richpanel.store.account import AccountSettings
@@ -224,9 +225,14 @@ def _identities(connection: Connection, number: int, key: identities.Key) -> lis
     """Give the ids and addresses of a person: their own, the aliases with a run of theirs, the addresses they gave."""
     found = [Identity(KINDS[key[0]], key[1])]
     for _, kind, value, runs in identities.aliases(connection, number):
-        since = next((run.stamp[0] for run in runs if run.uid == number), None)
-        found.append(Identity(KINDS[kind], value, None if since is None else iso(since)))
+        found.append(_linked(kind, value, next((run.stamp for run in runs if run.uid == number), None)))
     first = addresses.first_links(connection, number)
     for address, (kind, value, _) in identities.by_number(connection, first).items():
-        found.append(Identity(KINDS[kind], value, iso(first[address])))
+        found.append(_linked(kind, value, first[address]))
     return found
+
+
+def _linked(kind: int, value: str, stamp: Stamp | None) -> Identity:
+    if stamp is None:
+        return Identity(KINDS[kind], value)
+    return Identity(KINDS[kind], value, iso(stamp[0]), stamp[1], stamp[2])

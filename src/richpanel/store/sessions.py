@@ -1,12 +1,14 @@
 """A person's sessions as people see them (contract.md, "REST API"; `semantics.md` 5)."""
 
+from collections.abc import Iterable
+
 import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.profile import unpack, unpack_session
 from richpanel.core.session import Mark, Session
 from richpanel.core.timestamps import iso
-from richpanel.store.bulk import fetch
+from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.paging import Page, read_cursor, write_cursor
 
 
@@ -48,6 +50,18 @@ def list_sessions(connection: Connection, profile: int, *, cursor: str | None, l
     shown = found[:limit]
     more = write_cursor(shown[-1].start, shown[-1].id) if len(found) > limit else None
     return Page([_shown(session) for session in shown], more)
+
+
+def sessions_of(connection: Connection, profile: int, ids: Iterable[str], from_t: int, to_t: int) -> list[SessionView]:
+    """Give those of a profile's sessions that have these ids; generated ones had events in `from_t..to_t`."""
+    wanted = set(ids)
+    rows = fetch(
+        connection, f"SELECT data FROM sessions WHERE profile = ? AND key IN {LISTED}", profile, listed(wanted - {""})
+    )
+    found = {session.id: session for session in (unpack_session(row[0]) for row in rows)}
+    found |= {session.id: session for session in generated_between(connection, profile, from_t, to_t)}
+    found |= {session.id: session for session in newest_sessions(connection, profile)}
+    return [_shown(session) for name, session in found.items() if name in wanted]
 
 
 def newest_sessions(connection: Connection, profile: int) -> list[Session]:

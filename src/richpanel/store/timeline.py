@@ -1,14 +1,13 @@
 """A person's timeline: page and track calls, channel activity, and becoming a customer (`semantics.md` 5)."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.channel import CHANNEL_TYPE, decode_activity
-from richpanel.core.identity import MAX_UIDS
 from richpanel.core.ids import clean_id
 from richpanel.core.inside import is_absent
 from richpanel.core.message import TYPES, decode_message
@@ -16,20 +15,19 @@ from richpanel.core.profile import unpack
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import iso
 from richpanel.core.traits import SESSION_KEY
-from richpanel.store import history, message_rows, names
+from richpanel.store import message_rows, names
 from richpanel.store.account import AccountSettings
 from richpanel.store.bodies import Bodies, Slice, bodies_of
 from richpanel.store.bulk import fetch
 from richpanel.store.decisions import Cuts
-from richpanel.store.history import Span
+from richpanel.store.history import FOREVER
 from richpanel.store.message_rows import StoredMessage
+from richpanel.store.nearest import Sieve, nearest, sifted
 from richpanel.store.paging import Page, read_cursor, write_cursor
 from richpanel.store.sessions import generated_between
 from richpanel.store.sources import SourceRow
 
 BECAME_CUSTOMER: Final = "became_customer"
-_FOREVER: Final = 1 << 62
-ENTRY_TYPES: Final = (1, 2, 6)  # track, page, channel
 _decode_properties = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -62,6 +60,23 @@ class _Entry(msgspec.Struct):
         return (self.stamp, self.rank)
 
 
+class TimelinePart(NamedTuple):
+    """A piece of a timeline, newest first, and the cursors of what is older and what is newer; None at an end.
+
+    `reached` is the instant (ISO) up to which was looked, where a sieve let too little pass for a whole piece.
+    """
+
+    items: list[TimelineItem]
+    older: str | None
+    newer: str | None
+    reached: str | None = None
+
+
+def before(t: int) -> str:
+    """Give the cursor behind which stands what happened before `t`, ms UTC."""
+    return write_cursor(t, "", "", 0)
+
+
 def list_timeline(
     connection: Connection,
     log: Slice,
@@ -73,68 +88,65 @@ def list_timeline(
     limit: int,
 ) -> Page[TimelineItem]:
     """List a profile's timeline, newest first."""
-    at = read_cursor(cursor, int, str, str, int)
-    before = None if at is None else ((at[0], at[1], at[2]), at[3])
-    numbers = _newest(connection, profile, _FOREVER if before is None else before[0][0], limit)
-    opened = message_rows.load(connection, numbers)
+    whence = Whence(cursor, limit)
+    found = read_timeline(connection, log, account, sources, profile, whence=whence)
+    return Page(found.items, found.older)
+
+
+class Whence(NamedTuple):
+    """Which piece of a timeline: so many entries behind a cursor, or in front of it (`newer`), that pass a sieve."""
+
+    cursor: str | None
+    limit: int
+    newer: bool = False
+    sieve: Sieve | None = None
+
+
+def read_timeline(
+    connection: Connection,
+    log: Slice,
+    account: AccountSettings,
+    sources: Mapping[int, SourceRow],
+    profile: int,
+    *,
+    whence: Whence,
+) -> TimelinePart:
+    """Read a piece of a profile's timeline."""
+    given = read_cursor(whence.cursor, int, str, str, int)
+    edge = None if given is None else ((given[0], given[1], given[2]), given[3])
+    newer = whence.newer and edge is not None
+    at = FOREVER if edge is None else edge[0][0]
+    if whence.sieve is None:
+        found = nearest(connection, profile, at, whence.limit, newer=newer)
+    else:
+        found = sifted(connection, profile, at, whence.limit, whence.sieve, newer=newer)
+    opened = message_rows.load(connection, found.numbers)
     bodies = bodies_of(connection, log)
     bodies.ahead(opened.values())
     cuts = Cuts(connection)
     cuts.ahead(opened.values())
     entries = [_entry(row, bodies, sources[row.source], account, cuts) for row in opened.values()]
-    customer = _became_customer(connection, profile)
+    customer = _became_customer(connection, profile) if whence.sieve is None else None
     if customer is not None:
         entries.append(customer)
-    entries.sort(key=lambda entry: entry.order, reverse=True)
-    if before is not None:
-        entries = [entry for entry in entries if entry.order < before]
-    shown = entries[:limit]
+    entries.sort(key=lambda entry: entry.order, reverse=not newer)
+    if edge is not None:
+        entries = [entry for entry in entries if (entry.order > edge if newer else entry.order < edge)]
+    shown = entries[: whence.limit]
     _name_sessions(connection, profile, shown)
-    more = write_cursor(*shown[-1].stamp, shown[-1].rank) if len(entries) > limit else None
-    return Page([entry.item for entry in shown], more)
+    return _part(shown, found.reached, is_more=len(entries) > whence.limit, whence=whence)
 
 
-def _newest(connection: Connection, profile: int, until: int, limit: int) -> list[int]:
-    """Find the newest entries at or before `until`: more than `limit`, and all of the last one's instant.
-
-    Entries of one instant are ordered by what stands in their bodies, so an instant is taken whole or not at all.
-    """
-    spans = history.of_profile(connection, profile, MAX_UIDS)
-    found: list[tuple[int, int]] = []
-    if until != _FOREVER:
-        found += _at(connection, spans, until)
-    earlier: list[tuple[int, int]] = []
-    # Asked here and not by `store.parts`, which loads numpy for its filters: 11 MB that pages do not need.
-    for part, first_t, last_t in fetch(connection, "SELECT part, first_t, last_t FROM parts ORDER BY part DESC"):
-        if first_t >= until or (len(earlier) > limit and last_t < earlier[limit][0]):
-            continue
-        for span in spans:
-            earlier += fetch(
-                connection,
-                "SELECT t, n FROM history WHERE part = ? AND identity = ? AND t >= ? AND t < ? AND type IN (1, 2, 6) "
-                "ORDER BY t DESC LIMIT ?",
-                part,
-                span.identity,
-                span.from_t,
-                min(span.to_t, until),
-                limit + 1,
-            )
-        earlier.sort(reverse=True)
-        del earlier[limit + 1 :]
-    if len(earlier) > limit:
-        last = earlier[-1][0]
-        earlier = [entry for entry in earlier if entry[0] > last] + _at(connection, spans, last)
-    return [number for _, number in (*found, *earlier)]
-
-
-def _at(connection: Connection, spans: Iterable[Span], t: int) -> list[tuple[int, int]]:
-    """Find all entries of one instant."""
-    rows: list[tuple[int, int]] = []
-    for span in spans:
-        if span.from_t <= t < span.to_t:
-            here = history.numbers(connection, Span(span.identity, t, t + 1))
-            rows += [(t, n) for _, n, kind in here if kind in ENTRY_TYPES]
-    return rows
+def _part(shown: list[_Entry], reached: int | None, *, is_more: bool, whence: Whence) -> TimelinePart:
+    """Put a piece together: what was read next to the cursor goes on at its far end, and back at its near one."""
+    near = write_cursor(*shown[0].stamp, shown[0].rank) if shown else None
+    far = write_cursor(*shown[-1].stamp, shown[-1].rank) if is_more else None
+    if far is None and reached is not None:
+        far = write_cursor(reached + whence.newer, "", "", 0)
+    ended = None if is_more or reached is None else iso(reached)
+    if whence.newer:
+        return TimelinePart([entry.item for entry in reversed(shown)], near, far, ended)
+    return TimelinePart([entry.item for entry in shown], far, near if whence.cursor else None, ended)
 
 
 def _entry(row: StoredMessage, bodies: Bodies, source: SourceRow, account: AccountSettings, cuts: Cuts) -> _Entry:

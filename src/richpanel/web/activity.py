@@ -48,7 +48,7 @@ _read_letter: Final = msgspec.json.Decoder(Letter).decode
 class Entry(NamedTuple):
     """One line of the timeline. `fields` are its properties as (key, text); a channel's message is a `letter`.
 
-    The id is gone where the body is.
+    The id is gone where the body is. `source` is the source's id; `key` tells entries of one person apart.
     """
 
     id: str | None
@@ -59,15 +59,22 @@ class Entry(NamedTuple):
     detail: str
     fields: list[tuple[str, str]]
     letter: Letter | None = None
+    source: str = ""
+
+    @property
+    def key(self) -> str:
+        """Tell it apart from the others of its person."""
+        return " ".join((self.timestamp, self.source, self.id or "", self.icon))
 
 
 class Group(NamedTuple):
-    """Entries that follow each other in one session, or outside any."""
+    """Entries that follow each other in one session, or outside any; `key` is the session's id, else what they are."""
 
     entries: list[Entry]
     session: SessionView | None
     title: str
     came_from: str
+    key: str = ""
 
 
 def fields_of(value: Any) -> list[tuple[str, str]]:
@@ -77,9 +84,9 @@ def fields_of(value: Any) -> list[tuple[str, str]]:
     for key, part in _object(raw).items():
         inside = _object(bytes(part))
         if inside:
-            rows += [(f"{key}.{name}", _text(bytes(each))) for name, each in inside.items()]
+            rows += [(f"{key}.{name}", text_of(bytes(each))) for name, each in inside.items()]
         else:
-            rows.append((key, _text(bytes(part))))
+            rows.append((key, text_of(bytes(part))))
     return rows
 
 
@@ -91,7 +98,8 @@ def _object(raw: bytes) -> dict[str, msgspec.Raw]:
         return {}
 
 
-def _text(raw: bytes) -> str:
+def text_of(raw: bytes) -> str:
+    """Write a JSON value as a person reads it: a text without its marks, numbers with their exact digits."""
     return str(msgspec.json.decode(raw)) if raw[:1] == b'"' else raw.decode()
 
 
@@ -143,7 +151,8 @@ def entry(item: TimelineItem) -> Entry:
     fields = fields_of(item.properties) if item.properties else []
     icon, tone = _symbol(item.type, item.event or "", channel)
     name = _name(item.type, item.event, channel)
-    return Entry(item.id, item.timestamp, icon, tone, name, _detail(item.type, fields, item.event), fields)
+    detail = _detail(item.type, fields, item.event)
+    return Entry(item.id, item.timestamp, icon, tone, name, detail, fields, source=item.source)
 
 
 def _letter(item: TimelineItem) -> Entry:
@@ -151,7 +160,8 @@ def _letter(item: TimelineItem) -> Entry:
     letter = _read_letter(bytes(item.properties))
     icon, tone = _symbol("channel", "", item.channel)
     detail = letter.subject or " ".join((letter.body or "")[:500].split())
-    return Entry(item.id, item.timestamp, icon, tone, _name("channel", None, item.channel), _short(detail), [], letter)
+    name = _name("channel", None, item.channel)
+    return Entry(item.id, item.timestamp, icon, tone, name, _short(detail), [], letter, item.source)
 
 
 def grouped(items: Iterable[TimelineItem], sessions: Mapping[str, SessionView]) -> list[Group]:
@@ -161,7 +171,8 @@ def grouped(items: Iterable[TimelineItem], sessions: Mapping[str, SessionView]) 
         inside = list(members)
         title = "Session" if session_id else _OUTSIDE.get(inside[0].type, "Activity")
         session = sessions.get(session_id or "")
-        groups.append(Group([entry(item) for item in inside], session, title, _came_from(session)))
+        key = session_id or inside[0].type
+        groups.append(Group([entry(item) for item in inside], session, title, _came_from(session), key))
     return groups
 
 
