@@ -73,6 +73,7 @@ def test_an_audience_is_built_counted_saved_and_explained(site: Site) -> None:
         page.locator("#why .told .pill", has_text="In").wait_for()
         narrow_and_whole(reader)
         page.get_by_role("link", name="The customer").click()
+        page.get_by_role("link", name="Audiences").last.click()
         page.get_by_role("link", name="Big Buyers").click()
         page.get_by_role("button", name="Pause").click()
         page.get_by_text("Paused", exact=True).wait_for()
