@@ -3,6 +3,7 @@
 from richpanel.core.condition_json import read
 from richpanel.core.happened import event_name
 from richpanel.core.membership import Audience
+from richpanel.core.message import Message
 from richpanel.core.planning import plan_audience
 from richpanel.core.watching import Watch
 
@@ -30,5 +31,10 @@ def test_plans_are_found_by_what_they_look_at() -> None:
     assert watch.of_event("Checkout Started") == (2,)
     assert watch.of_event("Page Viewed") == ()
     assert watch.of_event(None) == ()
+    for _ in range(2):  # Found, then remembered.
+        assert watch.of_call(Message(type="track", event="orderCompleted")) == ("Order Completed", (1, 2, 3))
+        assert watch.of_call(Message(type="track", event="page")) == ("page", ())
+        assert watch.of_call(Message(type="page", event="Order Completed")) == ("Page Viewed", ())
+        assert watch.of_call(Message(type="identify")) == (None, ())
     assert watch.of_traits(["firstName", "email"]) == {1}
     assert watch.of_traits(["address"]) == {3}

@@ -127,20 +127,24 @@ class Plan:
 class AudiencePlan(Plan):
     """An audience, made ready."""
 
-    def __init__(self, slots: Iterable[Slot], keys: Iterable[str], node: Node) -> None:
-        """Hold the slots, the keys, and the tree that answers from them (`core.planning`)."""
+    def __init__(self, slots: Iterable[Slot], keys: Iterable[str], node: Node, *, exact: bool = False) -> None:
+        """Hold the slots, the keys, and the tree that answers from them (`core.planning`).
+
+        `exact`: what the tree answers changes at the very instant that it gives, not perhaps later.
+        """
         super().__init__(slots, keys)
         self._node = node
+        self._exact = exact
 
     def judge(self, state: State, person: Person, now: int) -> Verdict:
         """Tell whether somebody is in at `now` (ms UTC, not before any of their events), and until when."""
         member, until = self._node(state, person, now)
-        while until < NEVER:
+        while until < NEVER and not self._exact:
             then, later = self._node(state, person, until)
             if then != member:
                 return Verdict(member, until)
             until = later
-        return Verdict(member, NEVER)
+        return Verdict(member, until)
 
 
 class TraitPlan(Plan):

@@ -19,7 +19,12 @@ def plan_audience(
     """Make an audience ready. All that it asks for must be there, without circles (`core.references`)."""
     builder = _Builder(audiences, traits)
     node = builder.audience(audience)
-    return AudiencePlan(builder.slots, builder.keys, node)
+    return AudiencePlan(builder.slots, builder.keys, node, exact=_is_exact(audience.condition))
+
+
+def _is_exact(condition: Condition) -> bool:
+    """Tell whether a condition is one count of events, which is looked through up to its next change."""
+    return _is_exact(condition.condition) if isinstance(condition, Not) else isinstance(condition, Performed)
 
 
 class _Builder:

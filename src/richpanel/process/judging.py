@@ -70,6 +70,7 @@ class Judging:
         self._before = memberships.load(members.connection, ready.number, people)
         self._told: Mapping[int, Told] = {}
         self._rows: dict[int, Row | None] = {}
+        self._known: list[int] = []
         self._take_told()
 
     @property
@@ -94,6 +95,7 @@ class Judging:
                 rows[profile] = row
         rows.update(self._with_uids(untold))
         memberships.save(self._members.connection, {(self._ready.number, each): row for each, row in rows.items()})
+        memberships.know(self._members.connection, [(self._ready.number, profile) for profile in self._known])
         return [each for each, row in rows.items() if self._says(row) != self._says(self._before.get(each))]
 
     def _says(self, row: Row | None) -> tuple[bytes, str]:
@@ -115,7 +117,7 @@ class Judging:
             elif before.state == self._ready.empty and before.value == self._ready.idle:
                 self._rows[profile] = None
             elif before.told != KNOWN:
-                self._rows[profile] = before._replace(told=KNOWN)
+                self._known.append(profile)
 
     def _add_events(self) -> None:
         """Add events to what is kept of those whose value stays; the others are judged for all that may follow."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from richpanel.core.announcing import Told, announced
-from richpanel.core.happened import Happened, name_of
+from richpanel.core.happened import Happened
 from richpanel.core.identity import UID
 from richpanel.core.membership import Person
 from richpanel.core.regulation import hashed
@@ -48,10 +48,13 @@ class Members:
     def add(self, groups: Mapping[int, Collection[Incoming]]) -> None:
         """Add events, by owner."""
         watch = self.plans.watch
+        if not watch.by_event:
+            return
         for owner, group in groups.items():
             for message in group:
-                name = name_of(message.message) if message.inside is not None else None
-                concerned = watch.of_event(name)
+                if message.inside is None:
+                    continue
+                name, concerned = watch.of_call(message.message)
                 if name is None or not concerned:
                     continue
                 event = opened(message, watch.around) if name in watch.inside else Happened(message.stamp, name)

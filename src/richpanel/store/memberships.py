@@ -50,7 +50,7 @@ def load(connection: Connection, plan: int, profiles: Collection[int]) -> dict[i
         f"SELECT profile, state, value, since, until, told FROM memberships WHERE plan = ? AND profile IN {LISTED}",
         *(plan, listed(profiles)),
     )
-    return {row[0]: Row(bytes(row[1]), *row[2:]) for row in rows}
+    return {row[0]: Row(*row[1:]) for row in rows}
 
 
 def save(connection: Connection, rows: Mapping[Key, Row | None]) -> None:
@@ -64,6 +64,12 @@ def save(connection: Connection, rows: Mapping[Key, Row | None]) -> None:
 def keep(connection: Connection, rows: Sequence[tuple[bytes, int | None, int, int]]) -> None:
     """Keep another state, and another instant until when, where the value stays: (state, until, plan, profile)."""
     update(connection, schema.memberships, sorted(rows, key=_KEY), columns=("state", "until"), keys=("plan", "profile"))
+
+
+def know(connection: Connection, keys: Sequence[Key]) -> None:
+    """Note that the world knows the values of these memberships; nothing else of them changes."""
+    rows = [(KNOWN, *key) for key in sorted(keys)]
+    update(connection, schema.memberships, rows, columns=("told",), keys=("plan", "profile"))
 
 
 def due(connection: Connection, now: int, limit: int) -> list[Key]:
