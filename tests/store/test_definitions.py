@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from richpanel.store import account, connectors, destinations, imports, sources, tokens, users
+from richpanel.store import account, connectors, destinations, imports, sources, tokens, user_sessions, users
 from richpanel.store.database import open_engine
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationChanges, UnknownSourceError
@@ -210,19 +210,21 @@ def test_sign_in_and_sessions(conn: Connection) -> None:
     assert users.check_login(conn, "ada", "correct horse") == ada
     assert users.check_login(conn, "ada", "wrong") is None
     assert users.check_login(conn, "eve", "correct horse") is None
-    cookie = users.open_session(conn, ada.id, now=NOW, seconds=60)
-    assert users.find_session(conn, cookie, now=NOW + 59_999) == ada
-    assert users.find_session(conn, cookie, now=NOW + 60_000) is None
-    assert users.find_session(conn, cookie + "x", now=NOW) is None
-    users.close_session(conn, cookie)
-    assert users.find_session(conn, cookie, now=NOW) is None
+    cookie = user_sessions.open_session(conn, ada.id, now=NOW, seconds=60)
+    found = user_sessions.find_session(conn, cookie, now=NOW + 59_999)
+    assert found is not None
+    assert found.user == ada
+    assert user_sessions.find_session(conn, cookie, now=NOW + 60_000) is None
+    assert user_sessions.find_session(conn, cookie + "x", now=NOW) is None
+    user_sessions.close_session(conn, cookie)
+    assert user_sessions.find_session(conn, cookie, now=NOW) is None
 
 
 def test_a_new_password_ends_sessions(conn: Connection) -> None:
     ada = users.add_user(conn, "ada", "old password", now=NOW)
-    cookie = users.open_session(conn, ada.id, now=NOW, seconds=60)
+    cookie = user_sessions.open_session(conn, ada.id, now=NOW, seconds=60)
     assert users.set_password(conn, "ada", "new password")
-    assert users.find_session(conn, cookie, now=NOW) is None
+    assert user_sessions.find_session(conn, cookie, now=NOW) is None
     assert users.check_login(conn, "ada", "old password") is None
     assert users.check_login(conn, "ada", "new password") == ada
     assert not users.set_password(conn, "eve", "x")
@@ -230,8 +232,8 @@ def test_a_new_password_ends_sessions(conn: Connection) -> None:
 
 def test_expired_sessions_are_let_go(conn: Connection) -> None:
     ada = users.add_user(conn, "ada", "password", now=NOW)
-    users.open_session(conn, ada.id, now=NOW, seconds=1)
-    users.open_session(conn, ada.id, now=NOW + 5_000, seconds=1)
+    user_sessions.open_session(conn, ada.id, now=NOW, seconds=1)
+    user_sessions.open_session(conn, ada.id, now=NOW + 5_000, seconds=1)
     assert conn.execute(text("SELECT count(*) FROM web_sessions")).scalar() == 1
 
 

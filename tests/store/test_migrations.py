@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, MetaData, create_engine, inspect
+from sqlalchemy import Engine, MetaData, create_engine, inspect, select
 
 from richpanel import __version__
 from richpanel.store import definitions, delivery_schema, schema
@@ -207,4 +207,35 @@ def test_the_search_made_anew_finds_what_the_old_one_did(folder: Path) -> None:
             found = connection.exec_driver_sql("SELECT rowid FROM search WHERE search MATCH ?", (f'"{word}"*',)).all()
             assert number in [row[0] for row in found], word
         assert connection.exec_driver_sql("SELECT v FROM search_config WHERE k = 'secure-delete'").scalar() == 1
+    engine.dispose()
+
+
+ADDED = {
+    "users": ["role", "disabled_at", "one_time", "factor", "factor_since", "factor_step"],
+    "web_sessions": ["seen_at", "address", "agent"],
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def account_url(request: pytest.FixtureRequest, folder: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(folder, "account")
+    cluster: str = request.getfixturevalue("cluster")
+    return schema_url(cluster, "account")
+
+
+def test_people_of_before_roles_are_owners(account_url: str) -> None:
+    migrate(account_url, "account")
+    engine = open_engine(account_url)
+    with engine.begin() as connection:
+        for table, columns in ADDED.items():
+            for column in columns:
+                connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'account_0008'")
+        connection.exec_driver_sql("INSERT INTO users (login, password, created_at) VALUES ('ada', 'x', 1)")
+    migrate(account_url, "account")
+    with engine.connect() as connection:
+        row = connection.execute(select(definitions.users)).one()
+        assert (row.role, row.one_time, row.disabled_at, row.factor_since) == ("owner", False, None, None)
+    assert described(engine, set(ADDED))["users"]["columns"][4][0] == "role"
     engine.dispose()

@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
     select,
     text,
     update,
@@ -93,6 +94,20 @@ users = Table(
     Column("password", Words, nullable=False),  # Argon2id.
     Column("created_at", Big, nullable=False),
     Column("role", Words, nullable=False, server_default="owner"),  # core.roles
+    Column("disabled_at", Big),
+    Column(
+        "one_time", Boolean, nullable=False, server_default=false()
+    ),  # Whether the password must be replaced at once.
+    Column("factor", Words),  # The second step's secret (store.second_step), sealed.
+    Column("factor_since", Big),  # When it was proven to work; without, it is not asked for.
+    Column("factor_step", Big),  # The newest interval whose code was taken: none is taken twice.
+)
+
+recovery_codes = Table(  # What a person signs in with who has lost the device, each once.
+    "recovery_codes",
+    metadata,
+    Column("user", Integer, ForeignKey("users.id"), primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),  # SHA-256.
 )
 
 web_sessions = Table(
@@ -102,6 +117,9 @@ web_sessions = Table(
     Column("user", Integer, ForeignKey("users.id"), nullable=False),
     Column("created_at", Big, nullable=False),
     Column("expires_at", Big, nullable=False),
+    Column("seen_at", Big),  # A few minutes old; ms UTC.
+    Column("address", Words),  # Where from, and with what, they signed in.
+    Column("agent", Words),
     Index("web_sessions_expires", "expires_at"),
 )
 

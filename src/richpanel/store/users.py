@@ -1,8 +1,7 @@
-"""People who sign in to the pages, and their sessions."""
+"""People who sign in to the pages: their passwords and roles."""
 
 import secrets
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -15,22 +14,33 @@ from richpanel.store import definitions
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A person who may sign in."""
+    """A person who may sign in. `one_time`: their password must be replaced; `factor`: a second step is asked for."""
 
     id: int
     login: str
     role: Role
+    one_time: bool = False
+    factor: bool = False
+    disabled: bool = False
 
 
 class LastOwner(ValueError):
-    """The account would be left without an owner."""
+    """The account would be left without an owner who can sign in."""
 
 
 _HASHER = PasswordHasher()
 
 
-def _row(row: "Row[*tuple[Any, ...]]") -> UserRow:
-    return UserRow(id=row.id, login=row.login, role=row.role)
+def user_row(row: "Row[*tuple[Any, ...]]") -> UserRow:
+    """Read a row that has the columns of `users`."""
+    return UserRow(
+        id=row.id,
+        login=row.login,
+        role=row.role,
+        one_time=row.one_time,
+        factor=row.factor_since is not None,
+        disabled=row.disabled_at is not None,
+    )
 
 
 @lru_cache(maxsize=1)
@@ -39,31 +49,35 @@ def _nobody() -> str:
     return _HASHER.hash(secrets.token_urlsafe(16))
 
 
-def _digest(cookie: str) -> bytes:
-    return sha256(cookie.encode("utf-8", "surrogatepass")).digest()
-
-
 def count_users(conn: Connection) -> int:
     """Count the people who may sign in."""
     return conn.execute(select(func.count()).select_from(definitions.users)).scalar_one()
 
 
 def list_users(conn: Connection) -> list[UserRow]:
-    """List the people who may sign in, by login."""
+    """List the people, disabled ones too, by login."""
     table = definitions.users
-    return [_row(row) for row in conn.execute(select(table).order_by(table.c.login))]
+    return [user_row(row) for row in conn.execute(select(table).order_by(table.c.login))]
 
 
 def list_owners(conn: Connection) -> list[str]:
-    """List the logins of the owners."""
-    return [user.login for user in list_users(conn) if user.role == "owner"]
+    """List the logins of the owners who can sign in."""
+    return [user.login for user in list_users(conn) if user.role == "owner" and not user.disabled]
 
 
-def add_user(conn: Connection, login: str, password: str, *, now: int, role: Role = "owner") -> UserRow:
+def get_user(conn: Connection, number: int) -> UserRow | None:
+    """Find a person."""
+    row = conn.execute(select(definitions.users).where(definitions.users.c.id == number)).first()
+    return user_row(row) if row else None
+
+
+def add_user(
+    conn: Connection, login: str, password: str, *, now: int, role: Role = "owner", one_time: bool = False
+) -> UserRow:
     """Add a person; raises IntegrityError where the login is taken."""
-    values = {"login": login, "password": _HASHER.hash(password), "role": role, "created_at": now}
+    values = {"login": login, "password": _HASHER.hash(password), "role": role, "one_time": one_time, "created_at": now}
     number = conn.execute(insert(definitions.users).values(**values).returning(definitions.users.c.id)).scalar_one()
-    return UserRow(id=number, login=login, role=role)
+    return UserRow(id=number, login=login, role=role, one_time=one_time)
 
 
 def set_role(conn: Connection, login: str, role: Role) -> bool:
@@ -77,19 +91,35 @@ def set_role(conn: Connection, login: str, role: Role) -> bool:
     return found
 
 
+def disable_user(conn: Connection, number: int, *, now: int) -> None:
+    """Let a person sign in no more, and end their sessions. Raises LastOwner."""
+    users, sessions = definitions.users, definitions.web_sessions
+    conn.execute(update(users).where(users.c.id == number).values(disabled_at=now))
+    conn.execute(delete(sessions).where(sessions.c.user == number))
+    _keep_an_owner(conn)
+
+
+def enable_user(conn: Connection, number: int) -> None:
+    """Let a person sign in again."""
+    conn.execute(update(definitions.users).where(definitions.users.c.id == number).values(disabled_at=None))
+
+
 def _keep_an_owner(conn: Connection) -> None:
     if not list_owners(conn):
         raise LastOwner("an account needs an owner: make somebody else one first")
 
 
-def set_password(conn: Connection, login: str, password: str) -> bool:
-    """Give a person another password and end their sessions; False where there is no such login."""
+def set_password(
+    conn: Connection, login: str, password: str, *, one_time: bool = False, keep: bytes | None = None
+) -> bool:
+    """Give a person another password and end their sessions but `keep`; False where there is no such login."""
     users, sessions = definitions.users, definitions.web_sessions
     found = conn.execute(select(users.c.id).where(users.c.login == login)).scalar()
     if found is None:
         return False
-    conn.execute(update(users).where(users.c.id == found).values(password=_HASHER.hash(password)))
-    conn.execute(delete(sessions).where(sessions.c.user == found))
+    values = {"password": _HASHER.hash(password), "one_time": one_time}
+    conn.execute(update(users).where(users.c.id == found).values(**values))
+    conn.execute(delete(sessions).where(sessions.c.user == found, sessions.c.hash != (keep or b"")))
     return True
 
 
@@ -101,26 +131,4 @@ def check_login(conn: Connection, login: str, password: str) -> UserRow | None:
         _HASHER.verify(row.password if row else _nobody(), password)
     except (VerificationError, InvalidHashError):
         return None
-    return _row(row) if row else None
-
-
-def open_session(conn: Connection, user: int, *, now: int, seconds: int) -> str:
-    """Begin a session of `seconds`; give the cookie's value, of which only a hash is kept. Expired ones are let go."""
-    cookie, table = secrets.token_urlsafe(32), definitions.web_sessions
-    conn.execute(delete(table).where(table.c.expires_at <= now))
-    values = {"hash": _digest(cookie), "user": user, "created_at": now, "expires_at": now + seconds * 1000}
-    conn.execute(insert(table).values(**values))
-    return cookie
-
-
-def find_session(conn: Connection, cookie: str, *, now: int) -> UserRow | None:
-    """Tell whose session a cookie is; None where it is unknown or over at `now` (ms)."""
-    users, sessions = definitions.users, definitions.web_sessions
-    query = select(users.c.id, users.c.login, users.c.role).join(sessions, sessions.c.user == users.c.id)
-    row = conn.execute(query.where(sessions.c.hash == _digest(cookie), sessions.c.expires_at > now)).first()
-    return _row(row) if row else None
-
-
-def close_session(conn: Connection, cookie: str) -> None:
-    """End a session."""
-    conn.execute(delete(definitions.web_sessions).where(definitions.web_sessions.c.hash == _digest(cookie)))
+    return user_row(row) if row is not None and row.disabled_at is None else None

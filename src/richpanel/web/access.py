@@ -15,7 +15,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers import BaseRouteHandler
 
 from richpanel.core.roles import Role
-from richpanel.store.users import find_session
+from richpanel.store.user_sessions import SessionRow, find_session
 from richpanel.web.stores import Stores
 
 SESSION_SECONDS: Final = 14 * 86_400
@@ -29,12 +29,17 @@ class SignInRequired(Exception):
 
 
 class Viewer(msgspec.Struct, frozen=True):
-    """The person who looks at a page. `csrf` goes into each form of the page."""
+    """The person who looks at a page. `csrf` goes into each form of the page; `session` is the hash of their cookie.
+
+    `one_time`: their password was made up by somebody else, and is replaced before anything else.
+    """
 
     login: str
     csrf: str
     user: int
     role: Role
+    session: bytes
+    one_time: bool = False
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -47,15 +52,16 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
         raise NotAuthorizedException("This token is unknown or was revoked.", headers=_REFUSED)
 
 
-async def signed_in(request: AnyRequest, stores: Stores, secure_cookies: bool) -> Viewer:
-    """Give the person whose session the request carries; raises SignInRequired."""
+async def signed_in(request: AnyRequest, stores: Stores, secure_cookies: bool) -> tuple[Viewer, SessionRow]:
+    """Give the person whose session the request carries, and that; raises SignInRequired."""
     cookie = request.cookies.get(cookie_name("session", secure_cookies))
     if not cookie:
         raise SignInRequired
-    user = await stores.look_up(lambda conn: find_session(conn, cookie, now=stores.now()))
-    if user is None:
+    session = await stores.look_up(lambda conn: find_session(conn, cookie, now=stores.now()))
+    if session is None:
         raise SignInRequired
-    return Viewer(user.login, csrf_token(cookie), user.id, user.role)
+    user = session.user
+    return Viewer(user.login, csrf_token(cookie), user.id, user.role, session.hash, user.one_time), session
 
 
 def cookie_name(what: str, secure: bool) -> str:

@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, Scope
 from richpanel.log.contract import LogReader, LogWriter
 from richpanel.store.secrets import SecretBox
 from richpanel.web.access import SESSION_SECONDS, require_token
+from richpanel.web.account_pages import account_pages
 from richpanel.web.attempts import Attempts
 from richpanel.web.audience_checks import audience_checks_api
 from richpanel.web.audience_looks import audience_looks_api
@@ -47,11 +48,12 @@ from richpanel.web.overview import overview
 from richpanel.web.pages import Pages, answer_error, provide_guest, provide_viewer
 from richpanel.web.paging import read_query
 from richpanel.web.paths import route_by_raw_path
+from richpanel.web.people_pages import people_pages
 from richpanel.web.privacy_pages import privacy_pages
 from richpanel.web.regulations import regulations_api
 from richpanel.web.replay_pages import replay_pages
 from richpanel.web.replays import replays_api
-from richpanel.web.signin import Door, sign_in, sign_in_page, sign_out
+from richpanel.web.signin import Door, sign_in, sign_in_code, sign_in_page, sign_out
 from richpanel.web.source_pages import source_pages
 from richpanel.web.sources import sources_api
 from richpanel.web.static import Assets, favicon, static_file
@@ -186,9 +188,10 @@ def site(options: WebOptions) -> Litestar:
     app = Litestar(
         route_handlers=[
             *(_api(), openapi_json),
-            *(overview, sign_in, sign_in_page, sign_out, static_file, favicon),
+            *(overview, sign_in, sign_in_code, sign_in_page, sign_out, static_file, favicon),
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
+            *(*people_pages, *account_pages),
             *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
@@ -198,7 +201,7 @@ def site(options: WebOptions) -> Litestar:
         openapi_config=None,
         logging_config=None,  # The program sets its log up itself.
         request_max_body_size=MAX_BODY,
-        state=State({"stores": stores, "pages": pages}),
+        state=State({"stores": stores, "pages": pages, "client": options.client}),
     )
     app.state.openapi = msgspec.json.encode(document(app, options.version))
     return app

@@ -1,12 +1,13 @@
 """The guard of every route: it tells who asks, and holds them to what their role may (`web.permissions`)."""
 
-from typing import Any
+from typing import Any, Final
 
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from richpanel.core.roles import TEXTS, May, Role, allows, who_may
+from richpanel.store.user_sessions import SEEN_MS, saw
 from richpanel.store.users import list_owners
 from richpanel.web.access import AnyRequest, SignInRequired, Viewer, check_form, signed_in
 from richpanel.web.pages import Pages
@@ -14,6 +15,7 @@ from richpanel.web.permissions import API, home, needed
 from richpanel.web.problems import NotAllowed, SentOn
 from richpanel.web.stores import Stores
 
+_WITH_ONE_TIME_PASSWORD: Final = ("/settings/account", "/settings/account/password", "/sign-out")
 _AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -38,12 +40,17 @@ async def _let_in(request: AnyRequest, needs: May | str) -> None:
     pages: Pages = request.app.state.pages
     at_door = request.scope["path_template"] == "/"
     try:
-        viewer = await signed_in(request, stores, pages.secure_cookies)
+        viewer, session = await signed_in(request, stores, pages.secure_cookies)
     except SignInRequired:
         if at_door:
             return  # It shows the sign-in.
         raise
     request.state.viewer = viewer
+    now, address = stores.now(), request.app.state.client(request.scope)
+    if now - session.seen_at >= SEEN_MS:
+        await stores.define(lambda conn: saw(conn, session.hash, address, now=now), beside=True)
+    if viewer.one_time and request.scope["path_template"] not in _WITH_ONE_TIME_PASSWORD:
+        raise SentOn("/settings/account")
     if isinstance(needs, May) and not allows(viewer.role, needs):
         if at_door:
             raise SentOn(home(viewer.role))

@@ -38,7 +38,14 @@ SECTIONS: Final = (
             ("/messages", "list", "Messages"),
         ),
     ),
-    ("Account", (("/integrations", "plug", "Integrations"), ("/privacy", "shield", "Privacy"))),
+    (
+        "Account",
+        (
+            ("/integrations", "plug", "Integrations"),
+            ("/privacy", "shield", "Privacy"),
+            ("/settings", "sliders", "Settings"),
+        ),
+    ),
 )
 Context = dict[str, Any]
 

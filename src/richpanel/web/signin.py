@@ -12,7 +12,10 @@ from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 from litestar.types import Scope
 
-from richpanel.store.users import check_login, close_session, open_session
+from richpanel.store.second_step import check_code
+from richpanel.store.secrets import SecretBox, SecretKeyError
+from richpanel.store.user_sessions import Client, close_session, open_session
+from richpanel.store.users import UserRow, check_login
 from richpanel.web.access import AnyRequest, Viewer, check_form, csrf_token, make_cookie, new_nonce
 from richpanel.web.attempts import Attempts
 from richpanel.web.pages import Pages
@@ -20,6 +23,8 @@ from richpanel.web.stores import Stores
 
 _WRONG: Final = "That user name and password do not go together."
 _VISIT_SECONDS: Final = 3_600
+_TICKET_MS: Final = 300_000
+"""How long one may look for the device."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Door:
     attempts: Attempts
     one_at_a_time: asyncio.Semaphore  # A password check takes a core for 50 ms: a queue of them must not take both.
 
+    async def check(self, login: str, password: str) -> UserRow | None:
+        """Tell who has this login and password."""
+        async with self.one_at_a_time:
+            return await self.stores.look_up(lambda conn: check_login(conn, login, password))
+
 
 class SignIn(msgspec.Struct):
     """The form."""
@@ -40,6 +50,15 @@ class SignIn(msgspec.Struct):
     csrf: str = ""
     username: str = ""
     password: str = ""
+    next: str = ""
+
+
+class CodeForm(msgspec.Struct):
+    """The form of the second step."""
+
+    csrf: str = ""
+    ticket: str = ""
+    code: str = ""
     next: str = ""
 
 
@@ -70,7 +89,9 @@ def signin_page(door: Door, form: SignIn, failure: str | None = None, status: in
 
 
 @post("/sign-in", include_in_schema=False, status_code=303)
-async def sign_in(request: Request[Any, Any, Any], door: Given[Door], data: SignInForm) -> Response[Any]:
+async def sign_in(
+    request: Request[Any, Any, Any], door: Given[Door], secrets: Given[SecretBox], data: SignInForm
+) -> Response[Any]:
     """Check a login; five failures of a login or an address, and the next try must wait."""
     secure, now = door.pages.secure_cookies, door.stores.now()
     check_form(request, data.csrf, "visit", secure=secure)
@@ -78,16 +99,67 @@ async def sign_in(request: Request[Any, Any, Any], door: Given[Door], data: Sign
     wait = door.attempts.wait(*keys, now=now)
     if wait:
         return signin_page(door, data, f"Too many tries. Wait {wait} seconds and try again.", 429)
-    async with door.one_at_a_time:
-        user = await door.stores.look_up(lambda conn: check_login(conn, data.username, data.password))
+    user = await door.check(data.username, data.password)
     if user is None:
         door.attempts.fail(*keys, now=now)
         return signin_page(door, data, _WRONG, 401)
     door.attempts.succeed(*keys)
-    number, seconds = user.id, door.session_seconds
-    cookie = await door.stores.define(lambda conn: open_session(conn, number, now=now, seconds=seconds))
-    answer = Redirect(safe_path(data.next), status_code=303)
-    answer.set_cookie(make_cookie("session", cookie, secure=secure, seconds=seconds))
+    if user.factor:
+        return code_page(door, CodeForm(ticket=secrets.seal(f"{user.id} {now}"), next=data.next))
+    return await _let_in(request, door, user.id, data.next)
+
+
+def code_page(door: Door, form: CodeForm, failure: str | None = None, status: int = 200) -> Response[str]:
+    """Ask for the second step, with a fresh cookie, too."""
+    nonce = new_nonce()
+    context = {"csrf": csrf_token(nonce), "next": safe_path(form.next), "ticket": form.ticket, "failure": failure}
+    answer = door.pages.plain("signin_code.html", context, status=status)
+    answer.set_cookie(make_cookie("visit", nonce, secure=door.pages.secure_cookies, seconds=_VISIT_SECONDS))
+    return answer
+
+
+@post("/sign-in/code", include_in_schema=False, status_code=303)
+async def sign_in_code(
+    request: AnyRequest, door: Given[Door], secrets: Given[SecretBox], data: URLEncodedBody[CodeForm]
+) -> Response[Any]:
+    """Check the second step of somebody whose password was right a moment ago; tries are limited as passwords are."""
+    now = door.stores.now()
+    user = _holder(secrets, data.ticket, now)
+    if user is None:
+        return signin_page(door, SignIn(next=data.next), "That took too long. Sign in again.", 401)
+    key = f"code {user}"
+    wait = door.attempts.wait(key, now=now)
+    if wait:
+        return code_page(door, data, f"Too many tries. Wait {wait} seconds and try again.", 429)
+    if not await door.stores.define(
+        lambda conn: check_code(conn, secrets, user, data.code[:100], now=now), beside=True
+    ):
+        door.attempts.fail(key, now=now)
+        return code_page(
+            door, data, "That code is not right, or was used already. The next one comes in a moment.", 401
+        )
+    door.attempts.succeed(key)
+    return await _let_in(request, door, user, data.next)
+
+
+def _holder(secrets: SecretBox, ticket: str, now: int) -> int | None:
+    """Tell whose password was right, by the ticket that was sealed then."""
+    try:
+        user, _, at = secrets.open(ticket).partition(" ")
+    except (SecretKeyError, UnicodeError):
+        return None
+    return int(user) if now - int(at) < _TICKET_MS else None
+
+
+async def _let_in(request: AnyRequest, door: Door, user: int, path: str) -> Response[Any]:
+    """Begin a session and go on."""
+    seconds, now = door.session_seconds, door.stores.now()
+    client = Client(door.client(request.scope), request.headers.get("user-agent", ""))
+    cookie = await door.stores.define(
+        lambda conn: open_session(conn, user, now=now, seconds=seconds, client=client), beside=True
+    )
+    answer = Redirect(safe_path(path), status_code=303)
+    answer.set_cookie(make_cookie("session", cookie, secure=door.pages.secure_cookies, seconds=seconds))
     return answer
 
 

@@ -155,9 +155,9 @@ class Stores:
             self._tokens[hashed] = monotonic() + _TOKEN_SECONDS
         return known
 
-    async def define(self, change: Callable[[Connection], T]) -> T:
-        """Change definitions in one transaction."""
-        return await self._in_thread(lambda: self._define(change))
+    async def define(self, change: Callable[[Connection], T], *, beside: bool = False) -> T:
+        """Change definitions in one transaction; `beside`: what is none, so that nobody's snapshot is out of date."""
+        return await self._in_thread(lambda: self._define(change, beside))
 
     async def definitions(self) -> Definitions:
         """Give the settings and sources as they are now."""
@@ -208,11 +208,12 @@ class Stores:
         with reading(self._account) as connection:
             return query(connection)
 
-    def _define(self, change: Callable[[Connection], T]) -> T:
+    def _define(self, change: Callable[[Connection], T], beside: bool) -> T:
         with self._account_writer.begin() as connection:
             result = change(connection)
-        self._tokens.clear()
-        self._fresh_until = 0.0
+        if not beside:
+            self._tokens.clear()
+            self._fresh_until = 0.0
         return result
 
     def _definitions(self) -> Definitions:
