@@ -181,7 +181,7 @@ def test_pages_are_light(shopper: Reader) -> None:
     sizes: dict[str, int] = {}
     shopper.page.on("response", lambda answer: sizes.update({answer.url: len(answer.body())}))
     shopper.go(f"/customers/{segment(UID)}")
-    shopper.page.wait_for_load_state("networkidle")
+    shopper.page.wait_for_timeout(500)  # Its stream of events never ends.
     assert 0 < sum(sizes.values()) < 100_000
 
 

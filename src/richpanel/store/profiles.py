@@ -1,5 +1,6 @@
 """Profiles: lists, search, and one person with everything that is known (contract.md, "REST API")."""
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +33,8 @@ __all__ = [
     "identify_visitor",
     "list_by_number",
     "list_profiles",
+    "mark_of",
+    "read_sort",
 ]
 
 CUSTOMER_SORTS: Final = {"lastSeen": "last_seen", "createdAt": "created_at", "name": "name", "ltv": "ltv"}
@@ -55,7 +58,7 @@ class Moved(msgspec.Struct):
     customer: bool = True
 
 
-def _sort(given: str | None) -> tuple[str, bool]:
+def read_sort(given: str | None) -> tuple[str, bool]:
     """Read a sort: the column, and whether it goes down. Raises ValueError."""
     wanted = given or DEFAULT_SORT
     column = CUSTOMER_SORTS.get(wanted.removeprefix("-"))
@@ -76,7 +79,7 @@ def list_profiles(
     limit: int,
 ) -> Page[ProfileView]:
     """List customers or visitors, or those that match `q` (words or their beginnings, in any of the indexed fields)."""
-    column, down = _sort(sort)
+    column, down = read_sort(sort)
     at = read_cursor(cursor, str, str | int | None, int)
     if at is not None and at[0] != column:
         raise BadCursor("this cursor was given for another sort")
@@ -210,6 +213,17 @@ def _detailed(
         first_order_at=_first_order_at(connection, number),
         **last_order_fields(figures([last] if last is not None else [], account.currency)),
     )
+
+
+def mark_of(connection: Connection, number: int) -> str:
+    """Give a mark of somebody that changes with anything that their page begins with: the row, and the last order."""
+    found = hashlib.blake2b(digest_size=12)
+    for (state,) in fetch(connection, "SELECT state FROM profiles WHERE id = ?", number):
+        found.update(state)
+    newest = "SELECT state FROM orders WHERE owner = ? AND placed_at > 0 ORDER BY placed_at DESC LIMIT 1"
+    for (state,) in fetch(connection, newest, number):
+        found.update(state)
+    return found.hexdigest()
 
 
 def _first_order_at(connection: Connection, number: int) -> str | None:

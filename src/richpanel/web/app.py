@@ -49,6 +49,7 @@ from richpanel.web.pages import Pages, answer_error, provide_guest, provide_view
 from richpanel.web.paging import read_query
 from richpanel.web.paths import route_by_raw_path
 from richpanel.web.people_pages import people_pages
+from richpanel.web.person_live import Watcher, live_pages
 from richpanel.web.privacy_pages import privacy_pages
 from richpanel.web.regulations import regulations_api
 from richpanel.web.replay_pages import replay_pages
@@ -150,6 +151,7 @@ def _dependencies(
         "secrets": _always(options.secrets),
         "tester": _always(Tester(stores, options.secrets, options.lines)),
         "follower": _always(follower),
+        "watcher": _always(Watcher(pages)),
         "policy": _always(EndpointPolicy(options.allow_private_endpoints)),
         "log_writer": _always(options.log_writer),
         "asked": Provide(read_query),
@@ -189,6 +191,7 @@ def site(options: WebOptions) -> Litestar:
         route_handlers=[
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_code, sign_in_page, sign_out, static_file, favicon),
+            *live_pages,
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
             *(*people_pages, *account_pages),

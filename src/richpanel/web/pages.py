@@ -76,6 +76,10 @@ class Pages:
         """Answer a page that needs no query."""
         return Response(self._render(template, viewer, "", context), media_type=MediaType.HTML, status_code=status)
 
+    def piece(self, template: str, context: Context) -> str:
+        """Write a piece of a page."""
+        return self._env.get_template(template).render(context)
+
     def _render(self, template: str, viewer: Viewer | None, active: str, context: Context) -> str:
         frame = {
             "viewer": viewer.login if viewer else None,

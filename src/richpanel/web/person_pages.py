@@ -7,7 +7,7 @@ from litestar.di import NamedDependency as Given
 
 from richpanel.core.timestamps import iso
 from richpanel.store.orders import list_orders
-from richpanel.store.profiles import CustomerDetail
+from richpanel.store.profiles import CustomerDetail, mark_of
 from richpanel.store.sessions import list_sessions
 from richpanel.web.access import Viewer
 from richpanel.web.customers import Kind, find_person
@@ -38,6 +38,7 @@ def head_of(reading: Reading, kind: Kind, identifier: str, person: CustomerDetai
         "session": visit,
         "is_active": visit is not None and visit.ended_at >= iso(max(0, reading.now - ACTIVE_MS)),
         "visit": _visit(person),
+        "mark": mark_of(reading.state, person.profile),
     }
 
 
