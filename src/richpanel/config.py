@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 from richpanel.log.address import SCHEMES as NATS_SCHEMES
 from richpanel.log.address import address_of
@@ -146,6 +147,24 @@ def _addresses(value: object) -> tuple[str, ...]:
     return found
 
 
+def _mail_address(value: object) -> str:
+    found = _addresses(_text(value))
+    if len(found) != 1 or any(ord(each) < 33 for each in found[0]):
+        raise ValueError("must be one e-mail address")
+    return found[0]
+
+
+def _smtp_url(value: object) -> str:
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        if parts.scheme in ("smtp", "smtps") and parts.hostname and (parts.port is None or parts.port):
+            return text
+    except ValueError:
+        pass
+    raise ValueError("must be smtp://HOST:PORT or smtps://HOST:PORT, with USER:PASSWORD@ before the host if need be")
+
+
 def _database_url(value: object) -> str:
     scheme, mark, rest = _text(value).partition("://")
     if not mark or scheme not in ("postgresql", "postgres"):
@@ -219,6 +238,17 @@ class Settings:
         tuple[str, ...],
         Rule(_addresses, "Addresses that contact forms send from, with commas: their mail is of its Reply-To."),
     ] = ()
+    smtp_url: Annotated[
+        str | None,
+        Rule(
+            _smtp_url,
+            "smtp://USER:PASSWORD@HOST:PORT or smtps://...: the server that takes mail of alarms; unset: none is sent.",
+            show=_without_secrets,
+        ),
+    ] = None
+    smtp_from: Annotated[
+        str | None, Rule(_mail_address, "Address that mail of alarms is from; unset: richpanel@ and this host's name.")
+    ] = None
     allow_private_endpoints: Annotated[
         bool,
         Rule(_switch, "true or false: whether a destination may be on a private network, or reached without TLS."),

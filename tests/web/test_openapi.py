@@ -16,6 +16,9 @@ from tests.web.running import TOKEN, Site
 from tests.web.story import tell
 
 PATHS = {
+    "/alarms",
+    "/alarms/{alarm_id}",
+    "/alarms/{alarm_id}/test",
     "/audiences",
     "/audiences/preview",
     "/audiences/{audience_id}",
@@ -87,6 +90,12 @@ UNSAYABLE = (
     "A regulation names at least one",
     "An address is an email",
     "The endpoint ",
+    "The limit is from",
+    "An e-mail address ends",
+    "The webhook ",
+    "This kind of alarm",
+    "There is no destination with",
+    "Nobody is told of this alarm",
     "Requests are signed with the API Secret",
     "There is no destination with this id",
     "There is no source with this id",

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
-from richpanel.commands import checks, database_checks, delivery_checks, stream_checks
+from richpanel.commands import alarm_checks, checks, database_checks, delivery_checks, stream_checks
 from richpanel.commands.checks import Check
 from richpanel.commands.invocation import AsJson, Data, console, directory_of, print_json, print_table
 from richpanel.config import read_settings
@@ -48,6 +48,7 @@ def _examine(directory: DataDirectory, *, deep: bool, data: Data) -> list[Check]
         return found
     found += database_checks.databases(directory, settings.secret_key, deep=deep)
     found += delivery_checks.deliveries(directory)
+    found += alarm_checks.alarms(directory, settings)
     if not directory.is_embedded:
         return [*found, *stream_checks.stream(directory), *checks.mail(settings)]
     out = console(stderr=True)

@@ -38,6 +38,22 @@ def endpoint_fault(url: str, *, allow_private: bool) -> str | None:
     return None
 
 
+def webhook_fault(url: str, *, allow_private: bool) -> str | None:
+    """Say what is wrong with the URL of a webhook; None where nothing is. It may have a query, as many have."""
+    if any(ord(each) < 33 or ord(each) == 127 for each in url):
+        return "The webhook is not a URL."
+    fault = endpoint_fault(url.partition("?")[0], allow_private=allow_private)
+    if fault is None:
+        return None
+    if fault.startswith("The endpoint is shown"):
+        return "The webhook has no user and no password in it."
+    if fault.startswith("The endpoint is a base URL"):
+        return "The webhook has no fragment."
+    return fault.replace("The endpoint", "The webhook").replace(
+        "such as https://api.richpanel.com", "https://HOST/PATH"
+    )
+
+
 def is_public_host(host: str) -> bool:
     """Tell whether a host can be one of the Internet, as far as its name says."""
     try:

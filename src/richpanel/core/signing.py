@@ -76,3 +76,9 @@ def batch_body(payload: object, mode: Mode, secret: str | None) -> dict[str, Any
     text = encoded(payload)
     signed = signature(mode, text, secret)
     return {"hs": text} if signed is None else {"s": signed, "hs": text, "event_type": "send_batch"}
+
+
+def webhook_signature(body: bytes, secret: str, at: int) -> str:
+    """Sign a webhook's body as Stripe does: `t` is when (s UTC), `v1` the HMAC-SHA256 of `t`, a dot and the body."""
+    digest = hmac.digest(secret.encode(), b"%d.%b" % (at, body), "sha256").hex()
+    return f"t={at},v1={digest}"

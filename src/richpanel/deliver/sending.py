@@ -81,11 +81,15 @@ class Sender:
 
     async def send(self, url: str, body: dict[str, Any]) -> Answer:
         """Send a body, and wait for the end of the answer. Never raises for what the other side does."""
+        return await self.post(url, _encode(body))
+
+    async def post(self, url: str, body: bytes, headers: bytes = b"") -> Answer:
+        """Send JSON that is encoded already, with further lines of the head, each with its end of line."""
         begun = monotonic()
-        outcome, said = await self._ask(url, _encode(body), begun)
+        outcome, said = await self._ask(url, body, headers, begun)
         return Answer(outcome, int((monotonic() - begun) * 1000), said)
 
-    async def _ask(self, url: str, body: bytes, begun: float) -> tuple[Outcome, bytes | None]:
+    async def _ask(self, url: str, body: bytes, headers: bytes, begun: float) -> tuple[Outcome, bytes | None]:
         try:
             target = _target(url, self._agent)
         except ValueError:
@@ -97,7 +101,7 @@ class Sender:
             except OSError as error:
                 return Outcome(None, _connecting(error)), None
         try:
-            reply = await self._reply(channel, b"%b%d\r\n\r\n%b" % (target.head, len(body), body), begun)
+            reply = await self._reply(channel, b"%b%d\r\n%b\r\n%b" % (target.head, len(body), headers, body), begun)
         except TimeoutError:
             return Outcome(None, Code.ANSWER_TIMED_OUT), None
         except ssl.SSLError:
@@ -192,8 +196,9 @@ def _target(url: str, user_agent: str) -> _Target:
         raise ValueError("no URL that can be asked")
     host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
     named = f"[{host}]" if ":" in host else host
+    asked = f"?{quote(parts.query, safe=_PLAIN + '?')}" if parts.query else ""
     head = (
-        f"POST {quote(parts.path or '/', safe=_PLAIN)} HTTP/1.1\r\n"
+        f"POST {quote(parts.path or '/', safe=_PLAIN)}{asked} HTTP/1.1\r\n"
         f"Host: {named if parts.port is None else f'{named}:{parts.port}'}\r\nUser-Agent: {user_agent}\r\n"
         # What is compressed could be large without looking so.
         "Accept: */*\r\nAccept-Encoding: identity\r\nContent-Type: application/json\r\nContent-Length: "

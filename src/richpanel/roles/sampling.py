@@ -13,20 +13,27 @@ from typing import Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from richpanel import __version__
 from richpanel.config import Settings
+from richpanel.deliver.sending import Sender
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone, LogReader
 from richpanel.log.opening import open_reader
 from richpanel.log.retention import log_sizes
+from richpanel.roles.alarming import Alarming
 from richpanel.roles.clock import now_ms
+from richpanel.roles.mailing import mailer_of
+from richpanel.roles.noticing import Noticing
 from richpanel.store import progress, samples
 from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.leadership import Leadership
 from richpanel.store.samples import MINUTE_MS, Sample
+from richpanel.store.secrets import SecretKeyError, open_secrets
 from richpanel.telemetry import get_logger
 
 LOOK_SECONDS: Final = 5.0
+TELL_SECONDS: Final = 1.0
 _log = get_logger(__name__)
 
 
@@ -86,26 +93,57 @@ def _bytes_of(log: Path) -> int:
 @contextmanager
 def sampling(settings: Settings, directory: DataDirectory) -> Iterator[None]:
     """Look again and again, on a thread, where this node leads."""
-    stop = threading.Event()
-    thread = threading.Thread(target=_run, args=(settings, directory, stop), name="sampling")
-    thread.start()
+    stop, leads = threading.Event(), threading.Event()
+    threads = [
+        threading.Thread(target=_look, args=(settings, directory, leads, stop), name="sampling"),
+        threading.Thread(target=_tell, args=(settings, directory, leads, stop), name="noticing"),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
-def _run(settings: Settings, directory: DataDirectory, stop: threading.Event) -> None:
+def _look(settings: Settings, directory: DataDirectory, leads: threading.Event, stop: threading.Event) -> None:
+    delivery = open_engine(directory.delivery_url, read_only=True, cache_mib=1)
     with (
         closing(open_reader(directory.log, settings.log_url)) as log,
         closing(Sampler(directory, log)) as sampler,
         closing(Leadership(settings.database_url, "sampling")) as leadership,
     ):
+        alarming = Alarming(sampler.state, delivery, sampler.account, settings.public_url)
         while not stop.is_set():
             try:
                 if leadership.is_leader():
-                    sampler.look(now_ms())
+                    leads.set()
+                    now = now_ms()
+                    alarming.look(sampler.look(now), now)
+                else:
+                    leads.clear()
+                    alarming.forget()
             except (SQLAlchemyError, OSError) as error:
                 _log.warning("sampling_waits", reason=str(error), retry_in_seconds=LOOK_SECONDS)
             stop.wait(LOOK_SECONDS)
+    delivery.dispose()
+
+
+def _tell(settings: Settings, directory: DataDirectory, leads: threading.Event, stop: threading.Event) -> None:
+    account = open_engine(directory.account_url, cache_mib=1)
+    noticing = Noticing(
+        account,
+        open_secrets(directory.path, settings.secret_key),
+        lambda: Sender(f"richpanel-destination/{__version__}", allow_private=settings.allow_private_endpoints),
+        mailer_of(settings.smtp_url, settings.smtp_from),
+    )
+    while not stop.wait(TELL_SECONDS):
+        try:
+            if leads.is_set():
+                noticing.send_due(now_ms())
+        except (SQLAlchemyError, OSError, SecretKeyError) as error:
+            _log.warning("notices_wait", reason=str(error), retry_in_seconds=LOOK_SECONDS)
+            stop.wait(LOOK_SECONDS)
+    account.dispose()

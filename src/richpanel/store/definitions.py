@@ -302,6 +302,70 @@ samples = Table(  # How the system stood, minute by minute (store.samples).
     sqlite_with_rowid=False,
 )
 
+alarms = Table(  # What is watched, and who is told (store.alarms).
+    "alarms",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("id", Words, nullable=False, unique=True),
+    Column("name", Words, nullable=False),
+    Column("kind", Words, nullable=False),  # core.alarms.Kind
+    Column("enabled", Boolean, nullable=False),
+    Column("threshold", Integer, nullable=False),
+    Column("subject", Words),  # The id of the one source or destination that it is about; all without.
+    Column("webhook", Words),  # A URL.
+    Column("secret", Words, nullable=False),  # Sealed: what the webhook's bodies are signed with.
+    Column("emails", Words, nullable=False),  # JSON array.
+    Column("remind_hours", Integer, nullable=False),  # 0: never.
+    Column("created_at", Big, nullable=False),
+    Column("deleted_at", Big),
+    sqlite_autoincrement=True,
+)
+
+openings = Table(  # Each time that an alarm was open.
+    "alarm_openings",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("alarm", Integer, ForeignKey("alarms.number"), nullable=False),
+    Column("subject", Words, nullable=False),  # The id of a source or destination, or empty.
+    Column("name", Words, nullable=False),  # What that was called.
+    Column("value", Words, nullable=False),  # The last one measured, as JSON.
+    Column("opened_at", Big, nullable=False),
+    Column("said_at", Big, nullable=False),  # When it was last told of.
+    Column("resolved_at", Big),
+    Index(
+        "alarm_openings_open",
+        "alarm",
+        "subject",
+        unique=True,
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+notices = Table(  # What is told of alarms: to be sent, sent, or given up.
+    "alarm_notices",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("id", Words, nullable=False),  # Of what is told; the same by every channel.
+    Column("alarm", Integer, ForeignKey("alarms.number"), nullable=False),
+    Column("channel", Words, nullable=False),  # "webhook" or "email".
+    Column("target", Words, nullable=False),  # A URL, or addresses as a JSON array.
+    Column("notice", Words, nullable=False),  # core.alarms.Notice as JSON.
+    Column("created_at", Big, nullable=False),
+    Column("due_at", Big),  # When it is tried next; none where it is done with.
+    Column("tries", Integer, nullable=False),
+    Column("sent_at", Big),
+    Column("problem", Words),  # Of the last try.
+    Index(
+        "alarm_notices_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
 # The ledger (store.ledger): what was forgotten, so that it stays forgotten when the state or the log are older.
 
 regulations = Table(

@@ -16,6 +16,8 @@ from richpanel.log.contract import LogReader, LogWriter
 from richpanel.store.secrets import SecretBox
 from richpanel.web.access import SESSION_SECONDS, require_token
 from richpanel.web.account_pages import account_pages
+from richpanel.web.alarm_pages import alarm_pages
+from richpanel.web.alarms import alarms_api
 from richpanel.web.attempts import Attempts
 from richpanel.web.audience_checks import audience_checks_api
 from richpanel.web.audience_looks import audience_looks_api
@@ -134,7 +136,7 @@ def _api() -> Router:
         search_catalog,
         test_destination,
     ]
-    routers = [sources_api, tokens_api, connectors_api, destinations_api]
+    routers = [sources_api, tokens_api, connectors_api, destinations_api, alarms_api]
     return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
 
 
@@ -196,6 +198,7 @@ def site(options: WebOptions) -> Litestar:
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
             *(*people_pages, *account_pages),
             *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
+            *alarm_pages,
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
         guards=[guard],

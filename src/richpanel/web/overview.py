@@ -13,6 +13,7 @@ from richpanel.store.delivery_trouble import COUNTED
 from richpanel.store.destinations import ACCOUNT, DestinationRow
 from richpanel.store.traffic import KEPT
 from richpanel.web.access import AnyRequest, Viewer
+from richpanel.web.alarm_pages import open_alarms
 from richpanel.web.delivery_pages import find_trouble
 from richpanel.web.message_pages import first_source, source_names
 from richpanel.web.messages import MessagesQuery, read_messages
@@ -83,11 +84,13 @@ def _overview(reading: Reading, origin: str, window: Span) -> Context:
     with snapshot(reading.definitions) as definitions:
         stood = samples.since(definitions, reading.now - length)
         newest = stood[-1] if stood else samples.newest(definitions)
+        alarms = open_alarms(definitions)
     lately = traffic.since_then(reading.state, reading.now - _HOUR_MS)
     bars = traffic.bars(reading.state, reading.now - length, reading.now, parts)
     return {
         "windows": [(name, title) for name, (title, _, _) in _SPANS.items()],
         "window": window,
+        "alarms": alarms,
         "arriving": arriving(bars),
         "lately": {number: sum(counts.values()) for number, counts in lately.items()},
         "lag": curve([(each.at, each.lag_ms) for each in stood], reading.now) if len(stood) > 1 else None,

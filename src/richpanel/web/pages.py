@@ -18,7 +18,7 @@ from richpanel.web.static import Assets
 from richpanel.web.stores import Reading, Stores
 
 SECTIONS: Final = (
-    ("", (("/", "overview", "Overview"),)),
+    ("", (("/", "overview", "Overview"), ("/alarms", "bell", "Alarms"))),
     (
         "People",
         (
