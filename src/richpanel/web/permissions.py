@@ -55,6 +55,7 @@ RULES: Final[dict[str, Rule]] = {
     "/settings": _OWN,
     "/settings/account": _OWN,
     "/settings/people": _both(May.PEOPLE),
+    "/alarms": _CONNECTIONS,
     "/catalog": _CONNECTIONS,
     "/sources": _CONNECTIONS,
     "/destinations": _CONNECTIONS,

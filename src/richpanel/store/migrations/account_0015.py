@@ -6,7 +6,7 @@ from alembic import op
 from richpanel.store.definitions import Big, Words
 
 revision = "account_0015"
-down_revision = "account_0012"
+down_revision = "account_0013"
 branch_labels = None
 depends_on = None
 compatible_since = "account_0003"
