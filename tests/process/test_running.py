@@ -4,9 +4,12 @@ from collections.abc import Callable, Collection
 
 import pytest
 
-from richpanel.core.conditions import Named, Performed
+from richpanel.core.comparing import Test
+from richpanel.core.conditions import AnyOf, Condition, Count, Named, Performed, Step, Where
+from richpanel.core.conditions import Sequence as InOrder
 from richpanel.core.membership import Audience
 from richpanel.core.planning import plan_audience
+from richpanel.core.windows import NEVER, Span, Window
 from richpanel.process import running
 from richpanel.process.definitions import Watch
 from richpanel.process.refold import Reader
@@ -14,7 +17,8 @@ from richpanel.process.running import Runs
 from richpanel.store import gathering, judging
 from richpanel.store.gathering import Gathering, last_message
 from richpanel.store.happenings import Opener
-from tests.process.account import ARRIVAL, Account
+from richpanel.store.viewing import views
+from tests.process.account import ARRIVAL, MINUTE, Account
 from tests.process.audiences import add, found, tend
 from tests.process.calls import identify, page, track
 
@@ -69,6 +73,42 @@ def test_events_are_whose_they_are_when_they_are_read(
         while not made.scan(connection):
             pass
     assert owners(account, made) == after
+
+
+def test_views_are_whose_they_are_when_they_are_read_the_newest_alone(account: Account) -> None:
+    account.send(identify(10, "ann", "d"), page(11, None, "d"), page(12, "ann"), page(13, "ann"), page(9, None, "e"))
+    account.send(identify(20, "bob", "d"), page(21, None, "d"), page(5, None, "d"), track(30, "Home", "ann"))
+    ids = dict(account.rows("SELECT value, id FROM identities"))
+    names = {number: value for value, number in ids.items()}
+
+    def seen(newest: int, low: int = 0, high: int = 1 << 40) -> dict[str, list[int]]:
+        with account.state() as connection:
+            found = views(connection, ["Page Viewed", "Screen Viewed"], low, high, newest)
+        first = min(t for (t,) in account.rows("SELECT t FROM messages"))
+        return {names[who]: [(each.t - first) // MINUTE for each in events] for who, events in found.items()}
+
+    assert seen(9) == {"ann": [0, 6, 7, 8], "bob": [16], "e": [4]}  # Minutes behind the first one.
+    assert seen(1) == {"ann": [8], "bob": [16], "e": [4]}
+    assert seen(2, ids["bob"] - 1, ids["bob"]) == {"bob": [16]}
+    account.send(identify(40, "cid", "e"))
+    names.update({number: value for value, number in account.rows("SELECT value, id FROM identities")})
+    assert seen(2, ids["bob"]) == {"cid": [4]}
+
+
+def test_the_newest_views_are_enough_where_a_plan_counts_them_within_a_time() -> None:
+    page, few = Named("Page Viewed"), Count("<", 3)
+    recently = Window(Span(30, "days"))
+    cases: list[tuple[Condition, int]] = [
+        (Performed(page), 1),
+        (Performed(page, window=recently, performed=False), 1),
+        (Performed(page, few, window=recently), 3),
+        (AnyOf((Performed(page), Performed(Named("Screen Viewed"), Count(">", 3)))), 4),
+        (Performed(page, window=Window(before=ARRIVAL)), NEVER),
+        (Performed(Named("Page Viewed", (Where("property", "path", Test("=", "/")),))), NEVER),
+        (AnyOf((Performed(page), InOrder(page, (Step(page),)))), NEVER),
+    ]
+    for condition, enough in cases:
+        assert plan_audience(Audience(condition), {}, {}).newest == enough, condition
 
 
 def test_a_slice_is_as_wide_as_it_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:

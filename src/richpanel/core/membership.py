@@ -57,6 +57,8 @@ class Slot(Protocol):
     looks_around: bool
     looks_inside: bool
     """Whether more of an event matters than its name and its time."""
+    newest: int
+    """So many of the newest events of each name are enough; NEVER where all may matter, or more than their times."""
 
     def empty(self) -> Any:
         """Give what is kept of no events."""
@@ -71,11 +73,12 @@ class Slot(Protocol):
 class Counted:
     """A slot for events of a name: what is kept of those that pass the filters and lie in the window."""
 
-    def __init__(self, computation: Computation, kept: Kept | None = None) -> None:
-        """Keep what a computation needs, or in the way that is given."""
+    def __init__(self, computation: Computation, kept: Kept | None = None, newest: int = NEVER) -> None:
+        """Keep what a computation needs, or in the way that is given, to which so many of the newest are enough."""
         self.names = frozenset({event_name(computation.event.name)})
         self.looks_around = computation.event.looks_around
         self.looks_inside = computation.kind != "count" or bool(computation.event.where)
+        self.newest = NEVER if self.looks_inside or not computation.window.moves else newest
         self._matches = matching(computation.event)
         self._kind = computation.kind
         self._path = path_of(computation.property or "")
@@ -106,6 +109,8 @@ class Plan:
         for number, slot in enumerate(self.slots):
             for name in slot.names:
                 self.watched.setdefault(name, []).append(number)
+        self.newest = max((slot.newest for slot in self.slots), default=0)
+        """So many of the newest events of each name are enough (`Slot.newest`)."""
 
     def empty(self) -> State:
         """Give the state of somebody of whom no event has come."""

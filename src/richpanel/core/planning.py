@@ -81,7 +81,7 @@ class _Builder:
         most = max(1, value if op in (">=", "<") else value + 1)
         length = condition.window.length
         kept: Kept = Total(most) if length == NEVER else Times(length, most)
-        slot = Counted(Computation("count", condition.event, None, condition.window), kept)
+        slot = Counted(Computation("count", condition.event, None, condition.window), kept, most)
         number = self._slot(slot)
         performed, compare = condition.performed, ORDER[op]
 

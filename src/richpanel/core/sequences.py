@@ -64,6 +64,7 @@ class Chain:
         self._can_end = self._length == NEVER and all(step.followed for step in steps)
         self.names = frozenset(name for name, *_ in self._steps)
         self.looks_around = any(step.event.looks_around for step in steps)
+        self.newest = NEVER
         self.looks_inside = True  # Of two of one instant their ids tell which was first.
 
     def empty(self) -> list[Any]:

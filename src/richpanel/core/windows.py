@@ -55,6 +55,11 @@ class Window(msgspec.Struct, frozen=True):
         """How long an event counts, ms; NEVER where it does for good."""
         return NEVER if self.within is None else self.within.ms
 
+    @property
+    def moves(self) -> bool:
+        """Tell whether no event is kept out by its time alone, but for those that are too old."""
+        return self.after is None and self.before is None
+
     def holds(self, t: int) -> bool:
         """Tell whether an event of this time can ever count: whether it is in what stands still of the window."""
         return (self.after is None or t >= self.after) and (self.before is None or t < self.before)

@@ -79,7 +79,7 @@ class Checks:
             self.forget()
             return False
         started = time.perf_counter()
-        gathered = self._runs.gathering(reader.connection, names_of(definitions.ready, numbers), alone=alone)
+        gathered = self._runs.gathering(reader.connection, definitions.ready, numbers, alone=alone)
         if gathered is None:
             return True
         members = Members(reader, memory, definitions.ready, now)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.happened import Happened
 from richpanel.core.membership import Person
+from richpanel.core.windows import NEVER
 from richpanel.process.computing import Plans, Ready
 from richpanel.process.memberships import Members
 from richpanel.process.refold import Reader
@@ -21,6 +22,7 @@ from richpanel.store import identities, memberships, profile_rows
 from richpanel.store.gathering import Found, Gathering, last_message
 from richpanel.store.happenings import Opener, people_between
 from richpanel.store.memberships import ALL
+from richpanel.store.viewing import KINDS, views
 
 SECONDS: Final = 0.2
 """How long a slice is to take."""
@@ -51,14 +53,18 @@ class Runs:
         """Tell whether the events of these names are still to be gathered."""
         return self._gathering is None or self._gathering.wanted != names
 
-    def gathering(self, connection: Connection, names: Collection[str], *, alone: bool) -> Gathering | None:
-        """Give the events of these names, once they are gathered; None until then: some more are looked for."""
-        settled = alone or not self._shared
+    def gathering(
+        self, connection: Connection, plans: Plans, numbers: Collection[int], *, alone: bool
+    ) -> Gathering | None:
+        """Give the events that plans ask for, once they are gathered; None until then: some more are looked for."""
+        names, settled = names_of(plans, numbers), alone or not self._shared
         if self._gathering is None or self._gathering.wanted != names:
             if not settled:
                 return None
             self.forget()
             self._gathering = Gathering(names, last_message(connection) if names else 0)
+            if newest_views(plans, numbers) is not None:
+                self._gathering.give_up()
         elif settled and not self._gathering.is_dense:
             self._gathering.go_on(last_message(connection))
         until = time.monotonic() + SECONDS
@@ -85,6 +91,14 @@ def names_of(plans: Plans, numbers: Collection[int]) -> frozenset[str]:
     return frozenset(name for number in numbers for name in plans.ready[number].plan.watched)
 
 
+def newest_views(plans: Plans, numbers: Collection[int]) -> int | None:
+    """Tell how many of the newest views of each name these plans look at; None where they look at more than that."""
+    if not names_of(plans, numbers) <= KINDS.keys():
+        return None
+    newest = max(plans.ready[number].plan.newest for number in numbers)
+    return newest if 0 < newest < NEVER else None
+
+
 def make(
     reader: Reader,
     members: Members,
@@ -101,9 +115,10 @@ def make(
     """
     connection, ready, (low, high) = reader.connection, [members.plans.ready[number] for number in numbers], between
     opener = Opener(connection, reader.bodies, reader.sources, [each.plan for each in ready])
-    found = gathering.people(connection, low, high)
-    histories = _opened(opener, found)
-    wanted = {each.number: _concerned(connection, each, histories, low, high) for each in ready}
+    newest = newest_views(members.plans, numbers)
+    found = gathering.people(connection, low, high) if newest is None else []
+    seen = _opened(opener, found) if newest is None else views(connection, gathering.wanted, low, high, newest)
+    wanted = {each.number: _concerned(connection, each, seen, low, high) for each in ready}
     people = _people(connection, ready, wanted, low, high)
     if again:
         for each in found:
@@ -112,7 +127,7 @@ def make(
     for each_ready in ready:
         concerned = wanted[each_ready.number]
         members.make([each_ready.number], people.keys() if concerned is None else concerned & people.keys())
-    return len(people), members.write_gathered(histories, people)
+    return len(people), members.write_gathered(seen, people)
 
 
 def _opened(opener: Opener, found: Sequence[Found]) -> dict[int, list[Happened]]:

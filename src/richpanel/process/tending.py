@@ -140,7 +140,7 @@ def _run(reader: Reader, memory: Memory, definitions: Definitions, runs: Runs, *
     left = _unfinished(connection, definitions)
     if left:
         numbers = _behind(left)
-        gathered = runs.gathering(connection, names_of(ready, numbers), alone=alone)
+        gathered = runs.gathering(connection, ready, numbers, alone=alone)
         if gathered is None:
             return Tended(True)
         low = left[numbers[0]]

@@ -191,7 +191,7 @@ class Gathering:
 
 def _owned(connection: Connection, rows: Sequence[tuple[StoredMessage, str]], low: int, high: int) -> list[Found]:
     """Give those of these messages, each with its name, that are of profiles with `low < number <= high`."""
-    runs = _runs(connection, {row.identity for row, _ in rows})
+    runs = runs_of(connection, {row.identity for row, _ in rows})
     found = []
     for row, name in rows:
         if row.identity in runs:
@@ -223,7 +223,7 @@ def _from_histories(
     return [StoredMessage(*row) for row in rows]
 
 
-def _runs(connection: Connection, identities: Collection[int]) -> dict[int, Runs]:
+def runs_of(connection: Connection, identities: Collection[int]) -> dict[int, Runs]:
     """Give the runs of aliases, and none of uids, of those of these identities that are there."""
     rows = fetch(connection, f"SELECT id, kind, runs FROM identities WHERE id IN {LISTED}", listed(sorted(identities)))
     return {number: () if kind == UID else unpack(runs) for number, kind, runs in rows}
