@@ -1,5 +1,7 @@
 """Checks: memberships counted again are those that are kept; what was made to differ is told, and mended."""
 
+from contextlib import closing
+
 import pytest
 
 from richpanel.commands.database_checks import databases
@@ -7,7 +9,7 @@ from richpanel.core.computed import Computation
 from richpanel.core.conditions import Count, Named, Performed
 from richpanel.core.membership import Audience
 from richpanel.core.timestamps import iso
-from richpanel.process.checking import minutes
+from richpanel.process.checking import ALONE_MS, SHARED_MS, minutes
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import SharedBatches
 from richpanel.process.worker import Worker
@@ -121,6 +123,31 @@ def test_of_several_workers_one_checks(account: Account) -> None:
     while workers[0].tend(now, now, []):
         pass
     assert last(account, twice) == CheckRow(now, now, 2, 0, [])
+    now += DAY
+    assert workers[0].tend(now, now, [])
+    assert not workers[1].tend(now + SHARED_MS, now + SHARED_MS, [])
+    now += SHARED_MS + 1  # Whoever began it is gone.
+    while workers[1].tend(now, now, []):
+        pass
+    assert last(account, twice) == CheckRow(now, now, 2, 0, [])
+
+
+def test_a_check_that_was_cut_short_is_begun_again_the_same_day(account: Account) -> None:
+    twice, orders = prepared(account)
+
+    def worker() -> Worker:
+        return Worker(account.reader, account.state_engine, Watch(account.account_engine), check_at=minutes("03:00"))
+
+    with closing(worker()) as killed:
+        assert killed.tend(NEXT)
+    assert last(account, twice) == CheckRow(NEXT, None, 0, 0, [])
+    with closing(worker()) as next_one:
+        assert not next_one.tend(NEXT + ALONE_MS)
+        again = NEXT + ALONE_MS + 1
+        while next_one.tend(again):
+            pass
+        assert last(account, twice) == last(account, orders) == CheckRow(again, again, 2, 0, [])
+        assert not next_one.tend(NEXT + DAY - 1)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("00:00", 0), ("03:05", 185), ("23:59", 1439), ("never", None)])

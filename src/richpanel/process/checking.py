@@ -22,6 +22,9 @@ from richpanel.store.checks import CheckRow
 from richpanel.store.memberships import ALL
 from richpanel.telemetry import get_logger
 
+ALONE_MS: Final = 600_000
+SHARED_MS: Final = 3_600_000
+"""So long after it began a check that has not ended counts as cut short; of several workers one may be at it still."""
 _DAY_MS: Final = 86_400_000
 _log: structlog.stdlib.BoundLogger = get_logger("process")
 
@@ -35,8 +38,8 @@ def minutes(time_of_day: str) -> int | None:
 class Checks:
     """The checks of a worker. `at` is the time of day, minutes UTC; None for never.
 
-    Of several who write the state the first one that begins a check goes on with it; where it is stopped meanwhile, the
-    next day's is the next.
+    Of several who write the state the first one that begins a check goes on with it. One that was cut short is begun
+    again, not at once: where it is the check that stops the processing, messages are to come through in between.
     """
 
     def __init__(self, at: int | None = None, *, shared: bool = False) -> None:
@@ -45,6 +48,7 @@ class Checks:
         self._runs = Runs(shared=shared)
         self._low = 0
         self._rows: dict[int, CheckRow] = {}
+        self._patience = SHARED_MS if shared else ALONE_MS
         self._none_since: tuple[int, int] | None = None
 
     def forget(self) -> None:
@@ -111,14 +115,19 @@ class Checks:
         if self._none_since == (since, definitions.version):
             return []
         reached, begun = memberships.reached(connection), checks.begun(connection)
-        due = [
+        wanted = [
             number
             for number, plan in definitions.plans.items()
-            if plan.live_at is not None and plan.live_at < since and begun.get(number, 0) < since
+            if plan.live_at is not None and plan.live_at < since
             if number in definitions.ready.ready and reached.get(number) == ALL
         ]
-        self._none_since = None if due else (since, definitions.version)
-        return due
+        open_ = [number for number in wanted if not _is_done(begun.get(number), since)]
+        self._none_since = None if open_ else (since, definitions.version)
+        return [number for number in open_ if begun.get(number, (0, True))[0] < max(since, now - self._patience)]
+
+
+def _is_done(begun: tuple[int, bool] | None, since: int) -> bool:
+    return begun is not None and begun[0] >= since and begun[1]
 
 
 def _added(row: CheckRow, looked: int, differing: Sequence[int]) -> CheckRow:

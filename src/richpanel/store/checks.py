@@ -26,9 +26,10 @@ class CheckRow(NamedTuple):
     sample: Sequence[int]
 
 
-def begun(connection: Connection) -> dict[int, int]:
-    """Give when each plan's last check began, ms UTC."""
-    return {row[0]: row[1] for row in fetch(connection, "SELECT plan, began FROM checks")}
+def begun(connection: Connection) -> dict[int, tuple[int, bool]]:
+    """Give when each plan's last check began, ms UTC, and whether it ended."""
+    rows = fetch(connection, "SELECT plan, began, ended FROM checks")
+    return {plan: (began, ended is not None) for plan, began, ended in rows}
 
 
 def last(connection: Connection, plan: int) -> CheckRow | None:
