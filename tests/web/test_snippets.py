@@ -89,6 +89,19 @@ def test_the_python_snippet_runs(server: Server, tmp_path: Path) -> None:
     assert (order["event"], order["properties"]) == ("Order Completed", {"order_id": "1001", "total": 45.5})
 
 
+@pytest.mark.parametrize("kind", ["web", "mobile", "server"])
+def test_every_snippet_carries_host_and_key(kind: str) -> None:
+    for snippet in snippets("https://calls.shop.example:8443", "k$'\\ey", kind):
+        assert "calls.shop.example" in snippet.code, snippet.key
+        assert "8443" in snippet.code, snippet.key
+        assert "%(" not in snippet.code, snippet.key
+    codes = {each.key: each.code for each in snippets("https://calls.shop.example:8443", "k$'\\ey", kind)}
+    if kind == "server":
+        assert r"""Segment::init('k$\'\\ey', ["host" => 'calls.shop.example:8443', "ssl" => true]);""" in codes["php"]
+        assert 'host: "calls.shop.example",\n  port: 8443\n' in codes["ruby"]
+        assert set(codes) == {"node", "python", "php", "ruby", "go", "java", "curl"}
+
+
 def test_the_shell_snippets_run(server: Server) -> None:
     source = server.add_source("Shell", "mobile")
     done = subprocess.run(["sh", "-c", code(server, source, "curl")], capture_output=True, timeout=60, check=True)

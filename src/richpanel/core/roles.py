@@ -41,7 +41,7 @@ TEXTS: Final[dict[May, str]] = {
     May.MESSAGE: "see one message with its trace, from a timeline",
     May.MESSAGES: "search all messages",
     May.CONNECTIONS: "see the catalog, sources, destinations, integrations and the debugger",
-    May.CONNECTIONS_CHANGE: "add and change sources, destinations and filters; send test events",
+    May.CONNECTIONS_CHANGE: "add and change sources, destinations, filters and alarms; send test events",
     May.DELIVERIES: "see deliveries, their tries and replays",
     May.REPLAYS: "start and stop replays; retry, drop and send deliveries again",
     May.KEYS: "make, rotate and revoke API tokens, write keys and the connectors' keys",

@@ -38,6 +38,7 @@ from richpanel.web.destination_pages import destination_pages
 from richpanel.web.destinations import EndpointPolicy, destinations_api
 from richpanel.web.filter_pages import filter_pages
 from richpanel.web.following import Follower
+from richpanel.web.getting_started import getting_started_pages
 from richpanel.web.guard import guard
 from richpanel.web.headers import with_headers
 from richpanel.web.integration_pages import integration_pages
@@ -198,7 +199,7 @@ def site(options: WebOptions) -> Litestar:
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
             *(*people_pages, *account_pages),
             *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
-            *alarm_pages,
+            *(*alarm_pages, *getting_started_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
         guards=[guard],

@@ -15,10 +15,12 @@ from richpanel.store.traffic import KEPT
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.alarm_pages import open_alarms
 from richpanel.web.delivery_pages import find_trouble
+from richpanel.web.getting_started import is_hidden, steps
 from richpanel.web.message_pages import first_source, source_names
 from richpanel.web.messages import MessagesQuery, read_messages
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Query
+from richpanel.web.permissions import sees
 from richpanel.web.plots import arriving, curve
 from richpanel.web.signin import Door, SignIn, signin_page
 from richpanel.web.status import read_status
@@ -77,7 +79,7 @@ def _delivering(reading: Reading, lately: dict[int, Counter[str]], since: int) -
     ]
 
 
-def _overview(reading: Reading, origin: str, window: Span) -> Context:
+def _overview(reading: Reading, origin: str, window: Span, *, with_steps: bool) -> Context:
     status = read_status(reading)
     present = [row for row in reading.sources.values() if row.deleted_at is None]
     _, length, parts = _SPANS[window]
@@ -91,6 +93,7 @@ def _overview(reading: Reading, origin: str, window: Span) -> Context:
         "windows": [(name, title) for name, (title, _, _) in _SPANS.items()],
         "window": window,
         "alarms": alarms,
+        "steps": steps(reading) if with_steps else [],
         "arriving": arriving(bars),
         "lately": {number: sum(counts.values()) for number, counts in lately.items()},
         "lag": curve([(each.at, each.lag_ms) for each in stood], reading.now) if len(stood) > 1 else None,
@@ -121,4 +124,7 @@ async def overview(
     if guest is None:
         return signin_page(door, SignIn(next=asked.next))
     origin = pages.origin(request.scope)
-    return await pages.show(guest, "overview.html", "/", lambda reading: _overview(reading, origin, asked.window))
+    with_steps = sees(guest.role, "/getting-started") and not is_hidden(request, pages)
+    return await pages.show(
+        guest, "overview.html", "/", lambda reading: _overview(reading, origin, asked.window, with_steps=with_steps)
+    )

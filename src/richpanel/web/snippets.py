@@ -85,6 +85,61 @@ val analytics = Analytics(%(key)s, applicationContext) {
     cdnHost = %(bare)s
 }"""
 
+_PHP: Final = """\
+use Segment\\Segment;
+
+Segment::init(%(php_key)s, ["host" => %(php_host)s, "ssl" => %(tls)s]);
+
+Segment::track([
+    "userId" => "userId123",
+    "event" => "Order Completed",
+    "properties" => ["order_id" => "1001", "total" => 45.5],
+]);
+Segment::flush();"""
+
+_RUBY: Final = """\
+require "segment/analytics"
+
+analytics = Segment::Analytics.new(
+  write_key: %(key)s,
+  host: %(name)s,
+  port: %(port)s
+)
+
+analytics.track(
+  user_id: "userId123",
+  event: "Order Completed",
+  properties: { order_id: "1001", total: 45.5 }
+)
+analytics.flush"""
+
+_GO: Final = """\
+import "github.com/segmentio/analytics-go/v3"
+
+client, err := analytics.NewWithConfig(%(key)s, analytics.Config{
+	Endpoint: %(host)s,
+})
+if err != nil {
+	panic(err)
+}
+defer client.Close()
+
+client.Enqueue(analytics.Track{
+	UserId:     "userId123",
+	Event:      "Order Completed",
+	Properties: analytics.NewProperties().SetOrderId("1001").SetTotal(45.5),
+})"""
+
+_JAVA: Final = """\
+Analytics analytics = Analytics.builder(%(key)s)
+    .endpoint(%(host)s)
+    .build();
+
+analytics.enqueue(TrackMessage.builder("Order Completed")
+    .userId("userId123")
+    .properties(Map.of("order_id", "1001", "total", 45.5)));
+analytics.flush();"""
+
 _CURL: Final = """\
 curl %(plain_host)s/v1/identify \\
   --user %(plain_key)s: \\
@@ -100,15 +155,30 @@ curl %(plain_host)s/api/v1/channels/email/messages \\
 _ORDER: Final = {
     "web": ("browser", "npm", "curl"),
     "mobile": ("swift", "kotlin", "curl"),
-    "server": ("node", "python", "curl"),
+    "server": ("node", "python", "php", "ruby", "go", "java", "curl"),
 }
 
 
 def _values(origin: str, write_key: str) -> dict[str, str]:
     """Give what the texts are filled with; hosts and keys as string literals that each language reads alike."""
-    bare = f"{urlsplit(origin).netloc}/v1"
-    literals = {"key": json.dumps(write_key), "host": json.dumps(origin), "bare": json.dumps(bare)}
-    return literals | {"plain_host": origin, "plain_key": write_key}
+    parts = urlsplit(origin)
+    is_secret = parts.scheme == "https"
+    literals = {
+        "key": json.dumps(write_key),
+        "host": json.dumps(origin),
+        "bare": json.dumps(f"{parts.netloc}/v1"),
+        "name": json.dumps(parts.hostname or ""),
+        "php_key": _single(write_key),
+        "php_host": _single(parts.netloc),
+    }
+    port = parts.port or (443 if is_secret else 80)
+    plain = {"plain_host": origin, "plain_key": write_key, "port": str(port), "tls": str(is_secret).lower()}
+    return literals | plain
+
+
+def _single(text: str) -> str:
+    """Write a text for PHP, where a dollar sign between double quotes begins a variable."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def curl(origin: str, write_key: str) -> str:
@@ -129,6 +199,10 @@ def snippets(origin: str, write_key: str, source_type: str) -> list[Snippet]:
         "npm": ("npm", _NPM, "For a bundled web app: npm install @segment/analytics-next"),
         "node": ("Node.js", _NODE, "npm install @segment/analytics-node"),
         "python": ("Python", _PYTHON, "pip install segment-analytics-python"),
+        "php": ("PHP", _PHP, "composer require segmentio/analytics-php"),
+        "ruby": ("Ruby", _RUBY, "gem install analytics-ruby, version 2.4 or later. It reaches hosts by https alone."),
+        "go": ("Go", _GO, "go get github.com/segmentio/analytics-go/v3"),
+        "java": ("Java", _JAVA, "com.segment.analytics.java:analytics from Maven Central, version 3 or later."),
         "swift": ("Swift", _SWIFT, "Segment's Swift library reaches hosts by https alone."),
         "kotlin": ("Kotlin", _KOTLIN, "Segment's Kotlin library reaches hosts by https alone."),
         "curl": ("curl", _CURL, "The HTTP Tracking API, by hand."),
