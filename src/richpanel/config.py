@@ -312,6 +312,9 @@ class Settings:
         float, Rule(_seconds, "Seconds that requests under way get when the server is told to stop.")
     ] = 10.0
     session_days: Annotated[int, Rule(_integer(1, 3650), "Days for which a sign-in to the pages lasts.")] = 14
+    audit_days: Annotated[
+        int, Rule(_integer(1, 36_500), "Days for which the audit log keeps who changed what and who looked at whom.")
+    ] = 365
     log_format: Annotated[
         LogFormat,
         Rule(_choice(*get_args(LogFormat)), "Form of the program's own log; auto: text on a terminal, else JSON."),

@@ -19,6 +19,7 @@ PATHS = {
     "/alarms",
     "/alarms/{alarm_id}",
     "/alarms/{alarm_id}/test",
+    "/audit",
     "/audiences",
     "/audiences/preview",
     "/audiences/{audience_id}",

@@ -68,6 +68,7 @@ def _options(
         secure_cookies=settings.tls_cert is not None or (settings.public_url or "").startswith("https:"),
         allow_private_endpoints=settings.allow_private_endpoints,
         session_seconds=settings.session_days * 86_400,
+        audit_days=settings.audit_days,
         public_url=settings.public_url,
         lines=Lines(settings, writer),
         client=forwarded.client,

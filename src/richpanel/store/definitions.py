@@ -123,6 +123,24 @@ web_sessions = Table(
     Index("web_sessions_expires", "expires_at"),
 )
 
+audit = Table(  # Who changed what, and who looked at whom (store.audit); rows are added and age out, nothing else.
+    "audit",
+    metadata,
+    Column("number", Integer, Identity(), primary_key=True),
+    Column("at", Big, nullable=False),  # ms UTC
+    Column("kind", Words, nullable=False),  # "look", "change" or "sign-in".
+    Column("who", Words, nullable=False),  # A login, or the name of a token.
+    Column("token", Words),  # The token's id, where it was one.
+    Column("verb", Words, nullable=False),
+    Column("noun", Words, nullable=False),
+    Column("object", Words),  # The id of what it was done to, where that is nobody's.
+    Column("person", Words),  # The keyed hash of an id (core.regulation), never the id.
+    Column("address", Words, nullable=False),
+    Column("details", Words, nullable=False),  # JSON.
+    Index("audit_person", "person"),
+    sqlite_autoincrement=True,
+)
+
 connectors = Table(
     "connectors",
     metadata,

@@ -48,8 +48,10 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthorizedException("The API takes a bearer token: `Authorization: Bearer TOKEN`.", headers=_CHALLENGE)
     stores: Stores = connection.app.state.stores
-    if not await stores.knows_token(token.strip()):
+    known = await stores.known_token(token.strip())
+    if known is None:
         raise NotAuthorizedException("This token is unknown or was revoked.", headers=_REFUSED)
+    connection.state.token = known
 
 
 async def signed_in(request: AnyRequest, stores: Stores, secure_cookies: bool) -> tuple[Viewer, SessionRow]:

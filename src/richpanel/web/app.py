@@ -23,6 +23,8 @@ from richpanel.web.audience_checks import audience_checks_api
 from richpanel.web.audience_looks import audience_looks_api
 from richpanel.web.audience_pages import audience_pages
 from richpanel.web.audiences import audiences_api
+from richpanel.web.audit import Journal
+from richpanel.web.audit_pages import audit_pages, list_audit
 from richpanel.web.builder_pages import builder_pages
 from richpanel.web.catalog import search_catalog
 from richpanel.web.catalog_pages import catalog_pages
@@ -106,6 +108,7 @@ class WebOptions:
     secure_cookies: bool = False
     allow_private_endpoints: bool = False
     session_seconds: int = SESSION_SECONDS
+    audit_days: int = 365
     public_url: str | None = None
     lines: Lines | None = None
     client: Callable[[Scope], str] = field(default=peer)
@@ -133,6 +136,7 @@ def _api() -> Router:
         *trait_looks_api,
         *membership_history_api,
         status,
+        list_audit,
         add_channel_message,
         search_catalog,
         test_destination,
@@ -178,14 +182,18 @@ def site(options: WebOptions) -> Litestar:
     def origin(scope: Scope) -> str:
         return options.public_url or "://".join(options.origin(scope))
 
+    journal = Journal(stores, options.client, options.audit_days)
     pages = Pages(stores, assets, secure_cookies=options.secure_cookies, origin=origin)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         loading = asyncio.create_task(asyncio.to_thread(pages.load))
+        keeping = asyncio.create_task(journal.keep())
         following = asyncio.create_task(follow_file(stores.state, _FOLLOW_SECONDS))
         yield
         following.cancel()
+        keeping.cancel()
+        await journal.flush()
         await loading
         follower.close()
         stores.close()
@@ -197,12 +205,13 @@ def site(options: WebOptions) -> Litestar:
             *live_pages,
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
-            *(*people_pages, *account_pages),
+            *(*people_pages, *account_pages, *audit_pages),
             *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
             *(*alarm_pages, *getting_started_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
         guards=[guard],
+        before_send=[journal.before_send],
         exception_handlers={Exception: answer_error},
         lifespan=[lifespan],
         openapi_config=None,

@@ -10,6 +10,7 @@ from richpanel.core.roles import TEXTS, May, Role, allows, who_may
 from richpanel.store.user_sessions import SEEN_MS, saw
 from richpanel.store.users import list_owners
 from richpanel.web.access import AnyRequest, SignInRequired, Viewer, check_form, signed_in
+from richpanel.web.audit import FIELDS
 from richpanel.web.pages import Pages
 from richpanel.web.permissions import API, home, needed
 from richpanel.web.problems import NotAllowed, SentOn
@@ -31,7 +32,9 @@ async def guard(connection: _AnyConnection, _: BaseRouteHandler) -> None:
     if method == "POST":
         pages: Pages = request.app.state.pages
         cookie = "visit" if needs == "everybody" else "session"
-        check_form(request, (await request.form()).get("csrf", ""), cookie, secure=pages.secure_cookies)
+        form = await request.form()
+        check_form(request, form.get("csrf", ""), cookie, secure=pages.secure_cookies)
+        request.state.form = {name: str(form[name]) for name in FIELDS if name in form}  # For the audit log.
 
 
 async def _let_in(request: AnyRequest, needs: May | str) -> None:

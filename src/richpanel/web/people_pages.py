@@ -26,7 +26,7 @@ from richpanel.store.users import (
     set_password,
     set_role,
 )
-from richpanel.web.access import Viewer
+from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.pages import Pages
 from richpanel.web.paging import Identifier
 from richpanel.web.settings_tabs import settings_page
@@ -128,6 +128,8 @@ async def change_person(
     viewer: Given[Viewer],
     stores: Given[Stores],
     user_id: Identifier,
+    *,
+    request: AnyRequest,
     data: URLEncodedBody[PersonForm],
 ) -> Response[str] | Redirect:
     """Give somebody a role, disable or enable them, reset their password, or take their second step away."""
@@ -135,6 +137,7 @@ async def change_person(
     user = await stores.look_up(lambda conn: get_user(conn, number))
     if user is None:
         raise NotFoundException("There is nobody with this number.")
+    request.state.object = user.login  # The audit log says whom.
     if user.id == viewer.user and data.action in ("disable", "password"):
         return await _page(pages, viewer, stores, failure="That is you: another owner can do it.")
     password, now = random_text(_PASSWORD), stores.now()

@@ -59,6 +59,8 @@ RULES: Final[dict[str, Rule]] = {
     "/settings/account": _OWN,
     "/settings/people": _both(May.PEOPLE),
     "/alarms": _CONNECTIONS,
+    "/settings/audit": _both(May.AUDIT),
+    "/audit": _both(May.AUDIT),
     "/catalog": _CONNECTIONS,
     "/sources": _CONNECTIONS,
     "/destinations": _CONNECTIONS,
@@ -75,12 +77,17 @@ RULES: Final[dict[str, Rule]] = {
 _SECTIONS_TO_START_AT: Final = ("/", "/customers")
 
 
+def pattern(path: str) -> str:
+    """Write a route's path as the rules do: `/api/v1/sources/{source_id}` as `/sources/*`."""
+    parts = path.removeprefix(API).strip("/").split("/")
+    return "/" + "/".join("*" if part.startswith("{") else part for part in parts)
+
+
 def find_rule(path: str) -> Rule | None:
     """Find the rule of a route's path, such as `/api/v1/sources/{source_id}`; None where nobody has written one."""
-    parts = path.removeprefix(API).strip("/").split("/")
-    segments = ["*" if part.startswith("{") else part for part in parts]
-    if segments == [""]:
+    if pattern(path) == "/":
         return RULES["/"]
+    segments = pattern(path).strip("/").split("/")
     for end in range(len(segments), 0, -1):
         found = RULES.get("/" + "/".join(segments[:end]))
         if found is not None:

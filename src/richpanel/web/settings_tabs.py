@@ -13,15 +13,20 @@ from richpanel.web.permissions import sees
 _TABS: Final = (
     ("/settings/account", "My account"),
     ("/settings/people", "People"),
+    ("/settings/audit", "Audit log"),
 )
+
+
+def tabs_of(viewer: Viewer) -> list[tuple[str, str]]:
+    """Give the tabs that somebody may see."""
+    return [each for each in _TABS if sees(viewer.role, each[0])]
 
 
 def settings_page(
     pages: Pages, viewer: Viewer, template: str, tab: str, context: Context, *, status: int = 200
 ) -> Response[str]:
     """Answer a page of the settings."""
-    tabs = [each for each in _TABS if sees(viewer.role, each[0])]
-    frame: dict[str, Any] = {"active": "/settings", "tab": tab, "tabs": tabs}
+    frame: dict[str, Any] = {"active": "/settings", "tab": tab, "tabs": tabs_of(viewer)}
     return pages.plain(template, frame | context, status=status, viewer=viewer)
 
 

@@ -104,8 +104,9 @@ async def sign_in(
         door.attempts.fail(*keys, now=now)
         return signin_page(door, data, _WRONG, 401)
     door.attempts.succeed(*keys)
+    request.state.login = user.login
     if user.factor:
-        return code_page(door, CodeForm(ticket=secrets.seal(f"{user.id} {now}"), next=data.next))
+        return code_page(door, CodeForm(ticket=secrets.seal(f"{user.id} {now} {user.login}"), next=data.next))
     return await _let_in(request, door, user.id, data.next)
 
 
@@ -124,8 +125,9 @@ async def sign_in_code(
 ) -> Response[Any]:
     """Check the second step of somebody whose password was right a moment ago; tries are limited as passwords are."""
     now = door.stores.now()
-    user = _holder(secrets, data.ticket, now)
-    if user is None:
+    user, login = _holder(secrets, data.ticket, now)
+    request.state.login = login
+    if not user:
         return signin_page(door, SignIn(next=data.next), "That took too long. Sign in again.", 401)
     key = f"code {user}"
     wait = door.attempts.wait(key, now=now)
@@ -142,13 +144,13 @@ async def sign_in_code(
     return await _let_in(request, door, user, data.next)
 
 
-def _holder(secrets: SecretBox, ticket: str, now: int) -> int | None:
-    """Tell whose password was right, by the ticket that was sealed then."""
+def _holder(secrets: SecretBox, ticket: str, now: int) -> tuple[int, str]:
+    """Tell whose password was right, by the ticket that was sealed then: number and login, 0 where it is too old."""
     try:
-        user, _, at = secrets.open(ticket).partition(" ")
+        user, at, login = secrets.open(ticket).split(" ", 2)
     except (SecretKeyError, UnicodeError):
-        return None
-    return int(user) if now - int(at) < _TICKET_MS else None
+        return 0, ""
+    return int(user) if now - int(at) < _TICKET_MS else 0, login
 
 
 async def _let_in(request: AnyRequest, door: Door, user: int, path: str) -> Response[Any]:

@@ -24,7 +24,7 @@ from richpanel.store.destinations import DestinationRow, all_numbers, list_desti
 from richpanel.store.driver import file_at
 from richpanel.store.profiles import count_profiles
 from richpanel.store.sources import SourceRow, list_sources
-from richpanel.store.tokens import find_token
+from richpanel.store.tokens import TokenRow, find_token
 
 T = TypeVar("T")
 _THREADS: Final = 3
@@ -135,7 +135,7 @@ class Stores:
         self._fresh_until = 0.0
         self._counted: dict[bool, _Counted] = {}
         self._counting: set[bool] = set()
-        self._tokens: dict[bytes, float] = {}
+        self._tokens: dict[bytes, tuple[float, TokenRow | None]] = {}
 
     async def read(self, query: Callable[[Reading], T]) -> T:
         """Run a query on one snapshot of the state."""
@@ -145,14 +145,15 @@ class Stores:
         """Run a query on the definitions."""
         return await self._in_thread(lambda: self._look_up(query))
 
-    async def knows_token(self, token: str) -> bool:
-        """Tell whether a token is in force; one that was a moment ago still is, unless this process has ended it."""
+    async def known_token(self, token: str) -> TokenRow | None:
+        """Give a token in force; one that was a moment ago still is, unless this process has ended it."""
         hashed = sha256(token.encode("utf-8", "surrogatepass")).digest()
-        if self._tokens.get(hashed, 0.0) > monotonic():
-            return True
-        known = await self.look_up(lambda conn: find_token(conn, token)) is not None
-        if known:
-            self._tokens[hashed] = monotonic() + _TOKEN_SECONDS
+        until, known = self._tokens.get(hashed, (0.0, None))
+        if until > monotonic():
+            return known
+        known = await self.look_up(lambda conn: find_token(conn, token))
+        if known is not None:
+            self._tokens[hashed] = (monotonic() + _TOKEN_SECONDS, known)
         return known
 
     async def define(self, change: Callable[[Connection], T], *, beside: bool = False) -> T:
