@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --pytho
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test check fmt golden bench bench-cluster soak lock
+.PHONY: help venv run test check fmt golden pictures docs bench bench-cluster soak lock
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,12 @@ fmt: $(VENV)/.dev ## put the code into the house's format
 
 golden: $(VENV)/.dev ## write the payloads in tests/core/golden/wire anew; what changed is what Richpanel would be sent
 	$(BIN)/python -m tests.core.wire_golden
+
+pictures: $(VENV)/.tests ## take the pictures of the pages in docs/pictures anew, from the demo shop
+	PICTURES=docs/pictures $(BIN)/python -m pytest --quiet tests/acceptance/test_stories.py
+
+docs: $(VENV)/.dev ## build the documentation as a site: build/site/index.html
+	$(BIN)/zensical build --strict
 
 bench: $(VENV)/.tests ## measure the targets, each with its reference in the same run
 	$(BIN)/python -m bench $(ARGS)
