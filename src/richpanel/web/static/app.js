@@ -3,6 +3,7 @@ import { enhanceCopy } from "./copy.js";
 import { followSource } from "./debugger.js";
 import { keepFresh } from "./live.js";
 import { localTimes } from "./times.js";
+import { showWaiting } from "./waiting.js";
 
 function enhance(root) {
   localTimes(root);
@@ -14,6 +15,7 @@ enhance(document);
 setInterval(() => localTimes(document), 30_000);
 keepFresh(enhance);
 followSource();
+showWaiting();
 
 for (const select of document.querySelectorAll("select[data-submit]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
