@@ -58,7 +58,6 @@ RULES: Final[dict[str, Rule]] = {
     "/settings": _OWN,
     "/settings/account": _OWN,
     "/settings/people": _both(May.PEOPLE),
-    "/alarms": _CONNECTIONS,
     "/settings/audit": _both(May.AUDIT),
     "/audit": _both(May.AUDIT),
     "/catalog": _CONNECTIONS,
