@@ -110,6 +110,11 @@ class Teller:
                     return said
         return None
 
+    @property
+    def is_in_between(self) -> bool:
+        """Whether some of what there may be to tell was passed over, and the next look goes on behind it."""
+        return any(self._after.values())
+
     def live(self) -> list[tuple[int, int]]:
         """Give the audiences that are live, each with its plan, by number."""
         return [(row.number, plan.number) for row, plan in self._current().rows.values() if row.kind == "audience"]

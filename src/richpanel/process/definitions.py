@@ -13,6 +13,7 @@ from richpanel.store import ledger
 from richpanel.store.account import AccountSettings, read_account
 from richpanel.store.computations import ENGAGE, ComputationRow, ended, keys_in_use, list_computations
 from richpanel.store.connectors import list_connectors
+from richpanel.store.database import Changes
 from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationRow, list_destinations, outside
 from richpanel.store.plans import PlanRow
@@ -125,13 +126,19 @@ class Watch:
         """Read by `engine`, which needs no right to write; into the ledger write by the other, where there is one."""
         self._engine = engine
         self._writing = writing or engine
+        self._changes = Changes(engine) if writing is not None and writing is not engine else None
         self._known: Definitions | None = None
+        self._is_read = False
 
     def current(self) -> Definitions:
         """Give the definitions in force."""
-        with self._engine.connect() as connection:
-            if self._known is None or definitions_version(connection) != self._known.version:
-                self._known = read(connection)
+        if self._changes is None or self._changes.any():  # By what only reads all is noticed.
+            self._is_read = False
+        if self._known is None or not self._is_read:
+            with self._engine.connect() as connection:
+                if self._known is None or definitions_version(connection) != self._known.version:
+                    self._known = read(connection)
+            self._is_read = True
         return self._known
 
     def erased_among(self, hashes: list[int]) -> set[int]:

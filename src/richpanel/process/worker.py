@@ -89,6 +89,7 @@ class Worker:
         self._position: int | None = None
         self._ahead: Opened | None = None
         self._received_at = 0
+        self._has_plans = False
         self._unswept = tending.Unswept(definitions)
         self._runs = Runs()
         self._checks = Checks(check_at)
@@ -138,6 +139,7 @@ class Worker:
         `now` is ms UTC. Where messages wait, it is as late as the last of those that are applied.
         """
         definitions = self._definitions.current()
+        self._has_plans = bool(definitions.ready)
         tending.give_up(self._definitions, definitions)
         unswept = self._unswept.of(definitions)
         if not definitions.computes and not unswept:
@@ -156,7 +158,7 @@ class Worker:
 
     def _rest(self) -> float:
         """Tell for how long, in seconds, there is nothing to tend while nothing comes."""
-        if not self._definitions.current().ready:
+        if not self._has_plans:
             return LOOK_SECONDS
         with self._state.connect() as connection:
             due = memberships.next_due(connection)

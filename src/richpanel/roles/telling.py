@@ -19,10 +19,11 @@ from richpanel.log.opening import open_reader, stream_of
 from richpanel.log.remote import RemoteWriter
 from richpanel.roles.clock import now_ms
 from richpanel.roles.ever import ever_applied
-from richpanel.store import members, memberships
-from richpanel.store.database import open_engine, reading
+from richpanel.store import members
+from richpanel.store.database import Changes, open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.leadership import Leadership
+from richpanel.store.memberships import count
 from richpanel.telemetry import get_logger
 
 IDLE_SECONDS: Final = 0.5
@@ -30,6 +31,8 @@ IDLE_SECONDS: Final = 0.5
 FULL_SECONDS: Final = 0.05
 """How long, where so much is under way that it is waited for: the processing is to have enough to do."""
 RETRY_SECONDS: Final = 2.0
+_REST_SECONDS: Final = 5.0
+"""Where nothing was committed since a look that found nothing, it is looked again so much later at the latest."""
 _SIZES_SECONDS: Final = 60.0
 _AWAY: Final = (LogBusy, LogClosed, LogFull, LogUnsure, SQLAlchemyError, OSError)
 """What is tried again, for it passes."""
@@ -64,7 +67,11 @@ class Telling:
         self._log = log
         self._leadership = leadership
         self._leads = False
+        self._changes = Changes(state), Changes(account)
+        self._rests_until = 0.0
         self._sizes_at = 0.0
+        self._sized = Changes(state)
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     async def run(self, settings: Settings, owner: str | None, stop: threading.Event) -> None:
         """Look, and look again, until `stop`."""
@@ -98,6 +105,7 @@ class Telling:
         if not self._leadership.is_leader():
             self._leads = False
         elif not self._leads:
+            self._rests_until = 0.0
             self._teller.wait_for(self._log.durable())
             self._filler.forget()
             self._leads = True
@@ -105,10 +113,13 @@ class Telling:
 
     async def _step(self, writer: LogWriter) -> float:
         """Put what is next into the log; tell how long to rest."""
-        said = await asyncio.to_thread(self._teller.look)
         if monotonic() >= self._sizes_at:
             self._sizes_at = monotonic() + _SIZES_SECONDS
             await asyncio.to_thread(self._note_sizes)
+        if not await asyncio.to_thread(self._has_changed) and monotonic() < self._rests_until:
+            return IDLE_SECONDS
+        is_whole = not self._teller.is_in_between
+        said = await asyncio.to_thread(self._teller.look)
         await asyncio.to_thread(self._filler.notice, now_ms())
         if said is not None:
             self._teller.appended(said, await writer.append(record_of(said, now_ms())))
@@ -116,13 +127,26 @@ class Telling:
         if filled is not None:
             end = await writer.append(record_of(filled.said, now_ms())) if filled.said.messages else None
             await asyncio.to_thread(self._filler.appended, filled, end, now_ms())
-        return IDLE_SECONDS if said is None and filled is None else 0.0
+        if said is not None or filled is not None:
+            self._rests_until = 0.0
+            return 0.0
+        is_whole = is_whole and not self._teller.is_in_between
+        self._rests_until = monotonic() + _REST_SECONDS if is_whole else 0.0
+        return IDLE_SECONDS
+
+    def _has_changed(self) -> bool:
+        """Tell whether anything was committed since the last look; both are asked each time."""
+        return True in [changes.any() for changes in self._changes]
 
     def _note_sizes(self) -> None:
+        before = {} if self._sized.any() else self._sizes
         with reading(self._state) as state:
-            sizes = [(number, memberships.count(state, plan)) for number, plan in self._teller.live()]
+            self._sizes = {
+                number: before[number] if number in before and before[number][0] == plan else (plan, count(state, plan))
+                for number, plan in self._teller.live()
+            }
         with self._account.begin() as account:
-            for number, size in sizes:
+            for number, (_, size) in self._sizes.items():
                 members.note_size(account, number, size, now=now_ms())
 
 

@@ -24,6 +24,7 @@ DriverError: Final[type[Exception]] = sqlite3.Error
 _AUTOCHECKPOINT_PAGES: Final = 65_536  # A last resort at 256 MB: `store.checkpoints` comes long before.
 _ACCOUNT: Final = "account.db"
 _DELIVERY: Final = "delivery.db"
+_CONNECTIONS: Final = 16
 _WAL_BYTES: Final = 128 << 20
 """A write-ahead log that grew beyond this is cut once it starts over. `store.checkpoints` holds it far shorter, and to
 write where a file is long already costs the disk less."""
@@ -122,6 +123,36 @@ def is_unreachable(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and type(error.orig).__module__.partition(".")[0] == "psycopg":
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     return isinstance(error, NoConnection)
+
+
+class Changes:
+    """Whether anything was committed to a database since that was asked last, for some 20 us; to look costs a hundred.
+
+    What this process commits by the connection that is asked is not noticed. Of PostgreSQL it is never known.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Have asked nothing."""
+        self._engine = engine
+        self._seen: dict[int, tuple[Any, int]] = {}
+
+    def any(self) -> bool:
+        """Tell whether there may be any; ask before what may have changed is read."""
+        if self._engine.dialect.name != "sqlite":
+            return True
+        pooled = self._engine.raw_connection()
+        try:
+            driver = pooled.driver_connection
+            now = driver, int(driver.execute("PRAGMA data_version").fetchone()[0])  # type: ignore[union-attr]
+        finally:
+            pooled.close()
+        before = self._seen.get(id(driver))
+        if before == now:
+            return False
+        if len(self._seen) > _CONNECTIONS:
+            self._seen.clear()
+        self._seen[id(driver)] = now
+        return True
 
 
 @contextmanager
