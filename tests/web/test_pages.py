@@ -149,6 +149,7 @@ def pages_of(site: Site, uid: str, visitor: str, messages: list[str]) -> list[st
         "/",
         "/customers",
         "/customers?q=nobody",
+        "/customers?where=name&ordersMin=1&columns=ltv,email,trait:name,campaign",
         "/visitors",
         "/messages",
         "/messages?type=alias",

@@ -31,6 +31,7 @@ from richpanel.web.catalog_pages import catalog_pages
 from richpanel.web.channels import add_channel_message
 from richpanel.web.computed_traits import computed_traits_api
 from richpanel.web.connectors import connectors_api
+from richpanel.web.customer_export import export_pages
 from richpanel.web.customer_pages import customer_pages
 from richpanel.web.customers import customers_api
 from richpanel.web.debugger_pages import debugger_pages
@@ -202,7 +203,7 @@ def site(options: WebOptions) -> Litestar:
         route_handlers=[
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_code, sign_in_page, sign_out, static_file, favicon),
-            *live_pages,
+            *(*live_pages, *export_pages),
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
             *(*people_pages, *account_pages, *audit_pages),

@@ -1,16 +1,20 @@
 """Pages: the lists of customers and visitors."""
 
-from typing import Final
+from typing import Annotated, Any, Final
 
 from litestar import Response, get
 from litestar.di import NamedDependency as Given
+from msgspec import Meta
 
 from richpanel.store.profiles import list_profiles
-from richpanel.web.access import Viewer
-from richpanel.web.customers import CustomersQuery, Kind, Sort, VisitorsQuery
+from richpanel.web.access import AnyRequest, Viewer
+from richpanel.web.customer_columns import COLUMNS, MOST_COLUMNS, TRAIT, USUAL, read_columns, traits_of
+from richpanel.web.customer_filters import Filters, Sort, find
+from richpanel.web.customers import VisitorsQuery
 from richpanel.web.pages import Context, Pages
-from richpanel.web.paging import answer_bad_values
+from richpanel.web.paging import answer_bad_values, query_of
 from richpanel.web.person_pages import person_pages
+from richpanel.web.rendering import query
 from richpanel.web.stores import Reading
 
 _LIST: Final = 50
@@ -24,54 +28,112 @@ _SORTS: Final[tuple[tuple[Sort, str], ...]] = (
     ("ltv", "Least lifetime value"),
     ("-name", "Name, from Z"),
 )
+_LABELS: Final = {
+    "email": "Email",
+    "phone": "Phone",
+    "createdFrom": "First seen from",
+    "createdTo": "First seen to",
+    "seenFrom": "Last seen from",
+    "seenTo": "Last seen to",
+    "ordersMin": "Orders at least",
+    "ordersMax": "Orders at most",
+    "visitsMin": "Visits at least",
+    "visitsMax": "Visits at most",
+    "ltvMin": "Lifetime value at least",
+    "ltvMax": "Lifetime value at most",
+    "audience": "In",
+    "where": "Where",
+}
 
 
-def _people(reading: Reading, kind: Kind, q: str | None, sort: Sort | None, cursor: str | None) -> Context:
-    """Read a list of people."""
-    customers = kind == "customers"
-    words = (q or "").strip() or None
-    people = answer_bad_values(
+class ListQuery(Filters, kw_only=True):
+    """Which customers, and which columns of them: names apart by commas."""
+
+    columns: Annotated[str, Meta(max_length=2_000)] | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What makes the list what it is, as parameters of its page; where in it the reader is, is none of that."""
+        order = {"sort": self.sort} if self.sort != "-lastSeen" else {}
+        named = {"q": (self.q or "").strip() or None, **order, **self.given, "columns": self.columns}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def list_query(request: AnyRequest) -> ListQuery:
+    """Read the query of a list's page: its form sends each column that is chosen."""
+    asked: ListQuery = query_of(request, ListQuery, joined=("columns",))
+    return asked
+
+
+def _customers(reading: Reading, asked: ListQuery) -> Context:
+    """Read the list of customers."""
+    found = find(reading, asked, cursor=asked.cursor, limit=_LIST)
+    columns = read_columns(asked.columns)
+    total = reading.count(True)
+    audiences = [(row.key, row.name) for row in reading.known.computations if row.live and row.kind == "audience"]
+    names = dict(audiences)
+    return {
+        "customers": True,
+        "people": found.data,
+        "next": query("/customers", **asked.values, cursor=found.next) if found.next else None,
+        "looked": None if found.is_whole else found.looked,
+        "total": total,
+        "visitors_total": reading.count(False) if not total else 0,
+        "currency": reading.account.currency,
+        "q": asked.values.get("q"),
+        "sort": asked.sort,
+        "sorts": _SORTS,
+        "cursor": asked.cursor,
+        "columns": columns,
+        "all_columns": [*COLUMNS.items(), *((column.name, column.label) for column in columns if TRAIT in column.name)],
+        "trait_names": traits_of(found.data),
+        "usual": ",".join(USUAL) if asked.columns is None else None,
+        "most_columns": MOST_COLUMNS,
+        "values": asked.values,
+        "given": asked.given,
+        "audiences": audiences,
+        "chips": [
+            (_LABELS[name], names.get(value, value), {key: each for key, each in asked.values.items() if key != name})
+            for name, value in asked.given.items()
+        ],
+    }
+
+
+def _visitors(reading: Reading, asked: VisitorsQuery) -> Context:
+    """Read the list of visitors."""
+    words = (asked.q or "").strip() or None
+    page = answer_bad_values(
         lambda: list_profiles(
             reading.state,
             reading.account,
-            customers=customers,
+            customers=False,
             q=words,
-            sort=sort,
-            cursor=cursor or None,
+            sort=None,
+            cursor=asked.cursor,
             limit=_LIST,
         )
     )
-    total = reading.count(customers)
     return {
-        "customers": customers,
-        "people": people,
-        "total": total,
-        "visitors_total": reading.count(False) if customers and not total else 0,
-        "currency": reading.account.currency,
+        "customers": False,
+        "people": page.data,
+        "next": query("/visitors", q=words, cursor=page.next) if page.next else None,
+        "total": reading.count(False),
         "q": words,
-        "sort": sort,
-        "sorts": _SORTS,
-        "cursor": cursor,
+        "cursor": asked.cursor,
     }
 
 
 @get("/customers", include_in_schema=False)
-async def customers_page(pages: Given[Pages], viewer: Given[Viewer], asked: Given[CustomersQuery]) -> Response[str]:
+async def customers_page(request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer]) -> Response[str]:
     """Show the customers."""
-    return await pages.show(
-        viewer,
-        "customers.html",
-        "/customers",
-        lambda reading: _people(reading, "customers", asked.q, asked.sort, asked.cursor),
-    )
+    asked = list_query(request)
+    return await pages.show(viewer, "customers.html", "/customers", lambda reading: _customers(reading, asked))
 
 
 @get("/visitors", include_in_schema=False)
 async def visitors_page(pages: Given[Pages], viewer: Given[Viewer], asked: Given[VisitorsQuery]) -> Response[str]:
     """Show the visitors."""
-    return await pages.show(
-        viewer, "customers.html", "/visitors", lambda reading: _people(reading, "visitors", asked.q, None, asked.cursor)
-    )
+    return await pages.show(viewer, "visitors.html", "/visitors", lambda reading: _visitors(reading, asked))
 
 
 customer_pages = [customers_page, visitors_page, *person_pages]

@@ -1,13 +1,13 @@
 """REST: `/customers` and `/visitors`, with timeline, sessions and orders (contract.md, "REST API")."""
 
 from collections.abc import Callable
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency as Given
 from litestar.exceptions import HTTPException, NotFoundException
-from msgspec import UNSET, Meta
+from msgspec import UNSET
 
 from richpanel.store.members import of_profile
 from richpanel.store.orders import OrderView, list_orders
@@ -25,6 +25,7 @@ from richpanel.store.profiles import (
 )
 from richpanel.store.sessions import SessionView, list_sessions
 from richpanel.store.timeline import TimelineItem, list_timeline
+from richpanel.web.customer_filters import Filters, Search, find
 from richpanel.web.paging import Identifier, Paged, answer_bad_values
 from richpanel.web.paths import decode_id, segment
 from richpanel.web.stores import Reading, Stores
@@ -33,16 +34,7 @@ T = TypeVar("T")
 View = TypeVar("View", bound=ProfileView)
 Someone = TypeVar("Someone", CustomerDetail, Person)
 Kind = Literal["customers", "visitors"]
-Search = Annotated[str, Meta(description="Words of the name, the email, the phone or the uid, from their start.")]
-Sort = Literal["lastSeen", "-lastSeen", "createdAt", "-createdAt", "name", "-name", "ltv", "-ltv"]
 _API: Final = "/api/v1/%s/%s"
-
-
-class CustomersQuery(Paged, kw_only=True):
-    """Which customers, in which order."""
-
-    q: Search | None = None
-    sort: Annotated[Sort, Meta(description="A minus sign: descending.")] = "-lastSeen"
 
 
 class VisitorsQuery(Paged, kw_only=True):
@@ -119,22 +111,18 @@ async def _of_person(stores: Stores, kind: Kind, raw_id: str, run: Callable[[Rea
     return await stores.read(look)
 
 
-@get("/customers", operation_id="listCustomers", tags=["Customers"])
-async def customers(stores: Given[Stores], asked: Given[CustomersQuery]) -> Page[ProfileView]:
-    """List or search the customers."""
+@get("/customers", operation_id="listCustomers", tags=["Customers"], raises=[NotFoundException])
+async def customers(stores: Given[Stores], asked: Given[Filters]) -> Page[ProfileView]:
+    """List or search the customers, narrowed down by filters.
 
-    def run(reading: Reading) -> Page[ProfileView]:
-        return list_profiles(
-            reading.state,
-            reading.account,
-            customers=True,
-            q=asked.q,
-            sort=asked.sort,
-            cursor=asked.cursor,
-            limit=asked.limit,
-        )
+    With filters at most 10,000 customers are looked at for a page: it may be shorter than `limit`, and `next` goes on.
+    """
 
-    return await _people(stores, run)
+    def look(reading: Reading) -> Page[ProfileView]:
+        found = find(reading, asked, cursor=asked.cursor, limit=asked.limit)
+        return Page([outward(person) for person in found.data], found.next)
+
+    return await stores.read(look)
 
 
 @get("/visitors", operation_id="listVisitors", tags=["Visitors"])

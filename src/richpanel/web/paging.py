@@ -1,6 +1,6 @@
 """Queries and lists: `?limit=&cursor=` in, `{"data": [...], "next": CURSOR or null}` out (contract.md, "REST API")."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
@@ -37,15 +37,19 @@ class Listed(msgspec.Struct, Generic[T]):
 
 async def read_query(request: Request[Any, Any, Any]) -> Any:
     """Read the query into what the route's own parameter `asked` is annotated with; a bad one is a 400."""
-    wanted = request.route_handler.parsed_fn_signature.parameters["asked"].annotation
+    return query_of(request, request.route_handler.parsed_fn_signature.parameters["asked"].annotation)
+
+
+def query_of(request: Request[Any, Any, Any], wanted: Any, *, joined: Collection[str] = ()) -> Any:
+    """Read the query into a type; values of the names `joined` may be several, and become one, with commas between."""
     given: dict[str, str] = {}
     of_form = not request.scope["path"].startswith("/api/")
     for name, value in request.query_params.multi_items():
         if of_form and not value:
             continue  # A form sends its empty fields too.
-        if name in given:
+        if name in given and name not in joined:
             raise bad_parameter(name, "The parameter is given twice.")
-        given[name] = value
+        given[name] = f"{given[name]},{value}" if name in given else value
     try:
         return msgspec.convert(given, wanted, strict=False)
     except msgspec.ValidationError as error:

@@ -1,0 +1,216 @@
+"""Selections of customers: a search, filters on any field, a membership, in one of the list's orders.
+
+What an index can find is found by it: a search, a small audience, a span of what the list is ordered by. All else is
+looked at one customer after the other, and no more of them at a time than a page can wait for; how many is said.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection
+
+from richpanel.core.identity import EMAIL, PHONE
+from richpanel.core.money import decode_exact
+from richpanel.core.profile import Profile, unpack
+from richpanel.core.terms import Term
+from richpanel.core.traits import canonical_key
+from richpanel.store import search
+from richpanel.store.account import AccountSettings
+from richpanel.store.bulk import LISTED, fetch, listed
+from richpanel.store.paging import BadCursor, read_cursor, write_cursor
+from richpanel.store.person import ProfileView, fields
+from richpanel.store.profiles import read_sort
+
+MOST_LOOKED: Final = 10_000
+"""So many customers are looked at for a page of a filtered list."""
+_SMALL: Final = 2_000
+"""An audience of so many members is read whole."""
+_CHUNKS: Final = (200, 1_000)
+_FIELDS: Final = {
+    field.encode_name: field.name
+    for field in msgspec.structs.fields(ProfileView)
+    if field.name not in ("profile", "traits", "anonymous_id")
+}
+Span = tuple[Any, Any]
+"""The least and the greatest of what is wanted, both included; None where there is no end."""
+
+
+class Selection(NamedTuple):
+    """What is wanted of a customer. Spans are inclusive; times are ms UTC, `ltv` is in the account's currency.
+
+    `email` and `phone`: whether there is one. `plan` is the live plan of an audience that they are in.
+    """
+
+    q: str | None = None
+    email: bool | None = None
+    phone: bool | None = None
+    created: Span = (None, None)
+    seen: Span = (None, None)
+    orders: Span = (None, None)
+    visits: Span = (None, None)
+    ltv: Span = (None, None)
+    plan: int | None = None
+    terms: tuple[Term, ...] = ()
+
+
+class Selected(NamedTuple):
+    """A page of a selection: how many were `looked` at for it; `is_whole` where the page is full or nothing is left."""
+
+    data: list[ProfileView]
+    next: str | None
+    looked: int
+    is_whole: bool
+
+
+class _Row(NamedTuple):
+    id: int
+    at: Any
+    created: int
+    seen: int
+    ltv: int
+
+
+def select(
+    connection: Connection,
+    account: AccountSettings,
+    selection: Selection,
+    *,
+    sort: str | None,
+    cursor: str | None,
+    limit: int,
+    most: int = MOST_LOOKED,
+) -> Selected:
+    """Read a page of the customers that are wanted. Raises ValueError where sort or cursor are unknown."""
+    column, down = read_sort(sort)
+    at = read_cursor(cursor, str, str | int | None, int)
+    if at is not None and at[0] != column:
+        raise BadCursor("this cursor was given for another sort")
+    reader = _Reader(connection, account, selection, (column, down), at and (at[1], at[2]))
+    found: list[ProfileView] = []
+    looked, last = 0, None
+    for rows in reader.chunks(most):
+        views = reader.views(rows)
+        for row in rows:
+            if row.id in views:
+                if len(found) == limit:
+                    return Selected(found, write_cursor(column, *last), looked, True)  # type: ignore[misc]
+                found.append(views[row.id])
+            looked, last = looked + 1, (row.at, row.id)
+    more = write_cursor(column, *last) if reader.is_cut and last is not None else None
+    return Selected(found, more, looked, more is None)
+
+
+class _Reader:
+    """Reads candidates in order, and sifts them."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        account: AccountSettings,
+        selection: Selection,
+        order: tuple[str, bool],
+        after: tuple[Any, int] | None,
+    ) -> None:
+        self._connection, self._account, self._wanted = connection, account, selection
+        self._column, self._down = order
+        self._after = after
+        self._is_small = selection.plan is not None and self._is_small_audience(selection.plan)
+        self.is_cut = False
+        """Whether there may be more than was looked at."""
+
+    def chunks(self, most: int) -> Iterator[list[_Row]]:
+        """Give the candidates, a chunk at a time, `most` of them at the most."""
+        left, size = most, _CHUNKS[0]
+        while left > 0:
+            asked = min(size, left)
+            rows = self._chunk(asked)
+            left -= len(rows)
+            self.is_cut = len(rows) == asked
+            if rows:
+                self._after = (rows[-1].at, rows[-1].id)
+                yield rows
+            if not self.is_cut:
+                return
+            size = _CHUNKS[1]
+
+    def views(self, rows: list[_Row]) -> Mapping[int, ProfileView]:
+        """Give those of these candidates that are wanted, by number."""
+        wanted = self._wanted
+        left = [row.id for row in rows if _within(row.created, wanted.created) and _within(row.seen, wanted.seen)]
+        if wanted.plan is not None and not self._is_small and left:
+            statement = f"SELECT profile FROM memberships WHERE plan = ? AND value = 'true' AND profile IN {LISTED}"
+            left = [row[0] for row in fetch(self._connection, statement, wanted.plan, listed(left))]
+        if not left:
+            return {}
+        statement = (
+            "SELECT p.id, i.kind, i.value, p.state FROM profiles p CROSS JOIN identities i ON i.id = p.id "
+            f"WHERE p.id IN {LISTED}"
+        )
+        found = {}
+        for number, kind, value, state in fetch(self._connection, statement, listed(left)):
+            profile = unpack(state)
+            if _is_wanted(profile, kind, wanted, self._account):
+                view = ProfileView(**fields(number, kind, value, profile, self._account))
+                if all(term.holds(getattr(view, _FIELDS[term.key])) for term in wanted.terms if term.key in _FIELDS):
+                    found[number] = view
+        return found
+
+    def _chunk(self, size: int) -> list[_Row]:
+        column, wanted = self._column, self._wanted
+        where, parameters = ["p.customer = 1"], list[Any]()
+        if wanted.q:
+            people, parameters = search.matching(self._connection, wanted.q)
+            people = f"({people}) f CROSS JOIN profiles p ON p.id = f.id"
+        elif self._is_small:
+            members = "SELECT profile AS id FROM memberships WHERE plan = ? AND value = 'true'"
+            people, parameters = f"({members}) f CROSS JOIN profiles p ON p.id = f.id", [wanted.plan]
+        else:
+            people = f"profiles p INDEXED BY profiles_{column}"
+        for (low, high), name in ((wanted.created, "created_at"), (wanted.seen, "last_seen")):
+            if name == column:
+                where += [f"p.{name} >= ?"] * (low is not None) + [f"p.{name} <= ?"] * (high is not None)
+                parameters += [each for each in (low, high) if each is not None]
+        if column == "name":
+            where.append("p.name IS NOT NULL")
+        if self._after is not None:
+            where.append(f"(p.{column}, p.id) {'<' if self._down else '>'} (?, ?)")
+            parameters += self._after
+        order = "DESC" if self._down else "ASC"
+        rows = fetch(
+            self._connection,
+            f"SELECT p.id, p.{column}, p.created_at, p.last_seen, p.ltv FROM {people} WHERE {' AND '.join(where)} "
+            f"ORDER BY p.{column} {order}, p.id {order} LIMIT ?",
+            *parameters,
+            size,
+        )
+        return [_Row(*row) for row in rows]
+
+    def _is_small_audience(self, plan: int) -> bool:
+        statement = "SELECT profile FROM memberships WHERE plan = ? AND value = 'true' LIMIT ?"
+        return len(fetch(self._connection, statement, plan, _SMALL + 1)) <= _SMALL
+
+
+def _within(value: Any, span: Span) -> bool:
+    low, high = span
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _is_wanted(profile: Profile, kind: int, wanted: Selection, account: AccountSettings) -> bool:
+    """Tell whether a profile passes what needs no view of it."""
+    own = profile.currencies.get(account.currency)
+    checks: tuple[Callable[[], bool], ...] = (
+        lambda: _within(profile.orders, wanted.orders),
+        lambda: _within(profile.visits, wanted.visits),
+        lambda: _within(own.total if own is not None else Decimal(0), wanted.ltv),
+        lambda: wanted.email is None or wanted.email == (kind == EMAIL or _trait(profile, "email") is not None),
+        lambda: wanted.phone is None or wanted.phone == (kind == PHONE or _trait(profile, "phone") is not None),
+        lambda: all(term.holds(_trait(profile, term.key)) for term in wanted.terms if term.key not in _FIELDS),
+    )
+    return all(check() for check in checks)
+
+
+def _trait(profile: Profile, key: str) -> Any:
+    found = profile.traits.get(key) or profile.traits.get(canonical_key(key))
+    return None if found is None or found[0] is None else decode_exact(found[0])

@@ -1,0 +1,127 @@
+"""The customers' list: filters, columns, files, and keys; a spreadsheet that opens a file runs nothing of it."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.web.browser import reading
+from tests.web.running import Site, running
+from tests.web.story import HOSTILE, call
+
+
+@pytest.fixture(scope="module")
+def crowd(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with people of all kinds; signed in."""
+    with running(Path(copytree(furnished, tmp_path_factory.mktemp("crowd") / "data"))) as site:
+        traits: dict[str, dict[str, Any]] = {
+            "ada": {"name": "Ada Lovelace", "email": "ada@x.example", "plan": "gold", "points": 12},
+            "bob": {"name": "=1+1", "plan": "free", "phone": "+4930123456", "note": "@cmd"},
+            "eve": {"name": HOSTILE, "plan": HOSTILE, "points": -5},
+        }
+        site.send(
+            [call("identify", f"i-{uid}", n, userId=uid, traits=each) for n, (uid, each) in enumerate(traits.items())]
+        )
+        order = {"order_id": "A-1", "total": 12, "currency": "USD"}
+        site.send([call("track", "o", 5, userId="ada", event="Order Completed", properties=order)])
+        site.process()
+        site.sign_in()
+        yield site
+
+
+def listed(site: Site, **query: Any) -> list[str]:
+    html = site.page(f"/customers?{urlencode(query)}").body.decode()
+    return [unescape(each) for each in re.findall(r'class="row-link" href="/customers/([^"]*)"', html)]
+
+
+@pytest.mark.parametrize(
+    ("query", "uids"),
+    [
+        ({}, ["ada", "eve", "bob"]),
+        ({"email": "exists"}, ["ada"]),
+        ({"phone": "exists"}, ["bob"]),
+        ({"where": "points>0"}, ["ada"]),
+        ({"where": "plan=free; !email"}, ["bob"]),
+        ({"ordersMin": "1", "ltvMin": "12", "ltvMax": "12.00"}, ["ada"]),
+        ({"ltvMax": "11.99", "sort": "name"}, ["eve", "bob"]),
+        ({"q": "ada", "ordersMin": "1"}, ["ada"]),
+        ({"q": "ada", "ordersMin": "2"}, []),
+        ({"seenFrom": "2025-11-23", "seenTo": "2025-11-23", "visitsMin": "1"}, ["ada"]),
+        ({"createdTo": "2025-11-22"}, []),
+    ],
+)
+def test_the_page_and_the_api_have_the_same_filters(crowd: Site, query: dict[str, str], uids: list[str]) -> None:
+    assert listed(crowd, **query) == uids
+    assert [each["uid"] for each in crowd.get("/customers", **query)["data"]] == uids
+
+
+@pytest.mark.parametrize("query", [{"where": "=x"}, {"ltvMin": "much"}, {"seenFrom": "yesterday"}, {"email": "maybe"}])
+def test_a_filter_that_is_wrong_is_named(crowd: Site, query: dict[str, str]) -> None:
+    answer = crowd.api("GET", "/customers", **query)
+    assert answer.status == 400
+    assert next(iter(query)) in json.dumps(answer.json()["errors"])
+    assert crowd.page(f"/customers?{urlencode(query)}").status == 400
+
+
+def test_an_audience_that_is_not_there_is_not_found(crowd: Site) -> None:
+    assert crowd.api("GET", "/customers", audience="none").status == 404
+    assert crowd.page("/customers?audience=none").status == 404
+
+
+def test_columns_are_chosen(crowd: Site) -> None:
+    html = crowd.page("/customers?columns=email&columns=trait:plan&columns=nonsense&where=plan%3Dgold").body.decode()
+    assert re.findall(r'<td class="[^"]*" data-label="([^"]*)">([^<]*)', html) == [
+        ("Email", "ada@x.example"),
+        ("plan", "gold"),
+    ]
+    assert 'aria-label="Filters"' in html
+    assert 'name="columns" value="trait:plan" checked' in html
+
+
+def test_what_is_listed_is_exported(crowd: Site) -> None:
+    answer = crowd.page("/exports/customers.csv?columns=phone,trait:note,ltv,trait:points&sort=name")
+    assert answer.headers["content-disposition"] == 'attachment; filename="customers.csv"'
+    rows = list(csv.reader(io.StringIO(answer.body.decode())))
+    assert rows[0] == ["uid", "name", "email", "phone", "note", "ltv", "points"]
+    assert [row[0] for row in rows[1:]] == ["eve", "bob", "ada"]
+    assert rows[1] == ["eve", HOSTILE, "", "", "", "0.00", "-5"]
+    assert rows[2] == ["bob", "'=1+1", "", "+4930123456", "'@cmd", "0.00", ""]
+    lines = crowd.page("/exports/customers.jsonl?columns=trait:points&where=points").body.decode().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"uid": "ada", "name": "Ada Lovelace", "email": "ada@x.example", "trait:points": 12},
+        {"uid": "eve", "name": HOSTILE, "email": None, "trait:points": -5},
+    ]
+    assert crowd.page("/exports/customers.xls").status == 404
+    assert crowd.page("/exports/customers.csv?ltvMin=much").status == 400
+
+
+@pytest.mark.browser
+def test_the_list_finds_as_one_types_and_is_gone_through_by_keys(crowd: Site) -> None:
+    with reading(crowd) as each:
+        each.sign_in()
+        page = each.go("/customers?columns=email,trait:plan")
+        page.keyboard.press("/")
+        page.keyboard.type("love")
+        expect(page.locator("#people .row-link")).to_have_count(1)
+        expect(page.locator("#list-said")).to_have_text("1 people listed")
+        expect(page.locator("th", has_text="plan")).to_be_visible()
+        assert "q=love" in page.url
+        assert page.evaluate("document.activeElement.name") == "q"
+        page.get_by_role("searchbox").fill("")
+        expect(page.locator("#people .row-link")).to_have_count(3)
+        page.locator("h1").click()
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("k")
+        assert page.evaluate("document.activeElement.textContent") == "Ada Lovelace"
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
