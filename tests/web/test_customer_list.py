@@ -112,7 +112,7 @@ def test_the_list_finds_as_one_types_and_is_gone_through_by_keys(crowd: Site) ->
         page.keyboard.press("/")
         page.keyboard.type("love")
         expect(page.locator("#people .row-link")).to_have_count(1)
-        expect(page.locator("#list-said")).to_have_text("1 people listed")
+        expect(page.locator("#list-said")).to_have_text("One person listed")
         expect(page.locator("th", has_text="plan")).to_be_visible()
         assert "q=love" in page.url
         assert page.evaluate("document.activeElement.name") == "q"

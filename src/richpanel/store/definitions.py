@@ -384,6 +384,18 @@ notices = Table(  # What is told of alarms: to be sent, sent, or given up.
     sqlite_autoincrement=True,
 )
 
+views = Table(  # Saved views of the customers' list (store.views).
+    "views",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("owner", Words, nullable=False),  # A login.
+    Column("shared", Boolean, nullable=False),
+    Column("query", Words, nullable=False),  # Of the list's page.
+    Column("created_at", Big, nullable=False),
+    Index("views_owner", "owner"),
+)
+
 # The ledger (store.ledger): what was forgotten, so that it stays forgotten when the state or the log are older.
 
 regulations = Table(

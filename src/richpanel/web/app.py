@@ -71,6 +71,7 @@ from richpanel.web.tester_pages import tester_pages
 from richpanel.web.tokens import tokens_api
 from richpanel.web.trait_looks import trait_looks_api
 from richpanel.web.trait_pages import trait_pages
+from richpanel.web.view_pages import view_pages
 
 MAX_BODY: Final = 262_144
 _FOLLOW_SECONDS: Final = 1.0
@@ -203,7 +204,7 @@ def site(options: WebOptions) -> Litestar:
         route_handlers=[
             *(_api(), openapi_json),
             *(overview, sign_in, sign_in_code, sign_in_page, sign_out, static_file, favicon),
-            *(*live_pages, *export_pages),
+            *(*live_pages, *export_pages, *view_pages),
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
             *(*people_pages, *account_pages, *audit_pages),

@@ -1,12 +1,14 @@
 """Pages: the lists of customers and visitors."""
 
 from typing import Annotated, Any, Final
+from urllib.parse import parse_qsl
 
 from litestar import Response, get
 from litestar.di import NamedDependency as Given
 from msgspec import Meta
 
 from richpanel.store.profiles import list_profiles
+from richpanel.store.views import ViewRow, list_views
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.customer_columns import COLUMNS, MOST_COLUMNS, TRAIT, USUAL, read_columns, traits_of
 from richpanel.web.customer_filters import Filters, Sort, find
@@ -65,7 +67,7 @@ def list_query(request: AnyRequest) -> ListQuery:
     return asked
 
 
-def _customers(reading: Reading, asked: ListQuery) -> Context:
+def _customers(reading: Reading, asked: ListQuery, views: list[ViewRow], login: str) -> Context:
     """Read the list of customers."""
     found = find(reading, asked, cursor=asked.cursor, limit=_LIST)
     columns = read_columns(asked.columns)
@@ -91,12 +93,20 @@ def _customers(reading: Reading, asked: ListQuery) -> Context:
         "most_columns": MOST_COLUMNS,
         "values": asked.values,
         "given": asked.given,
+        "views": [(view, query("/customers", **read_view(view.query))) for view in views],
+        "current": query("/customers", **asked.values),
+        "login": login,
         "audiences": audiences,
         "chips": [
             (_LABELS[name], names.get(value, value), {key: each for key, each in asked.values.items() if key != name})
             for name, value in asked.given.items()
         ],
     }
+
+
+def read_view(saved: str) -> dict[str, str]:
+    """Read the parameters that a view holds."""
+    return dict(parse_qsl(saved))
 
 
 def _visitors(reading: Reading, asked: VisitorsQuery) -> Context:
@@ -126,8 +136,11 @@ def _visitors(reading: Reading, asked: VisitorsQuery) -> Context:
 @get("/customers", include_in_schema=False)
 async def customers_page(request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer]) -> Response[str]:
     """Show the customers."""
-    asked = list_query(request)
-    return await pages.show(viewer, "customers.html", "/customers", lambda reading: _customers(reading, asked))
+    asked, login = list_query(request), viewer.login
+    views = await pages.stores.look_up(lambda conn: list_views(conn, login))
+    return await pages.show(
+        viewer, "customers.html", "/customers", lambda reading: _customers(reading, asked, views, login)
+    )
 
 
 @get("/visitors", include_in_schema=False)

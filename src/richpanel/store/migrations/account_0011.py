@@ -5,7 +5,7 @@ from alembic import op
 from richpanel.store.definitions import samples
 
 revision = "account_0011"
-down_revision = "account_0009"
+down_revision = "account_0010"
 branch_labels = None
 depends_on = None
 compatible_since = "account_0003"

@@ -1,23 +1,17 @@
-"""Where from and with what somebody is signed in, and when they were last seen."""
+"""The audit log."""
 
-import sqlalchemy
 from alembic import op
 
-from richpanel.store.definitions import Big, Words
+from richpanel.store.definitions import audit
 
 revision = "account_0015"
-down_revision = "account_0013"
+down_revision = "account_0014"
 branch_labels = None
 depends_on = None
 compatible_since = "account_0003"
-"""A node of before does not look here."""
-
-_COLUMNS = (("seen_at", Big), ("address", Words), ("agent", Words))
+"""A node of before writes nothing here: what is done at its pages is not in the log."""
 
 
 def upgrade() -> None:
-    """Add the columns."""
-    present = {column["name"] for column in sqlalchemy.inspect(op.get_bind()).get_columns("web_sessions")}
-    for name, kind in _COLUMNS:
-        if name not in present:
-            op.add_column("web_sessions", sqlalchemy.Column(name, kind))
+    """Make the table."""
+    audit.create(op.get_bind(), checkfirst=True)

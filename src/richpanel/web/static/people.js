@@ -37,9 +37,11 @@ async function show() {
       if (next !== null) document.getElementById(id).replaceWith(document.adoptNode(next));
     }
     history.replaceState(null, "", where);
+    const kept = document.getElementById("view-query");
+    if (kept !== null) kept.value = new URL(where, location.href).search.slice(1);
     const found = document.querySelectorAll("#people tbody tr").length;
     const said = document.getElementById("list-said");
-    if (said !== null) said.textContent = found === 0 ? "Nobody found" : `${found} people listed`;
+    if (said !== null) said.textContent = found === 0 ? "Nobody found" : found === 1 ? "One person listed" : `${found} people listed`;
   } catch (error) {
     if (error.name === "AbortError") return; // Another letter was typed meanwhile.
     old.removeAttribute("aria-busy");

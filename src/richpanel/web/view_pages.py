@@ -1,0 +1,74 @@
+"""Pages: saving the customers' list as it is shown under a name, and letting such a view go."""
+
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from litestar import post
+from litestar.di import NamedDependency as Given
+from litestar.exceptions import NotFoundException, ValidationException
+from litestar.params import URLEncodedBody
+from litestar.response import Redirect
+
+from richpanel.store.views import MOST_VIEWS, TooManyViews, add_view, remove_view
+from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.customer_pages import ListQuery
+from richpanel.web.pages import Pages
+from richpanel.web.paging import Identifier
+from richpanel.web.paths import decode_id
+from richpanel.web.rendering import query
+from richpanel.web.signin import ButtonForm
+
+_LONGEST_NAME: Final = 80
+
+
+class ViewForm(msgspec.Struct):
+    """The form: `query` is the query of the list's page."""
+
+    csrf: str = ""
+    name: str = ""
+    shared: str = ""
+    query: str = ""
+
+
+SaveForm = URLEncodedBody[ViewForm]
+
+
+def _kept(given: str) -> dict[str, str]:
+    """Read what a view is to hold: the list's own parameters. Raises ValidationException."""
+    values = {name: value for name, value in parse_qsl(given) if name not in ("cursor", "limit")}
+    try:
+        asked = msgspec.convert(values, ListQuery, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValidationException(f"This is no view of the list: {error}") from None
+    return {name: str(value) for name, value in asked.values.items()}
+
+
+@post("/customer-views", include_in_schema=False)
+async def save_view(request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer], data: SaveForm) -> Redirect:
+    """Save a view, and show it."""
+    check_form(request, data.csrf, "session", secure=pages.secure_cookies)
+    name, values = " ".join(data.name.split()), _kept(data.query)
+    if not 0 < len(name) <= _LONGEST_NAME:
+        raise ValidationException(f"A view needs a name of up to {_LONGEST_NAME} characters.")
+    login, saved, now = viewer.login, urlencode(values), pages.stores.now()
+    try:
+        await pages.stores.define(lambda conn: add_view(conn, login, name, saved, shared=data.shared == "yes", now=now))
+    except TooManyViews:
+        raise ValidationException(f"There are {MOST_VIEWS} views of yours; delete one first.") from None
+    return Redirect(query("/customers", **values), status_code=303)
+
+
+@post("/customer-views/{view_id:str}/delete", include_in_schema=False)
+async def delete_view(
+    request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer], view_id: Identifier, data: ButtonForm
+) -> Redirect:
+    """Let go of a view of one's own."""
+    check_form(request, data.csrf, "session", secure=pages.secure_cookies)
+    login, wanted = viewer.login, decode_id(view_id)
+    if not await pages.stores.define(lambda conn: remove_view(conn, login, wanted)):
+        raise NotFoundException("There is no view of yours with this id.")
+    return Redirect("/customers", status_code=303)
+
+
+view_pages = [save_view, delete_view]
