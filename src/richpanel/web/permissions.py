@@ -39,8 +39,6 @@ RULES: Final[dict[str, Rule]] = {
     "/openapi.json": _OPEN,
     "/status": _ROOT,
     "/getting-started": _both(May.CONNECTIONS),
-    "/alarms": Rule(May.OVERVIEW, May.CONNECTIONS_CHANGE),
-    "/alarms/*": _both(May.CONNECTIONS_CHANGE),
     "/customers": Rule(May.CUSTOMERS, May.CUSTOMERS_CHANGE),
     "/customers/export": _both(May.EXPORTS),
     "/visitors": Rule(May.CUSTOMERS, May.CUSTOMERS_CHANGE),
