@@ -60,6 +60,7 @@ from richpanel.web.privacy_pages import privacy_pages
 from richpanel.web.regulations import regulations_api
 from richpanel.web.replay_pages import replay_pages
 from richpanel.web.replays import replays_api
+from richpanel.web.shop_pages import shop_pages
 from richpanel.web.signin import Door, sign_in, sign_in_code, sign_in_page, sign_out
 from richpanel.web.source_pages import source_pages
 from richpanel.web.sources import sources_api
@@ -209,7 +210,7 @@ def site(options: WebOptions) -> Litestar:
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
             *(*people_pages, *account_pages, *audit_pages),
             *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
-            *(*alarm_pages, *getting_started_pages),
+            *(*alarm_pages, *getting_started_pages, *shop_pages),
         ],
         dependencies=_dependencies(options, stores, assets, pages, follower),
         guards=[guard],

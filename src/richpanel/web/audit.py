@@ -35,6 +35,7 @@ _LONGEST: Final = 200
 _ONLY_TRIED: Final = ("/audiences/preview", "/traits/preview", "/destinations/*/filters/try")
 _TRIED_UNLESS_SENT_ON: Final = ("/audiences/new", "/audiences/*/edit", "/traits/new", "/traits/*/edit")
 _NOUNS: Final = {
+    "/settings/shop": "shop setting",
     "/settings/people": "user",
     "/settings/account/password": "own password",
     "/settings/account/sessions": "own session",

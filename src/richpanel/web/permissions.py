@@ -55,6 +55,7 @@ RULES: Final[dict[str, Rule]] = {
     "/messages/*": Rule(May.MESSAGE, May.CUSTOMERS_CHANGE),
     "/settings": _OWN,
     "/settings/account": _OWN,
+    "/settings/shop": _both(May.SETTINGS),
     "/settings/people": _both(May.PEOPLE),
     "/settings/audit": _both(May.AUDIT),
     "/audit": _both(May.AUDIT),

@@ -12,6 +12,7 @@ from richpanel.web.permissions import sees
 
 _TABS: Final = (
     ("/settings/account", "My account"),
+    ("/settings/shop", "Shop"),
     ("/settings/people", "People"),
     ("/settings/audit", "Audit log"),
 )

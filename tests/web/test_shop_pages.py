@@ -1,0 +1,66 @@
+"""The shop's settings: they are saved, hold for what arrives, and are said to need a rebuild for the rest."""
+
+import pytest
+
+from richpanel.store.account import read_account
+from richpanel.store.database import open_engine
+from tests.web.running import Site, csrf_of
+
+FORM = {
+    "currency": "EUR",
+    "country": "DE",
+    "gap": "45",
+    "blocked": "Nobody\n\n test \nnobody",
+    "void": "Cancelled\nnot_paid\nNOT-PAID",
+}
+
+
+def save(site: Site, **changes: str) -> tuple[int, str]:
+    """Post the form."""
+    answer = site.submit("/settings/shop", {"csrf": csrf_of(site.page("/settings/shop")), **FORM, **changes})
+    return answer.status, answer.headers.get("location", answer.body.decode())
+
+
+def test_they_are_saved_and_hold(site: Site) -> None:
+    site.sign_in()
+    page = site.page("/settings/shop").body.decode()
+    assert '<option value="USD" selected>' in page
+    assert "richpanel rebuild" in page
+    assert save(site) == (303, "/settings/shop?saved=true")
+    assert b"Saved: what arrives from now on" in site.page("/settings/shop?saved=true").body
+    assert save(site) == (303, "/settings/shop")  # Nothing new.
+    engine = open_engine(site.directory.account_url, read_only=True)
+    with engine.connect() as connection:
+        found = read_account(connection)
+    engine.dispose()
+    assert (found.currency, found.phone_country, found.session_gap) == ("EUR", "DE", 2_700_000)
+    assert (found.blocked_ids, found.void_statuses) == (frozenset({"nobody", "test"}), ("cancelled", "not paid"))
+    order = {"order_id": "1", "total": 30, "currency": "EUR"}
+    site.send(
+        [
+            {"type": "identify", "messageId": "i", "userId": "u1", "traits": {"phone": "030 123456"}},
+            {"type": "track", "messageId": "o", "userId": "u1", "event": "Order Completed", "properties": order},
+            {"type": "identify", "messageId": "n", "userId": "NOBODY", "traits": {"email": "n@x.example"}},
+        ]
+    )
+    site.process()
+    (customer,) = site.get("/customers")["data"]
+    assert (customer["uid"], customer["ltv"]) == ("u1", "30.00")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"currency": "XX"}, "Choose a currency."),
+        ({"country": "EU"}, "Choose a country."),
+        ({"gap": "0"}, "A gap is from 1 to 1,440 minutes."),
+        ({"gap": "1.5"}, "A gap is from 1 to 1,440 minutes."),
+        ({"void": "x" * 101}, "At most 200 lines"),
+        ({"blocked": "\n".join(map(str, range(201)))}, "At most 200 lines"),
+    ],
+)
+def test_what_they_cannot_be(site: Site, changes: dict[str, str], said: str) -> None:
+    site.sign_in()
+    status, page = save(site, **changes)
+    assert status == 400
+    assert said in page
