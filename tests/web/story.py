@@ -11,7 +11,6 @@ UID = "gid://shopify/Customer/42"
 DEVICE = "5b1c9f0e-a7d2-4c01-b0c1-0123456789ab"
 LURKER = "visitor/with slash?"
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>'
-SCRIPT_URL = "javascript:alert(1)"
 MINUTE = 60_000
 AGENT = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -71,31 +70,4 @@ def tell(site: Site) -> None:
     )
     site.send([order])
     assert site.api("POST", "/channels/email/messages", LETTER).status == 202
-    site.process()
-
-
-def tell_hostile(site: Site) -> None:
-    """Put values into the log that a page must show as the text they are."""
-    traits = {"name": HOSTILE, "email": f"{HOSTILE}@x", "website": SCRIPT_URL, HOSTILE: HOSTILE}
-    inside: dict[str, Any] = {"url": SCRIPT_URL, "title": HOSTILE, HOSTILE: [HOSTILE], "currency": HOSTILE}
-    order = {**inside, "order_id": HOSTILE, "order_status": HOSTILE, "total": HOSTILE, "tracking_url": SCRIPT_URL}
-    context = {
-        "page": {"url": SCRIPT_URL, "referrer": SCRIPT_URL},
-        "campaign": {"name": HOSTILE, "source": HOSTILE},
-        "userAgent": HOSTILE,
-    }
-    person = {"userId": HOSTILE, "anonymousId": f"a{HOSTILE}", "context": context}
-    site.send(
-        [
-            call("identify", HOSTILE, 0, **person, traits=traits),
-            call("page", "h-page", 1, **person, name=HOSTILE, properties={**inside, "richpanel_session_id": HOSTILE}),
-            call("track", "h-track", 2, **person, event=HOSTILE, properties=inside),
-            call("track", "h-order", 3, **person, event="Order Completed", properties={**order, "products": [order]}),
-            call("page", "h-visit", 4, anonymousId=f"b{HOSTILE}", name=HOSTILE, properties=inside, context=context),
-        ],
-        discards=[(Discard(Code.INVALID_JSON, 60, "h-bad"), HOSTILE.encode())],
-    )
-    letter: dict[str, Any] = {"from": {"uid": HOSTILE, "name": HOSTILE}, "subject": HOSTILE, "body": HOSTILE}
-    letter["attachments"] = [{"name": HOSTILE, "contentType": HOSTILE}]
-    assert site.api("POST", "/channels/chat/messages", letter).status == 202
     site.process()

@@ -332,7 +332,7 @@ def in_every_state(reader: Reader, width: int) -> list[str]:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(390, True)])
 def test_every_page_fits_and_is_accessible(site: Site, width: int, dark: bool) -> None:
     tell(site)
     website = site.source().id

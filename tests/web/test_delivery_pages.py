@@ -158,7 +158,7 @@ def test_only_a_form_of_ours_drops(site: Site) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "height", "dark"), [(1280, 900, False), (390, 844, True)])
+@pytest.mark.parametrize(("width", "height", "dark"), [(390, 844, True)])
 def test_somebody_finds_out_what_is_wrong_and_drops_a_call(site: Site, width: int, height: int, dark: bool) -> None:
     outage(site)
     with reading(site, width=width, height=height, dark=dark) as reader:

@@ -80,8 +80,7 @@ def test_another_sites_form_is_refused(told: Site) -> None:
     assert told.get("/regulations")["data"] == []
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize(("width", "dark"), [(320, True), (1280, False)])
 def test_the_page_is_readable_by_everybody_and_fits(told: Site, width: int, dark: bool) -> None:
     """With a regulation that is done and opened, one that waits, and somebody who is kept out."""
     told.api("POST", "/regulations", {"type": "DELETE", "anonymousIds": [LURKER]})

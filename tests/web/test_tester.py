@@ -247,7 +247,7 @@ def test_the_form_sends_and_shows_everything(near: Site, sink: tuple[Sink, str])
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(390, True)])
 def test_somebody_tests_a_destination(near: Site, width: int, dark: bool) -> None:
     tell(near)
     with reading(near, width=width, dark=dark) as reader:
