@@ -16,7 +16,7 @@ from richpanel.process.worker import Worker
 from richpanel.store import checks
 from richpanel.store.bulk import run
 from richpanel.store.checks import CheckRow
-from tests.process.account import ARRIVAL, Account, on_postgres, on_sqlite
+from tests.process.account import ARRIVAL, MINUTE, Account, on_postgres, on_sqlite
 from tests.process.audiences import Found, add, found, tend
 from tests.process.calls import identify, track
 from tests.process.test_gone import let_go
@@ -143,7 +143,7 @@ def test_a_check_that_was_cut_short_is_begun_again_the_same_day(account: Account
     assert last(account, twice) == CheckRow(NEXT, None, 0, 0, [])
     with closing(worker()) as next_one:
         assert not next_one.tend(NEXT + ALONE_MS)
-        again = NEXT + ALONE_MS + 1
+        again = NEXT + ALONE_MS + MINUTE
         while next_one.tend(again):
             pass
         assert last(account, twice) == last(account, orders) == CheckRow(again, again, 2, 0, [])

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, Transaction
@@ -48,12 +48,31 @@ LOOK_SECONDS: Final = 0.5
 """Where nothing comes and no window closes, so often it is looked for audiences that are made, and to be removed."""
 RETRY_SECONDS: Final = 1.0
 _PATIENCE: Final = 50
+_MINUTE_MS: Final = 60_000
 _COLLECT_EVERY: Final = 1_024
 
 _log: structlog.stdlib.BoundLogger = get_logger("process")
 OnBatch = Callable[[Applied, float], None]
 T = TypeVar("T")
 OnStall = Callable[[str | None], None]
+
+
+class _Rested(NamedTuple):
+    """When there was nothing to tend: with which definitions, up to which position, and what is due next, ms UTC.
+
+    Nobody else writes the state, so until one of them is another there is nothing; checks begin at whole minutes.
+    """
+
+    definitions: Definitions
+    position: int | None
+    now: int
+    due: int | None
+
+    def still(self, definitions: Definitions, position: int | None, now: int) -> bool:
+        """Tell whether there is still nothing to tend."""
+        if definitions is not self.definitions or position != self.position or now < self.now:
+            return False
+        return now // _MINUTE_MS == self.now // _MINUTE_MS and (self.due is None or now < self.due)
 
 
 class Worker:
@@ -89,7 +108,7 @@ class Worker:
         self._position: int | None = None
         self._ahead: Opened | None = None
         self._received_at = 0
-        self._has_plans = False
+        self._rested: _Rested | None = None
         self._unswept = tending.Unswept(definitions)
         self._runs = Runs()
         self._checks = Checks(check_at)
@@ -139,7 +158,9 @@ class Worker:
         `now` is ms UTC. Where messages wait, it is as late as the last of those that are applied.
         """
         definitions = self._definitions.current()
-        self._has_plans = bool(definitions.ready)
+        if self._rested is not None and self._rested.still(definitions, self._position, now):
+            return False
+        self._rested = None
         tending.give_up(self._definitions, definitions)
         unswept = self._unswept.of(definitions)
         if not definitions.computes and not unswept:
@@ -148,6 +169,7 @@ class Worker:
             now = self._received_at if now - self._received_at < tending.LAG_MS else 0
         with self._state.connect() as connection:
             if not tending.is_wanted(connection, definitions, now or None, unswept, self._checks):
+                self._rested = _Rested(definitions, self._position, now, memberships.next_due(connection))
                 return False
             tending.begin(self._definitions, connection, definitions)
         tended = self._alone(
@@ -158,10 +180,7 @@ class Worker:
 
     def _rest(self) -> float:
         """Tell for how long, in seconds, there is nothing to tend while nothing comes."""
-        if not self._has_plans:
-            return LOOK_SECONDS
-        with self._state.connect() as connection:
-            due = memberships.next_due(connection)
+        due = None if self._rested is None else self._rested.due
         return LOOK_SECONDS if due is None else max(0.0, min(LOOK_SECONDS, due / 1000 - time.time()))
 
     def settle(self, old: Connection, now: int) -> None:
