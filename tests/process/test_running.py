@@ -116,7 +116,7 @@ def test_a_slice_is_as_wide_as_it_may_take_long(monkeypatch: pytest.MonkeyPatch)
     for seconds in (0.0, 0.1, 0.2, 0.4, 100.0):
         runs.took(seconds * running.SECONDS / 0.2)
         widths.append(runs._width)
-    assert widths == [40, 80, 80, 40, 20]
+    assert widths == [2, 4, 4, 2, 1]
 
 
 def test_who_is_made_in_a_slice_is_whom_a_plan_concerns(account: Account) -> None:

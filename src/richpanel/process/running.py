@@ -26,9 +26,9 @@ from richpanel.store.viewing import KINDS, views
 
 SECONDS: Final = 0.2
 """How long a slice is to take."""
-NARROWEST: Final = 20
+NARROWEST: Final = 1
 WIDEST: Final = 200_000
-"""Numbers of profiles in a slice."""
+"""Numbers of profiles in a slice. It begins with one and doubles: the busiest twenty can have a quarter of all."""
 MOST: Final = 5_000
 """Events in a slice, but for those of a single person: to open one takes some 30 us."""
 
