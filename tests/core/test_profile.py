@@ -12,6 +12,7 @@ from richpanel.core.profile import (
     Profile,
     become_customer,
     merge,
+    outline,
     pack,
     pack_session,
     see,
@@ -78,6 +79,10 @@ def at(t: int) -> Stamp:
 def test_packing_loses_nothing(profile: Profile) -> None:
     assert unpack(pack(profile)) == profile
     assert pack(unpack(pack(profile))) == pack(profile)
+    seen = outline(pack(profile))
+    assert (seen.orders, seen.visits, seen.currencies) == (profile.orders, profile.visits, profile.currencies)
+    assert {key: seen.trait(key) for key in seen.traits} == {key: value for key, (value, _) in profile.traits.items()}
+    assert len(seen.__struct_fields__) == len(profile.__struct_fields__)
 
 
 @given(SESSIONS)

@@ -139,3 +139,37 @@ def glance(data: bytes, keys: Collection[str]) -> tuple[bool, dict[str, Trait], 
     found = _decode_glance(decompress(data))
     traits = {key: _decode_trait(found.traits[key]) for key in keys if key in found.traits}
     return found.customer is not None, traits, found.carried_email
+
+
+class Outline(msgspec.Struct, array_like=True):
+    """What a list asks of a packed profile; what it does not ask is passed over, and traits are opened one by one."""
+
+    created: int
+    seen: int
+    customer: msgspec.Raw = msgspec.Raw()
+    events: int = 0
+    visits: int = 0
+    closed: int = 0
+    traits: dict[str, msgspec.Raw] = {}
+    carried_email: msgspec.Raw = msgspec.Raw()
+    landing: msgspec.Raw = msgspec.Raw()
+    last_page: msgspec.Raw = msgspec.Raw()
+    campaign: msgspec.Raw = msgspec.Raw()
+    agent: msgspec.Raw = msgspec.Raw()
+    called: msgspec.Raw = msgspec.Raw()
+    open: msgspec.Raw = msgspec.Raw()
+    orders: int = 0
+    currencies: dict[str, Currency] = {}
+
+    def trait(self, key: str) -> str | None:
+        """Give a trait's value as JSON text; None where there is none, or it was removed."""
+        found = self.traits.get(key)
+        return None if found is None else _decode_trait(found)[0]
+
+
+_decode_outline = msgspec.msgpack.Decoder(Outline).decode
+
+
+def outline(data: bytes) -> Outline:
+    """Look over what `pack` wrote."""
+    return _decode_outline(decompress(data))

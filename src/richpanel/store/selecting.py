@@ -4,7 +4,7 @@ What an index can find is found by it: a search, a small audience, a span of wha
 looked at one customer after the other, and no more of them at a time than a page can wait for; how many is said.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from richpanel.core.identity import EMAIL, PHONE
 from richpanel.core.money import decode_exact
-from richpanel.core.profile import Profile, unpack
+from richpanel.core.profile import Outline, outline, unpack
 from richpanel.core.terms import Term
 from richpanel.core.traits import canonical_key
 from richpanel.store import search
@@ -150,9 +150,8 @@ class _Reader:
         )
         found = {}
         for number, kind, value, state in fetch(self._connection, statement, listed(left)):
-            profile = unpack(state)
-            if _is_wanted(profile, kind, wanted, self._account):
-                view = ProfileView(**fields(number, kind, value, profile, self._account))
+            if _is_wanted(outline(state), kind, wanted, self._account):
+                view = ProfileView(**fields(number, kind, value, unpack(state), self._account))
                 if all(term.holds(getattr(view, _FIELDS[term.key])) for term in wanted.terms if term.key in _FIELDS):
                     found[number] = view
         return found
@@ -197,20 +196,21 @@ def _within(value: Any, span: Span) -> bool:
     return (low is None or value >= low) and (high is None or value <= high)
 
 
-def _is_wanted(profile: Profile, kind: int, wanted: Selection, account: AccountSettings) -> bool:
+def _is_wanted(profile: Outline, kind: int, wanted: Selection, account: AccountSettings) -> bool:
     """Tell whether a profile passes what needs no view of it."""
-    own = profile.currencies.get(account.currency)
-    checks: tuple[Callable[[], bool], ...] = (
-        lambda: _within(profile.orders, wanted.orders),
-        lambda: _within(profile.visits, wanted.visits),
-        lambda: _within(own.total if own is not None else Decimal(0), wanted.ltv),
-        lambda: wanted.email is None or wanted.email == (kind == EMAIL or _trait(profile, "email") is not None),
-        lambda: wanted.phone is None or wanted.phone == (kind == PHONE or _trait(profile, "phone") is not None),
-        lambda: all(term.holds(_trait(profile, term.key)) for term in wanted.terms if term.key not in _FIELDS),
-    )
-    return all(check() for check in checks)
+    if not (_within(profile.orders, wanted.orders) and _within(profile.visits, wanted.visits)):
+        return False
+    if wanted.ltv != (None, None):
+        own = profile.currencies.get(account.currency)
+        if not _within(own.total if own is not None else Decimal(0), wanted.ltv):
+            return False
+    if wanted.email is not None and wanted.email != (kind == EMAIL or profile.trait("email") is not None):
+        return False
+    if wanted.phone is not None and wanted.phone != (kind == PHONE or profile.trait("phone") is not None):
+        return False
+    return all(term.holds(_trait(profile, term.key)) for term in wanted.terms if term.key not in _FIELDS)
 
 
-def _trait(profile: Profile, key: str) -> Any:
-    found = profile.traits.get(key) or profile.traits.get(canonical_key(key))
-    return None if found is None or found[0] is None else decode_exact(found[0])
+def _trait(profile: Outline, key: str) -> Any:
+    found = profile.trait(key) or profile.trait(canonical_key(key))
+    return None if found is None else decode_exact(found)
