@@ -16,16 +16,21 @@ from richpanel.commands.invocation import (
     print_table,
     ready,
 )
+from richpanel.core.roles import Role
 from richpanel.core.timestamps import iso
 from richpanel.store.tokens import add_token, list_tokens, revoke_tokens
 
 
 def add(
-    name: Annotated[str, Parameter(help="Whose it is, or what it is for.")], *, json: AsJson = False, data: Data = None
+    name: Annotated[str, Parameter(help="Whose it is, or what it is for.")],
+    *,
+    role: Annotated[Role | None, Parameter(help="What it may do (docs/reference/roles.md); else everything.")] = None,
+    json: AsJson = False,
+    data: Data = None,
 ) -> None:
     """Make a token for the REST API; it is shown once."""
     with definitions(ready(data), write=True) as connection:
-        row, token = add_token(connection, name, now=int(time() * 1000))
+        row, token = add_token(connection, name, now=int(time() * 1000), role=role)
     if json:
         print_json({"name": row.name, "token": token, "id": row.id})
         return

@@ -69,6 +69,11 @@ def allows(role: Role, permission: May) -> bool:
     return permission in GRANTS[role]
 
 
+def covers(maker: Role | None, role: Role | None) -> bool:
+    """Tell whether who has one role may hand out another: no more than their own. None may do everything."""
+    return maker is None or maker == "owner" or (role is not None and GRANTS[role] <= GRANTS[maker])
+
+
 def who_may(permission: May) -> list[Role]:
     """List the roles that have a permission."""
     return [role for role in ROLES if allows(role, permission)]

@@ -84,6 +84,7 @@ tokens = Table(
     Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256; the token itself is shown once.
     Column("created_at", Big, nullable=False),
     Column("revoked_at", Big),
+    Column("role", Words),  # What it may do (core.roles); everything, without.
 )
 
 users = Table(

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Scope
 
 from richpanel.log.contract import LogReader, LogWriter
 from richpanel.store.secrets import SecretBox
-from richpanel.web.access import SESSION_SECONDS, require_token
+from richpanel.web.access import SESSION_SECONDS
 from richpanel.web.account_pages import account_pages
 from richpanel.web.alarm_pages import alarm_pages
 from richpanel.web.alarms import alarms_api
@@ -69,6 +69,7 @@ from richpanel.web.status import status
 from richpanel.web.stores import Places, Stores, follow_file
 from richpanel.web.tester import Lines, Tester, test_destination
 from richpanel.web.tester_pages import tester_pages
+from richpanel.web.token_pages import token_pages
 from richpanel.web.tokens import tokens_api
 from richpanel.web.trait_looks import trait_looks_api
 from richpanel.web.trait_pages import trait_pages
@@ -124,7 +125,7 @@ def _always(value: Any) -> Provide:
 
 
 def _api() -> Router:
-    """Everything behind a bearer token."""
+    """Everything behind a bearer token (`web.guard`)."""
     handlers = [
         *customers_api,
         *messages_api,
@@ -145,7 +146,7 @@ def _api() -> Router:
         test_destination,
     ]
     routers = [sources_api, tokens_api, connectors_api, destinations_api, alarms_api]
-    return Router(PREFIX, route_handlers=[*handlers, *routers], guards=[require_token])
+    return Router(PREFIX, route_handlers=[*handlers, *routers])
 
 
 def _dependencies(
@@ -208,7 +209,7 @@ def site(options: WebOptions) -> Litestar:
             *(*live_pages, *export_pages, *view_pages),
             *(*customer_pages, *message_pages, *source_pages, *debugger_pages, *privacy_pages),
             *(*catalog_pages, *destination_pages, *filter_pages, *tester_pages, *integration_pages),
-            *(*people_pages, *account_pages, *audit_pages),
+            *(*people_pages, *account_pages, *audit_pages, *token_pages),
             *(*delivery_pages, *replay_pages, *audience_pages, *trait_pages, *builder_pages),
             *(*alarm_pages, *getting_started_pages, *shop_pages),
         ],

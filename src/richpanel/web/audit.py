@@ -6,7 +6,7 @@ customer's value.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -169,7 +169,7 @@ class Journal:
             object=state.get("object") or "/".join(ids)[:_LONGEST] or _created(headers, body),
             person=person,
             address=self._client(scope),
-            details={name: fields[name][:_LONGEST] for name in allowed if fields.get(name) and name != "action"},
+            details=_details(fields, allowed),
         )
         return None if kind == "look" and self._seen(row) else row
 
@@ -213,6 +213,12 @@ def _verb(kind: Kind, path: str, method: str, status: int, fields: Mapping[str, 
     if method != "POST" or last in ("*", "edit"):
         return "deleted" if method == "DELETE" else "changed"
     return last if path.count("/") > 1 and last not in _LISTS else "added"
+
+
+def _details(fields: Mapping[str, str], allowed: Sequence[str]) -> dict[str, str]:
+    """Take what may be kept of a form; a role only where the button pressed gives one."""
+    left_out = {"action", "role"} if fields.get("action", "role") != "role" else {"action"}
+    return {name: fields[name][:_LONGEST] for name in allowed if fields.get(name) and name not in left_out}
 
 
 def _created(headers: Mapping[bytes, bytes], body: bytes) -> str | None:

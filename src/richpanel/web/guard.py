@@ -4,12 +4,13 @@ from typing import Any, Final
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.exceptions import PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
 from richpanel.core.roles import TEXTS, May, Role, allows, who_may
 from richpanel.store.user_sessions import SEEN_MS, saw
 from richpanel.store.users import list_owners
-from richpanel.web.access import AnyRequest, SignInRequired, Viewer, check_form, signed_in
+from richpanel.web.access import AnyRequest, SignInRequired, Viewer, check_form, require_token, signed_in
 from richpanel.web.audit import FIELDS
 from richpanel.web.pages import Pages
 from richpanel.web.permissions import API, home, needed
@@ -20,13 +21,14 @@ _WITH_ONE_TIME_PASSWORD: Final = ("/settings/account", "/settings/account/passwo
 _AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
-async def guard(connection: _AnyConnection, _: BaseRouteHandler) -> None:
+async def guard(connection: _AnyConnection, handler: BaseRouteHandler) -> None:
     """Let a request pass that its sender may make; raises what `web.pages.answer_error` answers."""
     request: AnyRequest = Request(connection.scope, connection.receive, connection.send)
     path, method = request.scope["path_template"], request.method
-    if path.startswith(API):
-        return  # Behind tokens (`web.access.require_token`).
     needs = needed(method, path)
+    if path.startswith(API):
+        await _let_token_in(connection, handler, needs)
+        return
     if needs != "everybody":
         await _let_in(request, needs)
     if method == "POST":
@@ -35,6 +37,16 @@ async def guard(connection: _AnyConnection, _: BaseRouteHandler) -> None:
         form = await request.form()
         check_form(request, form.get("csrf", ""), cookie, secure=pages.secure_cookies)
         request.state.form = {name: str(form[name]) for name in FIELDS if name in form}  # For the audit log.
+
+
+async def _let_token_in(connection: _AnyConnection, handler: BaseRouteHandler, needs: May | str) -> None:
+    """See whose token it is, and whether that may; one without a role may do everything."""
+    if needs == "everybody":
+        return
+    await require_token(connection, handler)
+    role = connection.state.token.role
+    if role is not None and isinstance(needs, May) and not allows(role, needs):
+        raise PermissionDeniedException(f"{lacking(role, needs)} This token is for the role {role}.")
 
 
 async def _let_in(request: AnyRequest, needs: May | str) -> None:

@@ -112,7 +112,7 @@ class _Writer:
         good: Json = {"description": HTTPStatus(handler.status_code).phrase}
         if "return" in types:
             good["content"] = {"application/json": {"schema": self.schema(types["return"])}}
-        statuses = {error.status_code for error in handler.raises or ()} | {401}
+        statuses = {error.status_code for error in handler.raises or ()} | {401, 403}
         if "asked" in types or "data" in types:
             statuses.add(400)
         if "data" in types:

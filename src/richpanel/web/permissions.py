@@ -57,6 +57,8 @@ RULES: Final[dict[str, Rule]] = {
     "/settings/account": _OWN,
     "/settings/shop": _both(May.SETTINGS),
     "/settings/people": _both(May.PEOPLE),
+    "/settings/tokens": _both(May.KEYS),
+    "/settings/keys": _both(May.KEYS),
     "/settings/audit": _both(May.AUDIT),
     "/audit": _both(May.AUDIT),
     "/catalog": _CONNECTIONS,

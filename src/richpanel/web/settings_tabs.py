@@ -14,6 +14,7 @@ _TABS: Final = (
     ("/settings/account", "My account"),
     ("/settings/shop", "Shop"),
     ("/settings/people", "People"),
+    ("/settings/tokens", "Tokens and keys"),
     ("/settings/audit", "Audit log"),
 )
 

@@ -3,11 +3,13 @@
 import msgspec
 from litestar import Router, delete, get, post
 from litestar.di import NamedDependency as Given
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import NotFoundException, PermissionDeniedException
 from litestar.params import JSONBody
 
+from richpanel.core.roles import Role, covers
 from richpanel.core.timestamps import iso
 from richpanel.store.tokens import TokenRow, add_token, list_tokens, revoke_tokens
+from richpanel.web.access import AnyRequest
 from richpanel.web.paging import Identifier, Listed
 from richpanel.web.paths import decode_id
 from richpanel.web.sources import Name
@@ -15,11 +17,12 @@ from richpanel.web.stores import Stores
 
 
 class TokenView(msgspec.Struct, rename="camel"):
-    """A token, without its text."""
+    """A token, without its text. With a `role` it may do what that may; without, everything."""
 
     id: str
     name: str
     created_at: str
+    role: Role | None
 
 
 class IssuedToken(TokenView, rename="camel"):
@@ -32,10 +35,11 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
     """A token to make."""
 
     name: Name
+    role: Role | None = None
 
 
 def _view(row: TokenRow) -> TokenView:
-    return TokenView(row.id, row.name, iso(row.created_at))
+    return TokenView(row.id, row.name, iso(row.created_at), row.role)
 
 
 @get("/", operation_id="listTokens")
@@ -45,10 +49,13 @@ async def list_all(stores: Given[Stores]) -> Listed[TokenView]:
 
 
 @post("/", operation_id="addToken")
-async def add(stores: Given[Stores], data: JSONBody[NewToken]) -> IssuedToken:
+async def add(request: AnyRequest, stores: Given[Stores], data: JSONBody[NewToken]) -> IssuedToken:
     """Make a token."""
-    row, text = await stores.define(lambda conn: add_token(conn, data.name, now=stores.now()))
-    return IssuedToken(row.id, row.name, iso(row.created_at), text)
+    maker: TokenRow = request.state.token
+    if not covers(maker.role, data.role):
+        raise PermissionDeniedException("A token may make no token that may do more than it.")
+    row, text = await stores.define(lambda conn: add_token(conn, data.name, now=stores.now(), role=data.role))
+    return IssuedToken(row.id, row.name, iso(row.created_at), row.role, text)
 
 
 @delete("/{token_id:str}", operation_id="revokeToken", raises=[NotFoundException])
