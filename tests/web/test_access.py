@@ -60,6 +60,7 @@ def test_signing_in_and_out(site: Site) -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert "Secure" not in cookie
+    assert "strict-transport-security" not in answer.headers
     kept = dict(site.cookies)
     home = site.page("/")
     assert b"Overview" in home.body
@@ -82,6 +83,7 @@ def test_cookies_are_for_https_alone_where_that_is_served(data: Path) -> None:
         answer = site.sign_in()
         assert answer.headers["set-cookie"].startswith("__Host-richpanel_session=")
         assert "; Secure" in answer.headers["set-cookie"]
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
         assert site.page("/customers").status == 200
 
 

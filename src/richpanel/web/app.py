@@ -173,7 +173,7 @@ def _dependencies(
 
 def build(options: WebOptions) -> ASGIApp:
     """Make the application. Its threads and connections end with its lifespan."""
-    return with_headers(route_by_raw_path(site(options)))
+    return with_headers(route_by_raw_path(site(options)), https=options.secure_cookies)
 
 
 def site(options: WebOptions) -> Litestar:

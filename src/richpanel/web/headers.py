@@ -19,15 +19,20 @@ _ALWAYS: Final = {
 }
 
 
-def with_headers(app: ASGIApp) -> ASGIApp:
+_HTTPS: Final = {b"strict-transport-security": b"max-age=31536000"}
+"""Where clients come by https: a browser asks for nothing here without it any more, for a year."""
+
+
+def with_headers(app: ASGIApp, *, https: bool) -> ASGIApp:
     """Wrap an application so that each answer has them; one that an answer sets itself stays."""
+    always = _ALWAYS | _HTTPS if https else _ALWAYS
 
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
-                message["headers"] = [*given, *(each for each in _ALWAYS.items() if each[0] not in names)]
+                message["headers"] = [*given, *(each for each in always.items() if each[0] not in names)]
             await send(message)
 
         await app(scope, receive, send_with_headers)
