@@ -39,6 +39,7 @@ def furnish(server: Server, sink: Sink) -> None:
     for name in (RUNS, TURNED, WIDE[:100]):
         make(server, "/audiences", {"name": name, "condition": condition})
     make(server, "/traits", {"name": RUNS, "key": "hostile", "kind": "most_frequent", "event": RUNS, "property": "url"})
+    make(server, "/alarms", {"kind": "dead_letters", "name": RUNS})
     server.wait_key(shop["writeKey"])
     send(server, str(shop["writeKey"]))
     letter = {

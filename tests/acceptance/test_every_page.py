@@ -18,7 +18,7 @@ from tests.sink import Sink
 from tests.web.walking import Walker, page_routes, walking
 
 pytestmark = [pytest.mark.browser, pytest.mark.files]
-BY_HAND = ("/sign-in", f"/messages/find?id={segment(RUNS)}", "/replays")
+BY_HAND = ("/sign-in", "/getting-started", f"/messages/find?id={segment(RUNS)}", "/replays")
 """What no link leads to."""
 
 
@@ -74,7 +74,16 @@ def test_the_door_and_an_empty_account(server: Server, walker: Walker) -> None:
     walker.page.get_by_label("Password").fill(password)
     walker.page.get_by_role("button", name="Sign in").click()
     expect(walker.page.get_by_role("heading", name="Overview")).to_be_visible()
-    for path in ("/", "/customers", "/visitors", "/messages", "/audiences", "/traits", "/deliveries", "/replays"):
+    for path in (
+        "/",
+        "/customers",
+        "/visitors",
+        "/messages",
+        "/audiences",
+        "/traits",
+        "/deliveries",
+        "/getting-started",
+    ):
         walker.look(path)
     for path in ("/nowhere", "/customers/nobody", "/visitors/nobody", "/messages/nothing", "/sources/none"):
         walker.look(path, status=404)
@@ -87,6 +96,9 @@ def test_every_page_is_fit_and_keeps_what_is_hostile_as_text(server: Server, wal
     furnish(server, sink)
     hostile = [f"/customers?q={segment(RUNS)}", f"/messages?uid={segment(RUNS)}", f"/catalog?q={segment(RUNS)}"]
     walker.walk(["/", *hostile, *BY_HAND])
+    walker.page.goto(f"{server.url}/settings/account")
+    walker.page.get_by_role("button", name="Set it up").click()
+    walker.look("/settings/account")  # With the picture for the second step.
     sink.stop()
     nothing_wrong(walker)
     assert walker.unseen() == [], "a page that nothing leads to: link it, or name it in BY_HAND"

@@ -127,6 +127,10 @@ def test_an_agent_answers_where_an_order_is(demo: Server, page: Page, size: tupl
     find(page, order["orderId"])
     find(page, "shipped")
     find(page, "Order Completed")
+    page.get_by_role("link", name=re.compile("^Orders")).filter(visible=True).first.click()
+    find(page, order["orderId"])
+    if size == DESK:
+        picture(page, "customer-orders")
 
 
 def test_a_marketer_builds_an_audience(page: Page) -> None:
@@ -205,7 +209,7 @@ def test_each_section_has_something_to_see(demo: Server, page: Page) -> None:
     links = page.get_by_role("navigation", name="Sections").get_by_role("link")
     sections: list[str] = links.evaluate_all("found => found.map((each) => each.getAttribute('href'))")
     assert {"/", "/customers", "/visitors", "/audiences", "/sources", "/destinations", "/messages"} <= set(sections)
-    for path in sections:
+    for path in (*sections, "/settings/people", "/settings/audit", "/getting-started"):
         page.goto(demo.url + path)
         expect(page.locator("main h1")).to_be_visible()
         picture(page, path.strip("/").replace("/", "-") or "overview")
