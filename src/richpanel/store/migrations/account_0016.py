@@ -5,8 +5,8 @@ from alembic import op
 
 from richpanel.store.definitions import Words
 
-revision = "account_0017"
-down_revision = "account_0016"
+revision = "account_0016"
+down_revision = "account_0015"
 branch_labels = None
 depends_on = None
 compatible_since = "account_0003"
