@@ -18,8 +18,8 @@ from tests.sink import Sink
 from tests.web.walking import Walker, page_routes, walking
 
 pytestmark = [pytest.mark.browser, pytest.mark.files]
-BY_HAND = ("/sign-in", "/getting-started", f"/messages/find?id={segment(RUNS)}", "/replays")
-"""What no link leads to."""
+BY_HAND = ("/sign-in", "/getting-started", "/exports/customers.csv", f"/messages/find?id={segment(RUNS)}", "/replays")
+"""What no link leads to, or only one that is a download."""
 
 
 def routes_of(data: Path) -> dict[str, re.Pattern[str]]:
