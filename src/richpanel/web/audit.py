@@ -46,6 +46,8 @@ _NOUNS: Final = {
     "/visitors": "visitor",
     "/messages": "message",
     "/channels": "channel message",
+    "/exports": "list",
+    "/customer-views": "saved view",
     "/privacy": "regulation",
     "/regulations": "regulation",
     "/integrations": "connector",
@@ -206,7 +208,7 @@ def _verb(kind: Kind, path: str, method: str, status: int, fields: Mapping[str, 
             return "signed out"
         return "signed in" if status == 303 else "password accepted" if status == 200 else "sign-in failed"
     if kind == "look":
-        return "exported" if path.endswith("/export") else "looked at"
+        return "exported" if needed("GET", path) == May.EXPORTS else "looked at"
     if fields.get("action"):
         return _DONE.get(fields["action"], fields["action"])[:_LONGEST]
     last = path.rpartition("/")[2]
