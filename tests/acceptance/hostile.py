@@ -28,6 +28,9 @@ def furnish(server: Server, sink: Sink) -> None:
     drop = {"title": RUNS, "if": f'event = "{SCRIPT_URL}"', "actions": [{"type": "DROP"}]}
     make(server, "/destinations", {"name": RUNS, "settings": {"apiKey": "x"}, "filters": [drop], "enabled": False})
     make(server, "/connectors", {"name": RUNS})
+    told = {"webhook": f"{connected['endpoint']}/{TURNED}?<b>", "emails": ["o'brien@example.com"]}
+    for name in (RUNS, WIDE[:100]):
+        make(server, "/alarms", {"kind": "disk", "threshold": 1, "name": name, **told})  # It opens.
     where = [{"property": f"{SCRIPT_URL}", "op": "!=", "value": RUNS}]
     condition = {
         "or": [
