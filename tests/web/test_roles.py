@@ -2,8 +2,11 @@
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from litestar import Litestar
@@ -155,6 +158,29 @@ def test_a_page_hides_what_its_reader_may_not_do(staffed: Site) -> None:
     sign_in(staffed, "owner")
     assert "Delete this customer" in staffed.page(f"/customers/{segment(UID)}").body.decode()
     assert "New audience" in staffed.page("/audiences").body.decode()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_link_leads_to_what_its_reader_may_not_see(staffed: Site, role: Role) -> None:
+    """From link to link, some of each kind of page."""
+    sign_in(staffed, role)
+    ahead, seen, alike, refused = [("", home(role))], set(), Counter[str](), set()
+    while ahead:
+        where, path = ahead.pop()
+        parts = urlsplit(path)
+        kind = re.sub(r"(?<=/)[^/]*[%_0-9-][^/]*", "*", parts.path) + re.sub(r"=[^&]*", "", parts.query)
+        if path in seen or alike[kind] == 3 or "/static/" in path or "/exports/" in path:
+            continue
+        seen.add(path)
+        alike[kind] += 1
+        answer = staffed.page(path)
+        if answer.status == 403:
+            refused.add(f"{where} leads to {path}")
+        for found in re.findall(r'<a [^>]*?href="([/?][^"#]*)', answer.body.decode()):
+            linked = unescape(found)
+            ahead.append((path, parts.path + linked if linked.startswith("?") else linked))
+    assert refused == set()
+    assert len(seen) > 10
 
 
 def test_an_agent_starts_at_the_customers(staffed: Site) -> None:

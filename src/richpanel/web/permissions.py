@@ -61,6 +61,7 @@ RULES: Final[dict[str, Rule]] = {
     "/settings/keys": _both(May.KEYS),
     "/settings/audit": _both(May.AUDIT),
     "/audit": _both(May.AUDIT),
+    "/alarms": _CONNECTIONS,
     "/catalog": _CONNECTIONS,
     "/sources": _CONNECTIONS,
     "/destinations": _CONNECTIONS,
