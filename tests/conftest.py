@@ -43,8 +43,18 @@ def pytest_configure() -> None:
     expect.set_options(timeout=30_000)  # A page of a busy machine is late, not wrong.
 
 
+BOTH_IN_SOAK = {
+    *("test_serve", "test_cli", "test_mail", "test_delivery_settings", "test_demo", "test_plugins", "test_roles"),
+}
+"""Modules of tests/acceptance that `make soak` alone runs on a cluster, too; others have that for their subject."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is about the files of the embedded set-up does not run on the other one."""
+    for item in items:
+        if item.path.parent.name == "acceptance" and item.path.stem in BOTH_IN_SOAK and "[cluster" in item.name:
+            item.add_marker(pytest.mark.soak)
     needless = [item for item in items if item.get_closest_marker("files") and "cluster" in item.name]
     if needless:
         config.hook.pytest_deselected(items=needless)

@@ -16,7 +16,7 @@ from tests.server import COMMAND, Server, request
 from tests.sink import FINE, Sink
 
 pytestmark = pytest.mark.usefixtures("installation")
-SEEN_SECONDS = 3.0
+SEEN_SECONDS = 1.5
 """A change of the definitions is seen within a second; on a machine that does other things, too, by then."""
 DOWN = {"unavailable": 1.0}
 

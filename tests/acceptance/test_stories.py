@@ -209,7 +209,15 @@ def test_each_section_has_something_to_see(demo: Server, page: Page) -> None:
     links = page.get_by_role("navigation", name="Sections").get_by_role("link")
     sections: list[str] = links.evaluate_all("found => found.map((each) => each.getAttribute('href'))")
     assert {"/", "/customers", "/visitors", "/audiences", "/sources", "/destinations", "/messages"} <= set(sections)
-    for path in (*sections, "/settings/people", "/settings/audit", "/getting-started"):
+    more = (
+        "/settings/shop",
+        "/settings/people",
+        "/settings/tokens",
+        "/settings/audit",
+        "/getting-started",
+        "/traits/new",
+    )
+    for path in (*sections, *more):
         page.goto(demo.url + path)
         expect(page.locator("main h1")).to_be_visible()
         picture(page, path.strip("/").replace("/", "-") or "overview")
@@ -227,3 +235,11 @@ def test_each_section_has_something_to_see(demo: Server, page: Page) -> None:
     page.get_by_role("link", name="Event Tester").click()
     expect(page.get_by_role("heading", name="Event Tester", level=1)).to_be_visible()
     picture(page, "event-tester")
+    page.goto(f"{demo.url}/sources/{demo.get('/sources')['data'][0]['id']}/debugger")
+    expect(page.locator("#feed-status")).to_have_text("Live")
+    picture(page, "debugger")
+    customer, _ = buyer(demo)
+    for tab in ("properties", "audiences", "identities", "conversations"):
+        page.goto(f"{demo.url}/customers/{segment(customer['uid'])}?tab={tab}")
+        expect(page.locator("main h1")).to_be_visible()
+        picture(page, f"customer-{tab}")
