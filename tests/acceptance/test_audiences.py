@@ -122,6 +122,7 @@ def test_the_property_follows_the_order_and_the_clock(server: Server, clock: Clo
         later.stop()
 
 
+@pytest.mark.soak
 def test_a_kill_in_the_middle_neither_loses_nor_repeats(server: Server, clock: Clock, sink: Sink) -> None:
     assert clock.apart == timedelta(0)
     source = server.add_source("Shop", "server")

@@ -106,6 +106,7 @@ def test_a_worker_that_hangs_does_not_double_what_others_have_applied_meanwhile(
                 os.kill(worker, signal.SIGCONT)
 
 
+@pytest.mark.soak
 def test_a_worker_that_hangs_in_a_transaction_holds_the_others_up_for_seconds(engines: Cluster) -> None:
     names = {name: role for name, role in FLEET.items() if name != "process-2"}
     with engines.fleet(names) as fleet:

@@ -91,7 +91,7 @@ def test_what_one_node_defines_another_one_finds(node: Node, tmp_path: Path) -> 
     assert other.told("source", "disable", "Shop", SECRET_KEY=key) == {**added, "enabled": False}
     assert [row["id"] for row in other.told("token", "list", SECRET_KEY=key)["data"]] == [token["id"]]
     assert other.told("token", "revoke", "ci", SECRET_KEY=key) == {"revoked": 1}
-    assert other.told("user", "list", SECRET_KEY=key) == {"data": [{"login": "ada"}]}
+    assert other.told("user", "list", SECRET_KEY=key) == {"data": [{"login": "ada", "role": "owner"}]}
     failed(other.run("user", "add", "ada", SECRET_KEY=key), "there is a login 'ada' already")
     assert not (other.data / "account.db").exists()
     assert not (node.data / "account.db").exists()

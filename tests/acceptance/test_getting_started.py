@@ -150,7 +150,11 @@ def try_event(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("page")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(1280, 900), pytest.param(390, 844, marks=pytest.mark.soak)],
+    ids=["desktop", "phone"],
+)
 def test_a_newcomer_gets_to_a_customer(tmp_path: Path, width: int, height: int) -> None:
     with Server(tmp_path / "data") as server, chromium() as browser:
         page = browser.new_context(viewport={"width": width, "height": height}).new_page()
@@ -167,7 +171,7 @@ def test_a_newcomer_gets_to_a_customer(tmp_path: Path, width: int, height: int) 
         server.wait_processed()
         section(page, "Customers")
         page.get_by_role("link", name="john.doe@segment.com").click()
-        look(page, "john.doe@segment.com")
+        look(page, "john.doe@segment.com Active now")
         session = page.locator(".session", has_text="abc123")
         expect(session.filter(has_text="Viewed Pricing")).to_have_count(1)
         entry = session.locator(".entry", has_text="Clicked Login Button")

@@ -179,7 +179,7 @@ def shown(server: Server, kind: str) -> dict[str, Any]:
     for row in server.get(f"/{kind}", limit=500)["data"]:
         key = row["uid"] if kind == "customers" else row["anonymousId"]
         path = f"/{kind}/{segment(key)}"
-        person = {"person": without(server.get(path), "id")}
+        person = {"person": without(without(server.get(path), "id"), "source")}
         person["person"]["identities"].sort(key=json.dumps)  # Listed as they came to be known.
         timeline = server.timeline(key, kind)
         if kind == "customers":

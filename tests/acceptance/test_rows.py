@@ -164,7 +164,8 @@ def test_S7_a_visitor_becomes_a_customer_with_the_history(shop: Shop) -> None:
     assert "s7" in uids(server) & uids(server, q="s7@x.example")
     customer = server.customer("s7")
     assert (customer["createdAt"], customer["customerSince"]) == (at(0), at(2))
-    assert {"type": "anonymousId", "value": device, "linkedAt": at(2)} in customer["identities"]
+    (linked,) = [each for each in customer["identities"] if each["type"] == "anonymousId"]
+    assert (linked["value"], linked["linkedAt"], linked["source"]) == (device, at(2), shop.source.id)
     moved = server.api("GET", f"/visitors/{segment(device)}")
     assert (moved.status, moved.headers["location"]) == (308, "/api/v1/customers/s7")
 

@@ -36,7 +36,10 @@ class NatsServer:
         """Start it, and wait until it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         program = shutil.which("nats-server") or "/usr/sbin/nats-server"
-        place = ("-a", self._host, "-p", str(self.port), "-js", "-sd", str(self.directory))
+        # A stream reserves the 10 GB that it may take, which a directory in memory does not have.
+        settings = self.directory / "server.conf"
+        settings.write_text(f'jetstream {{ store_dir: "{self.directory}", max_file_store: {1 << 40} }}\n')
+        place = ("-a", self._host, "-p", str(self.port), "-c", str(settings))
         command = (*self._inside, program, *place, *self._more)
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
