@@ -108,6 +108,7 @@ def test_both_engines_are_cut_off(tmp_path: Path, seconds: float) -> None:
 
 
 @needs_root
+@pytest.mark.soak
 def test_a_worker_is_cut_off_in_the_middle_of_its_work(tmp_path: Path) -> None:
     """What it holds, its turn and records, others get without anybody's doing; it comes back by itself."""
     names = {name: role for name, role in FLEET.items() if name != "process-1"}

@@ -94,6 +94,7 @@ def test_kill_9_a_hundred_times(server: Server) -> None:
     killed(server, server.add_source("Shop", "server"), 100)
 
 
+@pytest.mark.soak
 def test_kill_9_in_the_middle_of_large_commits(tmp_path: Path) -> None:
     """A backlog is folded in transactions of many thousands of messages; each start is killed in one of them."""
     print(f"KILL_SEED={SEED}")

@@ -89,6 +89,7 @@ def test_whoever_is_erased_meanwhile_is_not_in_the_new_one(shop: Shop, engines: 
     assert shop.server.api("GET", "/customers/u7").status == 404
 
 
+@pytest.mark.soak
 def test_it_waits_for_somebody_who_reads_and_workers_go_on_meanwhile(shop: Shop, engines: Cluster) -> None:
     before = shop.server.get("/status")["messages"]
     with psycopg.connect(engines.postgres.url()) as reader:
