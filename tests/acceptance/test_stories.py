@@ -235,8 +235,11 @@ def test_each_section_has_something_to_see(demo: Server, page: Page) -> None:
     page.get_by_role("link", name="Event Tester").click()
     expect(page.get_by_role("heading", name="Event Tester", level=1)).to_be_visible()
     picture(page, "event-tester")
-    page.goto(f"{demo.url}/sources/{demo.get('/sources')['data'][0]['id']}/debugger")
+    website = next(each for each in demo.get("/sources")["data"] if each["name"] == "Website")
+    page.goto(f"{demo.url}/sources/{website['id']}/debugger")
     expect(page.locator("#feed-status")).to_have_text("Live")
+    track(demo, "seen-as-it-came")
+    expect(page.locator("#feed > li", has_text="Order Completed").first).to_be_visible()
     picture(page, "debugger")
     customer, _ = buyer(demo)
     for tab in ("properties", "audiences", "identities", "conversations"):
