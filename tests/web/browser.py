@@ -72,10 +72,10 @@ class Reader:
 
 
 def find_chromium() -> str:
-    """Give the path of Debian's Chromium; without it the test is skipped."""
+    """Give the path of Debian's Chromium; without it the test fails."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("Debian's Chromium is not installed")
+        pytest.fail("Debian's Chromium is not installed: sh tests/setup.sh")
     return chromium
 
 

@@ -53,9 +53,9 @@ def newest(conn: Connection, wanted: Filter, *, limit: int, cursor: str | None =
     """List what was done, the newest first. Raises BadCursor."""
     table = definitions.audit
     query = select(table).order_by(table.c.number.desc()).limit(limit + 1)
-    after = read_cursor(cursor, int)
+    (after,) = read_cursor(cursor, int) or (None,)
     conditions = (
-        (after, lambda: table.c.number < after[0]),  # type: ignore[index]
+        (after, lambda: table.c.number < after),
         (wanted.who, lambda: table.c.who == wanted.who),
         (wanted.kind, lambda: table.c.kind == wanted.kind),
         (wanted.persons, lambda: table.c.person.in_(wanted.persons or ())),

@@ -143,7 +143,9 @@ class Changes:
         pooled = self._engine.raw_connection()
         try:
             driver = pooled.driver_connection
-            now = driver, int(driver.execute("PRAGMA data_version").fetchone()[0])  # type: ignore[union-attr]
+            if driver is None:
+                return True
+            now = driver, int(driver.execute("PRAGMA data_version").fetchone()[0])
         finally:
             pooled.close()
         before = self._seen.get(id(driver))

@@ -94,8 +94,8 @@ def select(
         views = reader.views(rows)
         for row in rows:
             if row.id in views:
-                if len(found) == limit:
-                    return Selected(found, write_cursor(column, *last), looked, True)  # type: ignore[misc]
+                if len(found) == limit and last is not None:
+                    return Selected(found, write_cursor(column, *last), looked, True)
                 found.append(views[row.id])
             looked, last = looked + 1, (row.at, row.id)
     more = write_cursor(column, *last) if reader.is_cut and last is not None else None

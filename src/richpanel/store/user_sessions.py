@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from richpanel.store import definitions
 from richpanel.store.users import UserRow, user_row
@@ -88,11 +88,11 @@ def revoke_sessions(conn: Connection, user: int, *, only: bytes | None = None, k
     return conn.execute(delete(table).where(table.c.user == user, which)).rowcount
 
 
-def _select(conn: Connection, condition: object, now: int) -> list[SessionRow]:
+def _select(conn: Connection, condition: ColumnElement[bool], now: int) -> list[SessionRow]:
     users, sessions = definitions.users, definitions.web_sessions
     own = [column.label(f"session_{column.name}") for column in sessions.columns]
     query = select(users, *own).join(sessions, sessions.c.user == users.c.id)
-    rows = conn.execute(query.where(condition, sessions.c.expires_at > now))  # type: ignore[arg-type]
+    rows = conn.execute(query.where(condition, sessions.c.expires_at > now))
     return [
         SessionRow(
             hash=row.session_hash,

@@ -146,7 +146,7 @@ class Journal:
 
     async def _row(self, scope: Scope, status: int, headers: Mapping[bytes, bytes], body: bytes) -> AuditRow | None:
         """Tell what was done; None for what is not noted."""
-        template, method = scope.get("path_template", ""), scope["method"]  # type: ignore[typeddict-item]
+        template, method = str(scope.get("path_template", "")), str(scope.get("method", ""))
         path = pattern(template)
         kind = _kind(path, method, status, template)
         if kind is None:
