@@ -31,6 +31,33 @@ def narrow_and_whole(reader: Reader) -> None:
     assert axe(reader.page) == []
 
 
+SLOW = """() => {
+    const fetched = window.fetch;
+    window.fetch = async (...asked) => {
+        const answer = await fetched(...asked);
+        await new Promise((go) => setTimeout(go, 400));
+        return answer;
+    };
+}"""
+
+
+def test_a_click_counts_though_an_answer_comes_between_its_press_and_its_release(site: Site) -> None:
+    with reading(site) as reader:
+        page = reader.sign_in()
+        reader.go("/audiences/new")
+        page.evaluate(SLOW)
+        page.get_by_role("button", name="Count them").click()
+        page.get_by_text("Event: must not be empty.").wait_for()
+        page.get_by_label("Event", exact=True).fill("Order Completed")
+        page.get_by_label("When").select_option("within")
+        page.get_by_role("button", name="Filter").hover()
+        page.mouse.down()
+        page.wait_for_timeout(600)  # The answer to the choice is here by now.
+        page.mouse.up()
+        page.get_by_label("Filter: path").wait_for()
+        assert page.get_by_label("How long").input_value() == "30"
+
+
 def test_an_audience_is_built_counted_saved_and_explained(site: Site) -> None:
     with shop_of(site) as shop, reading(site) as reader:
         shop.known("42", firstName="Ada", lastName="Lovelace")

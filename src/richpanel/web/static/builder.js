@@ -6,7 +6,20 @@ const json = () => document.getElementById("json");
 let turn = 0;
 let typing = 0;
 let redraw = false;
+let exchanging = false;
+let straight = false;
+let held = false;
 let jsonIsOurs = true;
+
+// A button that is exchanged between its press and its release is never clicked.
+addEventListener("pointerdown", () => (held = true), true);
+addEventListener("keydown", (event) => (held ||= event.key === " "), true);
+for (const end of ["pointerup", "pointercancel", "keyup"]) addEventListener(end, () => (held = false), true);
+
+async function released() {
+  for (let tries = 0; held && tries < 50; tries++) await new Promise((go) => setTimeout(go, 20)); // A list may keep the release to itself.
+  await new Promise((go) => setTimeout(go)); // The click comes after the release.
+}
 
 async function ask(action) {
   const mine = ++turn;
@@ -15,28 +28,34 @@ async function ask(action) {
   body.set("live", "1"); // What is offered in lists is here already.
   try {
     const answer = await fetch(form.action, { method: "POST", body, redirect: "error" });
+    const text = await answer.text();
+    await released();
     if (mine !== turn) return undefined; // Something newer was asked for.
-    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+    return answer.ok ? new DOMParser().parseFromString(text, "text/html") : null;
   } catch {
-    return null;
+    return mine === turn ? null : undefined;
   }
 }
 
 function exchange(fresh, id) {
   const here = document.getElementById(id);
   const next = fresh.getElementById(id);
-  if (here && next && here.innerHTML !== next.innerHTML) here.replaceChildren(...document.adoptNode(next).childNodes);
+  if (!here || !next || here.innerHTML === next.innerHTML) return;
+  exchanging = true; // A field that was typed in says that it has changed when it is taken away.
+  here.replaceChildren(...document.adoptNode(next).childNodes);
+  exchanging = false;
 }
 
 function exchangeTree(fresh, added) {
-  const name = document.activeElement?.name;
+  const { name, value } = document.activeElement ?? {};
   const chosen = [...form.querySelectorAll("[name$='.new']")].map((select) => [select.name, select.value]);
   exchange(fresh, "tree");
   for (const [each, value] of chosen) {
     if (form.elements[each]) form.elements[each].value = value;
   }
   const part = added && [...(document.getElementById(added)?.querySelectorAll(":scope > .inside > li > .part") ?? [])].at(-1);
-  const focus = part ? part.querySelector("select, input:not([type=hidden])") : name && name !== "do" && form.elements[name];
+  const same = () => (name === "do" ? [...form.querySelectorAll("[name=do]")].find((each) => each.value === value) : form.elements[name]);
+  const focus = part ? part.querySelector("select, input:not([type=hidden])") : name && same();
   if (focus instanceof HTMLElement) focus.focus({ preventScroll: !part });
 }
 
@@ -52,7 +71,10 @@ async function press(button) {
   const fresh = await ask(button.value);
   tree.inert = false;
   if (fresh === undefined) return;
-  if (fresh === null) return form.submit(); // The browser's own way tells what is wrong.
+  if (fresh === null) {
+    straight = true; // The browser's own way tells what is wrong.
+    return form.requestSubmit(button);
+  }
   if (action === "json") jsonIsOurs = fresh.querySelector("#json-faults .fault") === null;
   document.getElementById("tried").value = fresh.getElementById("tried").value;
   exchangeTree(fresh, action === "add" ? path : undefined);
@@ -83,7 +105,7 @@ async function look() {
 
 form.addEventListener("submit", (event) => {
   const button = event.submitter;
-  if (!button || button.name !== "do" || ["save", "draft"].includes(button.value)) return;
+  if (straight || !button || button.name !== "do" || ["save", "draft"].includes(button.value)) return;
   event.preventDefault();
   clearTimeout(typing);
   press(button);
@@ -101,6 +123,7 @@ form.addEventListener("input", (event) => {
 });
 
 form.addEventListener("change", (event) => {
+  if (exchanging) return;
   const wrong = document.querySelector("#tree .fault") !== null;
   if (!event.target.matches("[data-redraw]") && !(wrong && event.target.name.startsWith("c."))) return;
   clearTimeout(typing);
