@@ -15,6 +15,7 @@ from litestar.routes import HTTPRoute
 from richpanel.core.roles import ROLES, May, Role, allows
 from richpanel.log.segments import SegmentReader
 from richpanel.store.database import open_engine
+from richpanel.store.definitions import metadata
 from richpanel.store.directory import DataDirectory
 from richpanel.store.secrets import open_secrets
 from richpanel.store.users import add_user, set_role
@@ -134,6 +135,38 @@ def test_every_form_of_every_page_asks_for_the_token_and_the_role(staffed: Site,
             needs = needed("POST", path)
             if isinstance(needs, May) and not allows(role, needs):
                 assert staffed.submit(where, {"csrf": csrf}).status == 403, f"{role} may not {path}"
+
+
+def test_a_form_without_its_own_token_changes_nothing(staffed: Site, app: Litestar) -> None:
+    """The guard's is the only check: whatever the form, it stands before the handler and before what is read of it."""
+    forms = [(method, path) for method, path in routes(app) if method != "GET" and not path.startswith(API)]
+    assert {method for method, _ in forms} == {"POST"}
+    assert {"/sign-in", "/sign-in/code", "/sign-out", "/settings/people"} <= {path for _, path in forms}
+    sign_in(staffed, "engineer")
+    foreign = csrf_of(staffed.page("/sources"))
+    sign_in(staffed, "owner")
+    own, cookies = csrf_of(staffed.page("/sources")), dict(staffed.cookies)
+    source, before = staffed.source().id, everything(staffed)
+    given = {"name": "By form", "type": "web", "action": "delete", "username": "owner", "password": PASSWORD}
+    for _, path in forms:
+        where = re.sub(r"{\w+}", source, path)
+        for token in ({}, {"csrf": ""}, {"csrf": own[:-1]}, {"csrf": foreign}, {"csrf": "é"}):
+            assert staffed.submit(where, {**given, **token}).status == 403, f"{path} takes {token}"
+        in_json = {"Content-Type": "application/json"}
+        assert staffed.submit(where, {**given, "csrf": own}, **in_json).status == 403, path
+        assert staffed.submit(where, {**given, "csrf": own}, **{"Sec-Fetch-Site": "cross-site"}).status == 403, path
+    assert staffed.cookies == cookies
+    assert everything(staffed) == before
+
+
+def everything(site: Site) -> dict[str, object]:
+    """Read all that people set up, but the audit log, which may still be told of the sign-in."""
+    engine = open_engine(site.directory.account_url, read_only=True)
+    with engine.connect() as connection:
+        tables = [table for table in metadata.sorted_tables if table.name != "audit"]
+        found: dict[str, object] = {table.name: connection.execute(table.select()).all() for table in tables}
+    engine.dispose()
+    return {**found, "log": site.writer.durable}
 
 
 def test_a_guest_changes_nothing(staffed: Site, app: Litestar) -> None:

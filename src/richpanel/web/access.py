@@ -94,13 +94,16 @@ def csrf_token(cookie: str) -> str:
     return urlsafe_b64encode(hmac.digest(cookie.encode(), b"form", sha256)[:18]).decode()
 
 
-def check_form(request: AnyRequest, token: str, what: str, *, secure: bool) -> str:
-    """Check that a form is from our page: the browser's own word where it gives it, and the token. Gives the cookie."""
+def check_form(request: AnyRequest, token: str, what: str, *, secure: bool) -> None:
+    """Check that a form is from our page: the browser's own word where it gives it, and the token.
+
+    `what` names the cookie that the token goes with. Asked by the guard alone, of every form; raises
+    PermissionDeniedException.
+    """
     cookie = request.cookies.get(cookie_name(what, secure), "")
     given, expected = token.encode("utf-8", "surrogatepass"), csrf_token(cookie).encode()
     if _is_foreign(request) or not cookie or not hmac.compare_digest(expected, given):
         raise PermissionDeniedException("This form is out of date or was not sent from our page. Reload and try again.")
-    return cookie
 
 
 def _is_foreign(request: AnyRequest) -> bool:

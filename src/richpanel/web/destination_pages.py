@@ -11,7 +11,7 @@ from litestar.response import Redirect
 from richpanel.store.connectors import list_connectors
 from richpanel.store.destinations import copy_destination, delete_destination, get_destination, list_destinations
 from richpanel.store.secrets import SecretBox
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.destination_forms import SettingsForm, choices, form_of, key_state, told_of_change
 from richpanel.web.destinations import DestinationPatch, EndpointPolicy, amend
 from richpanel.web.filter_forms import Edited, shown_filters
@@ -86,7 +86,6 @@ async def destination_page(pages: Given[Pages], viewer: Given[Viewer], destinati
 
 @post("/destinations/{destination_id:str}", include_in_schema=False, status_code=303)
 async def change_destination_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     *,
@@ -96,7 +95,6 @@ async def change_destination_form(
     data: URLEncodedBody[ChangeForm],
 ) -> Response[str] | Redirect:
     """Save a destination's settings, turn it on or off, copy it for another source, or delete it."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(destination_id)
     try:
         there = await _apply(door.stores, secrets, policy, wanted, data)

@@ -16,7 +16,6 @@ KEEP: Final = "KEEP"
 class FilterForm(msgspec.Struct, kw_only=True, rename={"condition": "if"}):
     """A filter in fields. `was` is its title before, empty for a new one; `percent` is from 0 to 100."""
 
-    csrf: str = ""
     action: Literal["save", "try", "delete"] = "save"
     was: str = ""
     title: str = ""

@@ -10,7 +10,7 @@ from litestar.response import Redirect
 from richpanel.core.filters import Filter
 from richpanel.store.destinations import get_destination
 from richpanel.store.secrets import SecretBox
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.destination_forms import faults_of
 from richpanel.web.destination_pages import show_destination
 from richpanel.web.destinations import DestinationPatch, EndpointPolicy, amend
@@ -25,7 +25,6 @@ from richpanel.web.stores import Stores
 
 @post("/destinations/{destination_id:str}/filters", include_in_schema=False, status_code=303)
 async def filter_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     *,
@@ -35,7 +34,6 @@ async def filter_form(
     data: URLEncodedBody[FilterForm],
 ) -> Response[str] | Redirect:
     """Save a filter, delete it, or try it and show what it would do."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(destination_id)
     filters = await _filters(door.stores, wanted)
     at = next((number for number, each in enumerate(filters) if each.title == data.was), None) if data.was else None

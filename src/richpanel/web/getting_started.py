@@ -15,7 +15,7 @@ from richpanel.store.deliveries import ACCEPTED, DELIVERED
 from richpanel.store.destinations import ACCOUNT
 from richpanel.store.sources import ADDABLE_TYPES, SourceRow
 from richpanel.store.status import source_counts
-from richpanel.web.access import AnyRequest, Viewer, check_form, cookie_name, make_cookie
+from richpanel.web.access import AnyRequest, Viewer, cookie_name, make_cookie
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paths import segment
 from richpanel.web.signin import Door
@@ -39,7 +39,6 @@ class Form(msgspec.Struct):
     """Whether the first page shows the steps."""
 
     action: Literal["hide", "show"]
-    csrf: str = ""
 
 
 def is_hidden(request: AnyRequest, pages: Pages) -> bool:
@@ -133,13 +132,10 @@ async def getting_started_page(request: AnyRequest, pages: Given[Pages], viewer:
 
 
 @post("/getting-started", include_in_schema=False, status_code=303)
-async def getting_started_form(
-    request: AnyRequest, viewer: Given[Viewer], door: Given[Door], data: URLEncodedBody[Form]
-) -> Redirect:
+async def getting_started_form(viewer: Given[Viewer], door: Given[Door], data: URLEncodedBody[Form]) -> Redirect:
     """Have the first page with or without the steps."""
     del viewer
     secure = door.pages.secure_cookies
-    check_form(request, data.csrf, "session", secure=secure)
     hides = data.action == "hide"
     value, seconds = ("hidden", _YEAR_SECONDS) if hides else ("shown", 0)
     answer = Redirect("/" if hides else "/getting-started", status_code=303)

@@ -18,6 +18,7 @@ from richpanel.web.problems import NotAllowed, SentOn
 from richpanel.web.stores import Stores
 
 _WITH_ONE_TIME_PASSWORD: Final = ("/settings/account", "/settings/account/password", "/sign-out")
+_READING: Final = ("GET", "HEAD", "OPTIONS")
 _AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -31,11 +32,11 @@ async def guard(connection: _AnyConnection, handler: BaseRouteHandler) -> None:
         return
     if needs != "everybody":
         await _let_in(request, needs)
-    if method == "POST":
+    if method not in _READING:
         pages: Pages = request.app.state.pages
         cookie = "visit" if needs == "everybody" else "session"
         form = await request.form()
-        check_form(request, form.get("csrf", ""), cookie, secure=pages.secure_cookies)
+        check_form(request, str(form.get("csrf", "")), cookie, secure=pages.secure_cookies)
         request.state.form = {name: str(form[name]) for name in FIELDS if name in form}  # For the audit log.
 
 

@@ -13,7 +13,7 @@ from richpanel.store.connectors import ConnectorRow, add_connector, delete_conne
 from richpanel.store.destinations import ACCOUNT, list_destinations
 from richpanel.store.secrets import SecretBox
 from richpanel.store.status import source_counts
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.destination_forms import faults_of
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, bad_field
@@ -29,7 +29,6 @@ _NAME_LENGTH: Final = 100
 class InstallForm(msgspec.Struct):
     """The form that installs a connector."""
 
-    csrf: str = ""
     name: str = ""
 
 
@@ -37,7 +36,6 @@ class ConnectorForm(msgspec.Struct):
     """The forms that change a connector; `overlap` is in seconds."""
 
     action: Literal["rotate", "uninstall"]
-    csrf: str = ""
     overlap: Literal["0", "3600", "86400", "604800"] = "0"
 
 
@@ -91,14 +89,12 @@ async def integrations_page(pages: Given[Pages], viewer: Given[Viewer], stores: 
 
 @post("/integrations", include_in_schema=False, status_code=200)
 async def install_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     secrets: Given[SecretBox],
     data: URLEncodedBody[InstallForm],
 ) -> Response[str]:
     """Install a connector, and show its keys."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     stores, name = door.stores, data.name.strip()
     if not 0 < len(name) <= _NAME_LENGTH:
         error = bad_field("name", f"A connector needs a name of at most {_NAME_LENGTH} characters.")
@@ -109,7 +105,6 @@ async def install_form(
 
 @post("/integrations/{connector_id:str}", include_in_schema=False, status_code=200)
 async def change_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     secrets: Given[SecretBox],
@@ -118,7 +113,6 @@ async def change_form(
     data: URLEncodedBody[ConnectorForm],
 ) -> Response[str] | Redirect:
     """Rotate a connector's keys and show the new ones, or uninstall it."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     stores, wanted = door.stores, decode_id(connector_id)
     now, overlap = stores.now(), int(data.overlap)
     if data.action == "uninstall":

@@ -46,7 +46,6 @@ _PASSWORD: Final = 16
 class AddForm(msgspec.Struct):
     """The form that adds somebody."""
 
-    csrf: str = ""
     login: str = ""
     role: Role = "agent"
 
@@ -55,7 +54,6 @@ class PersonForm(msgspec.Struct):
     """The forms that change somebody."""
 
     action: Literal["role", "disable", "enable", "password", "factor"]
-    csrf: str = ""
     role: Role = "agent"
 
 

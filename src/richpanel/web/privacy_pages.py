@@ -13,7 +13,7 @@ from richpanel.core.regulation import RegulationType
 from richpanel.log.contract import LogWriter
 from richpanel.store import ledger, suppressed
 from richpanel.store.ledger import Refusals
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Query, answer_bad_values, bad_field
 from richpanel.web.regulations import (
@@ -59,7 +59,6 @@ class RegulationForm(msgspec.Struct):
     type: RegulationType
     kind: Literal["uid", "anonymousId", "email", "phone", "address"]
     value: str
-    csrf: str = ""
 
 
 Asking = URLEncodedBody[RegulationForm]
@@ -95,14 +94,12 @@ async def privacy_page(
 
 @post("/privacy", include_in_schema=False, status_code=303)
 async def ask_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     log_writer: Given[SkipValidation[LogWriter | None]],
     data: Asking,
 ) -> Redirect:
     """Ask for a regulation about one id."""
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     keys = await _keys(door.stores, data)
     row = await enter(door.stores, log_writer, Wanted(data.type, keys, viewer.login))
     return Redirect(f"/privacy#{row.id}", status_code=303)

@@ -10,7 +10,7 @@ from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 
 from richpanel.store.replays import Outcome
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.message_pages import source_names
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, Query
@@ -56,20 +56,12 @@ class StartForm(msgspec.Struct, kw_only=True, rename={"from_": "from"}):
     from_: str = ""
     to: str = ""
     outcome: Outcome = "failed"
-    csrf: str = ""
 
 
 class ActionForm(msgspec.Struct):
     """The buttons of one that is there."""
 
     action: Literal["cancel", "resume"]
-    csrf: str = ""
-
-
-class OneForm(msgspec.Struct):
-    """The button of a delivery."""
-
-    csrf: str = ""
 
 
 def _asked(form: ReplaysQuery | StartForm) -> NewReplay:
@@ -114,12 +106,9 @@ async def replays_page(pages: Given[Pages], viewer: Given[Viewer], asked: Given[
 
 
 @post("/replays", include_in_schema=False, status_code=303)
-async def start_form(
-    request: AnyRequest, viewer: Given[Viewer], door: Given[Door], data: URLEncodedBody[StartForm]
-) -> Redirect:
+async def start_form(viewer: Given[Viewer], door: Given[Door], data: URLEncodedBody[StartForm]) -> Redirect:
     """Begin a replay."""
     del viewer
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     asked, stores = _asked(data), door.stores
     planned = await stores.read(lambda reading: planned_of(reading, asked))
     row = await stores.define(lambda account: begin(account, planned, asked.rate, stores.now()))
@@ -128,7 +117,6 @@ async def start_form(
 
 @post("/replays/{replay_id:str}", include_in_schema=False, status_code=303)
 async def change_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     replay_id: Identifier,
@@ -136,7 +124,6 @@ async def change_form(
 ) -> Redirect:
     """Cancel a replay, or let it go on."""
     del viewer
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(replay_id)
     row = await (cancel if data.action == "cancel" else resume)(door.stores, wanted)
     return Redirect(f"/replays#{row.id}", status_code=303)
@@ -144,15 +131,12 @@ async def change_form(
 
 @post("/deliveries/{delivery_id:str}/replay", include_in_schema=False, status_code=303)
 async def replay_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     delivery_id: Identifier,
-    data: URLEncodedBody[OneForm],
 ) -> Redirect:
     """Send the message of one delivery again."""
     del viewer
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     shown = await replay_one(door.stores, decode_id(delivery_id))
     return Redirect(f"/replays#{shown.id}", status_code=303)
 

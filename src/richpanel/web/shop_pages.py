@@ -33,7 +33,6 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 class ShopForm(msgspec.Struct):
     """The settings as a form has them: the gap in minutes, ids and statuses one on each line."""
 
-    csrf: str = ""
     currency: str = ""
     country: str = ""
     gap: str = ""

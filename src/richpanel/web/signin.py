@@ -16,7 +16,7 @@ from richpanel.store.second_step import check_code
 from richpanel.store.secrets import SecretBox, SecretKeyError
 from richpanel.store.user_sessions import Client, close_session, open_session
 from richpanel.store.users import UserRow, check_login
-from richpanel.web.access import AnyRequest, Viewer, check_form, csrf_token, make_cookie, new_nonce
+from richpanel.web.access import AnyRequest, Viewer, cookie_name, csrf_token, make_cookie, new_nonce
 from richpanel.web.attempts import Attempts
 from richpanel.web.pages import Pages
 from richpanel.web.stores import Stores
@@ -47,7 +47,6 @@ class Door:
 class SignIn(msgspec.Struct):
     """The form."""
 
-    csrf: str = ""
     username: str = ""
     password: str = ""
     next: str = ""
@@ -56,20 +55,12 @@ class SignIn(msgspec.Struct):
 class CodeForm(msgspec.Struct):
     """The form of the second step."""
 
-    csrf: str = ""
     ticket: str = ""
     code: str = ""
     next: str = ""
 
 
-class CsrfForm(msgspec.Struct):
-    """A form that is a button."""
-
-    csrf: str = ""
-
-
 SignInForm = URLEncodedBody[SignIn]
-ButtonForm = URLEncodedBody[CsrfForm]
 
 
 def safe_path(path: str) -> str:
@@ -93,8 +84,7 @@ async def sign_in(
     request: Request[Any, Any, Any], door: Given[Door], secrets: Given[SecretBox], data: SignInForm
 ) -> Response[Any]:
     """Check a login; five failures of a login or an address, and the next try must wait."""
-    secure, now = door.pages.secure_cookies, door.stores.now()
-    check_form(request, data.csrf, "visit", secure=secure)
+    now = door.stores.now()
     keys = (f"login {data.username[:200].lower()}", f"client {door.client(request.scope)}")
     wait = door.attempts.wait(*keys, now=now)
     if wait:
@@ -166,11 +156,11 @@ async def _let_in(request: AnyRequest, door: Door, user: int, path: str) -> Resp
 
 
 @post("/sign-out", include_in_schema=False, status_code=303)
-async def sign_out(request: AnyRequest, viewer: Given[Viewer], door: Given[Door], data: ButtonForm) -> Redirect:
+async def sign_out(request: AnyRequest, viewer: Given[Viewer], door: Given[Door]) -> Redirect:
     """End the session, on the server too."""
     del viewer  # Only somebody who is signed in can sign out.
     secure = door.pages.secure_cookies
-    cookie = check_form(request, data.csrf, "session", secure=secure)
+    cookie = request.cookies[cookie_name("session", secure)]
     await door.stores.define(lambda conn: close_session(conn, cookie))
     answer = Redirect("/", status_code=303)
     answer.set_cookie(make_cookie("session", "", secure=secure, seconds=0))

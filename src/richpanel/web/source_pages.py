@@ -20,7 +20,7 @@ from richpanel.store.sources import (
     update_source,
 )
 from richpanel.store.status import source_counts
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier, Query, bad_field
 from richpanel.web.paths import decode_id, segment
@@ -52,7 +52,6 @@ class SourceQuery(Query, kw_only=True):
 class AddForm(msgspec.Struct):
     """The form that adds a source."""
 
-    csrf: str = ""
     name: str = ""
     type: Literal["web", "mobile", "server"] = "web"
 
@@ -61,7 +60,6 @@ class ChangeForm(msgspec.Struct):
     """The forms that change a source."""
 
     action: Literal["rename", "enable", "disable", "delete"]
-    csrf: str = ""
     name: str = ""
 
 
@@ -136,10 +134,9 @@ async def source_page(
 
 
 @post("/sources", include_in_schema=False, status_code=303)
-async def add_source_form(request: AnyRequest, viewer: Given[Viewer], door: Given[Door], data: Adding) -> Redirect:
+async def add_source_form(viewer: Given[Viewer], door: Given[Door], data: Adding) -> Redirect:
     """Add a source and go to its snippets."""
     del viewer
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     name = _name(data)
     row = await door.stores.define(lambda conn: add_source(conn, name, data.type, now=door.stores.now()))
     return Redirect(f"/sources/{segment(row.id)}", status_code=303)
@@ -163,11 +160,10 @@ def _apply(conn: Connection, source: SourceRow, form: ChangeForm, now: int) -> s
 
 @post("/sources/{source_id:str}", include_in_schema=False, status_code=303)
 async def change_source_form(
-    request: AnyRequest, viewer: Given[Viewer], door: Given[Door], source_id: Identifier, data: Changing
+    viewer: Given[Viewer], door: Given[Door], source_id: Identifier, data: Changing
 ) -> Redirect:
     """Rename, enable, disable or delete a source."""
     del viewer
-    check_form(request, data.csrf, "session", secure=door.pages.secure_cookies)
     wanted = decode_id(source_id)
 
     def change(conn: Connection) -> str:

@@ -28,7 +28,6 @@ _LONGEST: Final = 100
 class TokenForm(msgspec.Struct):
     """The form that makes a token."""
 
-    csrf: str = ""
     name: str = ""
     role: Role | Literal[""] = ""
 
@@ -36,7 +35,6 @@ class TokenForm(msgspec.Struct):
 class RevokeForm(msgspec.Struct):
     """The button that ends a token."""
 
-    csrf: str = ""
     action: Literal["revoke"] = "revoke"
 
 
@@ -44,7 +42,6 @@ class KeyForm(msgspec.Struct):
     """The buttons at a source's write keys."""
 
     action: Literal["add", "revoke"]
-    csrf: str = ""
     key: str = ""
 
 

@@ -9,7 +9,7 @@ from litestar.response import Redirect
 
 from richpanel.store.computations import list_computations
 from richpanel.store.members import count_values, list_values
-from richpanel.web.access import AnyRequest, Viewer
+from richpanel.web.access import Viewer
 from richpanel.web.audience_definitions import find
 from richpanel.web.audience_pages import LIST, STATUS, ComputationQuery, MoveForm, about, explain, move
 from richpanel.web.pages import Context, Pages
@@ -53,7 +53,6 @@ async def trait_page(
 
 @post("/traits/{trait_id:str}", include_in_schema=False, status_code=303)
 async def move_trait_form(
-    request: AnyRequest,
     viewer: Given[Viewer],
     door: Given[Door],
     trait_id: Identifier,
@@ -61,7 +60,7 @@ async def move_trait_form(
 ) -> Redirect:
     """Pause a computed trait, let it go on, or delete it."""
     del viewer
-    return await move(request, door, "trait", trait_id, data)
+    return await move(door, "trait", trait_id, data)
 
 
 trait_pages = [traits_page, trait_page, move_trait_form]

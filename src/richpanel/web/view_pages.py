@@ -11,13 +11,12 @@ from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 
 from richpanel.store.views import MOST_VIEWS, TooManyViews, add_view, remove_view
-from richpanel.web.access import AnyRequest, Viewer, check_form
+from richpanel.web.access import Viewer
 from richpanel.web.customer_pages import ListQuery
 from richpanel.web.pages import Pages
 from richpanel.web.paging import Identifier
 from richpanel.web.paths import decode_id
 from richpanel.web.rendering import query
-from richpanel.web.signin import ButtonForm
 
 _LONGEST_NAME: Final = 80
 
@@ -25,7 +24,6 @@ _LONGEST_NAME: Final = 80
 class ViewForm(msgspec.Struct):
     """The form: `query` is the query of the list's page."""
 
-    csrf: str = ""
     name: str = ""
     shared: str = ""
     query: str = ""
@@ -45,9 +43,8 @@ def _kept(given: str) -> dict[str, str]:
 
 
 @post("/customer-views", include_in_schema=False)
-async def save_view(request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer], data: SaveForm) -> Redirect:
+async def save_view(pages: Given[Pages], viewer: Given[Viewer], data: SaveForm) -> Redirect:
     """Save a view, and show it."""
-    check_form(request, data.csrf, "session", secure=pages.secure_cookies)
     name, values = " ".join(data.name.split()), _kept(data.query)
     if not 0 < len(name) <= _LONGEST_NAME:
         raise ValidationException(f"A view needs a name of up to {_LONGEST_NAME} characters.")
@@ -60,11 +57,8 @@ async def save_view(request: AnyRequest, pages: Given[Pages], viewer: Given[View
 
 
 @post("/customer-views/{view_id:str}/delete", include_in_schema=False)
-async def delete_view(
-    request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer], view_id: Identifier, data: ButtonForm
-) -> Redirect:
+async def delete_view(pages: Given[Pages], viewer: Given[Viewer], view_id: Identifier) -> Redirect:
     """Let go of a view of one's own."""
-    check_form(request, data.csrf, "session", secure=pages.secure_cookies)
     login, wanted = viewer.login, decode_id(view_id)
     if not await pages.stores.define(lambda conn: remove_view(conn, login, wanted)):
         raise NotFoundException("There is no view of yours with this id.")
