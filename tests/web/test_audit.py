@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from richpanel.store.database import open_engine
-from richpanel.store.definitions import audit
+from richpanel.store.watching_schema import audit
 from richpanel.web.audit import noun_of
 from tests.web.running import LOGIN, PASSWORD, Site, csrf_of, segment
 from tests.web.story import DEVICE, LURKER, UID, tell

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Row, insert, select, update
 
 from richpanel.core.alarms import Kind
-from richpanel.store import definitions
+from richpanel.store import watching_schema
 from richpanel.store.definitions import changed, new_id, random_text
 from richpanel.store.secrets import SecretBox
 
@@ -53,14 +53,14 @@ def _row(row: Row[Any]) -> AlarmRow:
 
 def list_alarms(conn: Connection) -> list[AlarmRow]:
     """List the alarms by number."""
-    table = definitions.alarms
+    table = watching_schema.alarms
     rows = conn.execute(select(table).where(table.c.deleted_at.is_(None)).order_by(table.c.number))
     return [_row(row) for row in rows.all()]
 
 
 def get_alarm(conn: Connection, alarm_id: str) -> AlarmRow | None:
     """Find an alarm by its id."""
-    table = definitions.alarms
+    table = watching_schema.alarms
     row = conn.execute(select(table).where(table.c.id == alarm_id, table.c.deleted_at.is_(None))).first()
     return None if row is None else _row(row)
 
@@ -78,7 +78,7 @@ def add_alarm(conn: Connection, box: SecretBox, changes: AlarmChanges, *, now: i
     values: dict[str, Any] = {"enabled": True, "subject": None, "webhook": None, "emails": "[]", "remind_hours": 0}
     made = new_id("alm")
     conn.execute(
-        insert(definitions.alarms).values(
+        insert(watching_schema.alarms).values(
             **values | _values(changes) | {"id": made, "secret": box.seal(secret), "created_at": now}
         )
     )
@@ -91,7 +91,7 @@ def add_alarm(conn: Connection, box: SecretBox, changes: AlarmChanges, *, now: i
 
 def update_alarm(conn: Connection, alarm_id: str, changes: AlarmChanges) -> AlarmRow | None:
     """Change an alarm; None where there is no such alarm."""
-    table, values = definitions.alarms, _values(changes)
+    table, values = watching_schema.alarms, _values(changes)
     if values:
         conn.execute(update(table).where(table.c.id == alarm_id, table.c.deleted_at.is_(None)).values(**values))
         changed(conn)
@@ -103,8 +103,10 @@ def delete_alarm(conn: Connection, alarm_id: str, *, now: int) -> bool:
     row = get_alarm(conn, alarm_id)
     if row is None:
         return False
-    conn.execute(update(definitions.alarms).where(definitions.alarms.c.number == row.number).values(deleted_at=now))
-    told = definitions.notices
+    conn.execute(
+        update(watching_schema.alarms).where(watching_schema.alarms.c.number == row.number).values(deleted_at=now)
+    )
+    told = watching_schema.notices
     conn.execute(
         update(told)
         .where(told.c.alarm == row.number, told.c.due_at.is_not(None))
@@ -116,6 +118,6 @@ def delete_alarm(conn: Connection, alarm_id: str, *, now: int) -> bool:
 
 def signing_secret(conn: Connection, box: SecretBox, number: int) -> str | None:
     """Read what an alarm's webhook is signed with."""
-    table = definitions.alarms
+    table = watching_schema.alarms
     sealed = conn.execute(select(table.c.secret).where(table.c.number == number)).scalar()
     return box.open(sealed) if sealed else None

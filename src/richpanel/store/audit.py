@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
 from richpanel.core.regulation import Hashed, hashed, index_of
-from richpanel.store import definitions
+from richpanel.store import watching_schema
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.paging import Page, read_cursor, write_cursor
 
@@ -46,12 +46,12 @@ class Filter(msgspec.Struct, frozen=True):
 def write(conn: Connection, rows: Sequence[AuditRow]) -> None:
     """Add rows."""
     values = [msgspec.structs.asdict(row) | {"details": msgspec.json.encode(row.details).decode()} for row in rows]
-    conn.execute(insert(definitions.audit), values)
+    conn.execute(insert(watching_schema.audit), values)
 
 
 def newest(conn: Connection, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page[AuditRow]:
     """List what was done, the newest first. Raises BadCursor."""
-    table = definitions.audit
+    table = watching_schema.audit
     query = select(table).order_by(table.c.number.desc()).limit(limit + 1)
     (after,) = read_cursor(cursor, int) or (None,)
     conditions = (
@@ -78,7 +78,7 @@ def newest(conn: Connection, wanted: Filter, *, limit: int, cursor: str | None =
 
 def prune(conn: Connection, before: int) -> int:
     """Let go of what was done before an instant (ms UTC); gives how many rows that were."""
-    return conn.execute(delete(definitions.audit).where(definitions.audit.c.at < before)).rowcount
+    return conn.execute(delete(watching_schema.audit).where(watching_schema.audit.c.at < before)).rowcount
 
 
 def names_of(state: Connection, secret: bytes, hashes: Iterable[Hashed]) -> dict[Hashed, tuple[int, str]]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, text
 
-from richpanel.store.definitions import Big, Words
+from richpanel.store.columns import Big, Words
 
 metadata: Final = MetaData()
 Number: Final = Big
