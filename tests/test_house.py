@@ -34,7 +34,10 @@ MIGRATIONS = PACKAGE / "store" / "migrations"
 # what delivers, 60 MB, for those who deliver outside; a stream's client, 25 MB, for those who have a stream.
 LATE_IMPORTS_ALLOWED = {
     *(PACKAGE / "cli.py", PACKAGE / "app.py", PACKAGE / "core" / "fql.py", PACKAGE / "log" / "opening.py"),
-    *(PACKAGE / "roles" / name for name in ("deliver.py", "engage.py", "lines.py", "telling.py")),
+    *(
+        PACKAGE / "roles" / name
+        for name in ("deliver.py", "engage.py", "lines.py", "logs.py", "pages_log.py", "telling.py")
+    ),
     *(PACKAGE / "store" / name for name in ("database.py", "glance.py", "judging.py", "leadership.py", "revisions.py")),
 }
 

@@ -9,6 +9,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
 from typing import Any, Final
 
 from richpanel.config import Settings, read_settings
@@ -21,22 +23,30 @@ def main() -> None:
     die_with_parent()
     parent = Parent()
     given = parent.start()
-    # structlog loads rich where it finds it, for tracebacks that no role prints: 7 MB and 40 ms in each process.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # this is what makes its import fail
-
-    from richpanel import telemetry
-
     settings = read_settings(given["settings"], {}).settings
     role = sys.argv[1]
-    telemetry.configure_logging(role, style=settings.log_format, level=settings.log_level)
+    begin_log = partial(_begin_log, settings, role)
+    if role not in _WAITING:
+        begin_log()
     try:
         _ROLES[role](settings, parent, given)
     except (CannotRunError, OSError) as error:
         parent.say(fatal=str(error))
         sys.exit(1)
     except Exception:  # noqa: BLE001  # a fault of ours: into the program's log; the parent starts the role again
-        telemetry.get_logger(__name__).exception("role_failed")
+        begin_log().get_logger(__name__).exception("role_failed")
         sys.exit(1)
+
+
+def _begin_log(settings: Settings, role: str) -> ModuleType:
+    """Set the program's log up, and give `telemetry`, which has it."""
+    # structlog loads rich where it finds it, for tracebacks that no role prints: 7 MB and 40 ms in each process.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # this is what makes its import fail
+
+    from richpanel import telemetry
+
+    telemetry.configure_logging(role, style=settings.log_format, level=settings.log_level)
+    return telemetry
 
 
 def _prepare(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
@@ -81,7 +91,7 @@ def _deliver(settings: Settings, parent: Parent, _given: dict[str, Any]) -> None
 
     _settle_memory()
     with _database_needed():
-        deliver.run(settings, parent)
+        deliver.run(settings, parent, partial(_begin_log, settings, "deliver"))
 
 
 def _engage(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
@@ -89,7 +99,7 @@ def _engage(settings: Settings, parent: Parent, given: dict[str, Any]) -> None:
 
     _settle_memory()
     with _database_needed():
-        engage.run(settings, parent, given["sockets"])
+        engage.run(settings, parent, given["sockets"], partial(_begin_log, settings, "engage"))
 
 
 _ROLES: Final[dict[str, Callable[[Settings, Parent, dict[str, Any]], None]]] = {
@@ -100,17 +110,21 @@ _ROLES: Final[dict[str, Callable[[Settings, Parent, dict[str, Any]], None]]] = {
     "deliver": _deliver,
     "engage": _engage,
 }
+_WAITING: Final = ("deliver", "engage")
+"""These begin by waiting for work, often for ever: their log is set up once there is some, for it is half of them."""
 
 
 @contextmanager
 def _database_needed() -> Iterator[None]:
     """Say in a line that the database cannot be used. Not for the front, which does without SQLAlchemy."""
-    from sqlalchemy.exc import OperationalError
-
     try:
         yield
-    except OperationalError as error:
-        raise CannotRunError(f"the database cannot be used: {error.orig}") from error
+    except Exception as error:
+        from sqlalchemy.exc import OperationalError  # Not before: it is 15 MB, and who waits for work does without.
+
+        if isinstance(error, OperationalError):
+            raise CannotRunError(f"the database cannot be used: {error.orig}") from error
+        raise
 
 
 def _settle_memory() -> None:

@@ -1,7 +1,8 @@
-"""The role that delivers outside. Before there is a destination outside it only looks for one: all else is 50 MB."""
+"""The role that delivers outside. Before there is a destination outside it only looks for one: all else is 70 MB."""
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import closing, nullcontext, suppress
 from typing import Final
 
@@ -16,8 +17,11 @@ _NICE: Final = 10
 _LOOK_SECONDS: Final = 1.0
 
 
-def run(settings: Settings, parent: Parent) -> None:
-    """Wait for a destination outside, and deliver until told to stop. Raises CannotRunError."""
+def run(settings: Settings, parent: Parent, begin_log: Callable[[], object]) -> None:
+    """Wait for a destination outside, and deliver until told to stop. Raises CannotRunError.
+
+    `begin_log` sets the program's log up: it is called once there is something to do.
+    """
     os.nice(_NICE)
     stop = threading.Event()
     on_stop(stop.set)
@@ -29,6 +33,7 @@ def run(settings: Settings, parent: Parent) -> None:
             while not _delivers(glance):
                 if stop.wait(_LOOK_SECONDS):
                     return
+        begin_log()
         from richpanel.roles import delivering  # Loaded where it is used.
 
         delivering.run(settings, parent, stop)

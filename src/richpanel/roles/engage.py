@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from typing import Any, Final
 
@@ -15,8 +15,11 @@ _NICE: Final = 10
 _LOOK_SECONDS: Final = 1.0
 
 
-def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
-    """Wait for an audience or a computed trait, and tell of it until told to stop."""
+def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any], begin_log: Callable[[], object]) -> None:
+    """Wait for an audience or a computed trait, and tell of it until told to stop.
+
+    `begin_log` sets the program's log up: it is called once there is something to do.
+    """
     os.nice(_NICE)
     stop = threading.Event()
     on_stop(stop.set)
@@ -26,6 +29,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         while not _is_engaged(glance):
             if stop.wait(_LOOK_SECONDS):
                 return
+    begin_log()
     from richpanel.roles import telling  # Loaded where it is used.
 
     telling.run(settings, sockets.get("log_path"), stop)

@@ -14,8 +14,9 @@ from richpanel import telemetry
 from richpanel.config import Settings, browser_package, lmtp_place
 from richpanel.log.contract import LogWriter
 from richpanel.roles.clock import now_ms
+from richpanel.roles.door_log import DoorLog
 from richpanel.roles.keys import Sources
-from richpanel.roles.logs import DoorLog, log_of
+from richpanel.roles.logs import log_of
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.port import Dispatch, nothing
 from richpanel.roles.relay import Relay

@@ -1,9 +1,8 @@
-"""What is done to the log in the background: segments are archived, and dropped where the operator lets them go; of a
-stream, which only holds what is on its way, what is applied is dropped."""
+"""What is done to the segments of a log in the background: they are archived, and dropped where the operator lets them
+go."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import suppress
 from time import time
 from typing import Final
@@ -11,22 +10,14 @@ from typing import Final
 from richpanel import telemetry
 from richpanel.config import Settings
 from richpanel.log.contract import LogDamaged, LogWriter
-from richpanel.log.jetstream import JetStreamWriter
-from richpanel.log.stream import Stream
 from richpanel.store.glance import Glance, Unreadable
 
 _ROUND_SECONDS: Final = 30.0
 _DAY: Final = 86_400
-_STREAM_ROUND_SECONDS: Final = 5.0
-_FULL_ROUND_SECONDS: Final = 0.5
-TAIL_SECONDS: Final = 60.0
-"""So long what is applied stays in a stream that has room: whoever is just reading it there finds it."""
-_FULL: Final = 0.5
-"""From this share of its bound on a stream keeps nothing that is applied."""
 _log = telemetry.get_logger(__name__)
 
 
-class _Rounds(ABC):
+class Rounds(ABC):
     """Something that is done from time to time, on the event loop on which it was begun."""
 
     def __init__(self) -> None:
@@ -58,7 +49,7 @@ class _Rounds(ABC):
         """Do it; return how long to rest. Raises OSError, Unreadable, LogDamaged."""
 
 
-class Keeping(_Rounds):
+class Keeping(Rounds):
     """Looks after the log from time to time, one segment after the other; only what is applied is touched."""
 
     def __init__(self, settings: Settings, writer: LogWriter, glance: Glance) -> None:
@@ -79,25 +70,3 @@ class Keeping(_Rounds):
             if dropped:
                 _log.warning("log_dropped", segments=len(dropped), last=dropped[-1], kept_days=self._keep_days)
         return self._pause
-
-
-class KeepingStream(_Rounds):
-    """Drops what is applied from a stream, where this process leads."""
-
-    def __init__(self, stream: Stream, writer: JetStreamWriter, glance: Glance, is_leader: Callable[[], bool]) -> None:
-        """Begin. `is_leader` is asked on a thread."""
-        self._pause = _STREAM_ROUND_SECONDS
-        self._stream = stream
-        self._writer = writer
-        self._glance = glance
-        self._is_leader = is_leader
-        super().__init__()
-
-    async def _round(self) -> float:
-        """Drop what may go; a full stream is looked at often, for calls are refused."""
-        if not await asyncio.to_thread(self._is_leader):
-            return self._pause
-        applied, _ = await asyncio.to_thread(self._glance.progress)
-        is_full = await self._writer.size() > _FULL * self._stream.max_bytes
-        await self._writer.retain(applied, None if is_full else time() - TAIL_SECONDS)
-        return _FULL_ROUND_SECONDS if is_full else self._pause

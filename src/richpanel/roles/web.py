@@ -14,7 +14,7 @@ from richpanel.log.contract import LogReader, LogWriter
 from richpanel.roles import forwarded
 from richpanel.roles.clock import now_ms
 from richpanel.roles.lines import Lines
-from richpanel.roles.logs import open_pages_reader, open_pages_writer
+from richpanel.roles.pages_log import open_pages_reader, open_pages_writer
 from richpanel.roles.parent import CannotRunError, Parent, on_stop
 from richpanel.roles.sampling import sampling
 from richpanel.roles.serving import Server, configure

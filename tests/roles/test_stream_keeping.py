@@ -1,4 +1,4 @@
-"""What is dropped from a stream, when, and by whom (roles/keeping.py)."""
+"""What is dropped from a stream, when, and by whom (roles/stream_keeping.py)."""
 
 import asyncio
 import sqlite3
@@ -13,7 +13,7 @@ import pytest
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.stream import SPAN, Stream
 from richpanel.log.stream_reader import JetStreamReader
-from richpanel.roles.keeping import KeepingStream
+from richpanel.roles.stream_keeping import KeepingStream
 from richpanel.store.directory import DataDirectory
 from richpanel.store.glance import open_glance
 from richpanel.store.preparing import prepare
@@ -53,7 +53,7 @@ class Kept:
 
 @pytest.fixture
 async def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kept]:
-    monkeypatch.setattr("richpanel.roles.keeping._STREAM_ROUND_SECONDS", 0.2)
+    monkeypatch.setattr("richpanel.roles.stream_keeping._ROUND_SECONDS", 0.2)
     server = NatsServer(tmp_path / "nats")
     stream = Stream((server.url,), max_bytes=_MAX_BYTES)
     log = JetStreamReader(stream)
@@ -75,7 +75,7 @@ async def test_what_is_applied_stays_for_a_minute_where_there_is_room(kept, monk
     kept.applied(7)
     assert await kept.first() == 0
     await asyncio.sleep(2.5)
-    monkeypatch.setattr("richpanel.roles.keeping.TAIL_SECONDS", 1.0)
+    monkeypatch.setattr("richpanel.roles.stream_keeping.TAIL_SECONDS", 1.0)
     assert await kept.first() == 7, "and what is not applied stays"
 
 
