@@ -109,7 +109,7 @@ async def serving(app: Application, listening: socket.socket) -> AsyncIterator[S
     try:
         yield server
     finally:
-        server.should_exit = True
+        server.stop()
         await task
 
 

@@ -1,12 +1,17 @@
-"""Heads of requests: in time, and with an end."""
+"""Heads of requests: in time, and with an end; the date of answers, and the server's own end."""
 
 import asyncio
+import socket
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 
 from richpanel.roles.serving import MAX_HEAD_BYTES, BoundedConnection
+from tests.roles.relaying import serving
 from tests.source.running import Running, basic, http, track
 
 BODY = b'{"event":"E","userId":"u","messageId":"m"}'
@@ -77,3 +82,28 @@ async def test_a_large_body_is_no_head(door: Running) -> None:
             await connection.write(pieces[at : at + 150_000])
         assert [(await connection.read()).code for _ in range(20)] == [None] * 20
     assert len(door.bodies(source)) == 20
+
+
+async def _answer(_scope: object, _receive: object, send: Callable[[dict[str, object]], Awaitable[None]]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+async def test_answers_are_dated_and_it_ends_at_once() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+
+    async def date() -> datetime:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        (given,) = [line for line in (await reader.read()).split(b"\r\n") if line.startswith(b"date: ")]
+        writer.close()
+        return parsedate_to_datetime(given.removeprefix(b"date: ").decode())
+
+    async with serving(_answer, listening) as server:
+        first = await date()
+        await asyncio.sleep(2.2)
+        assert await date() > first
+        began = time.monotonic()
+        server.stop()
+    assert time.monotonic() - began < 0.8

@@ -95,7 +95,7 @@ def _tls(settings: Settings) -> tuple[str, str] | None:
 
 def _stop(server: Server, relay: Relay | None) -> None:
     """Begin to stop."""
-    server.should_exit = True
+    server.stop()
     if relay is not None:
         relay.ending = True
 

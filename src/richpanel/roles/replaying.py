@@ -25,7 +25,7 @@ from richpanel.roles.clock import now_ms
 from richpanel.store import ledger, replay_deliveries, replay_matching, replays
 from richpanel.store.account import read_account
 from richpanel.store.bodies import bodies_of
-from richpanel.store.database import reading
+from richpanel.store.database import Changes, reading
 from richpanel.store.destinations import list_destinations
 from richpanel.store.leadership import Leadership
 from richpanel.store.message_rows import StoredMessage, known_id
@@ -82,6 +82,8 @@ class Replaying:
         self._writer: LogWriter | None = None
         self._walks: dict[str, Walk] = {}
         self._next: dict[str, float] = {}
+        self._changes = Changes(means.account)
+        self._has_jobs = True
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replaying", daemon=True)
         self._thread.start()
@@ -129,8 +131,11 @@ class Replaying:
         return max(min(min(self._next.get(job.id, 0.0) for job in jobs) - monotonic(), LOOK_SECONDS), 0.0)
 
     def _jobs(self) -> list[ReplayRow]:
+        if not self._changes.any() and not self._has_jobs:
+            return []
         with reading(self._means.account) as account:
             jobs = replays.running(account)
+        self._has_jobs = bool(jobs)
         return jobs if jobs and self._means.leadership.is_leader() else []
 
     async def _do(self, job: ReplayRow) -> None:

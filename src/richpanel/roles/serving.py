@@ -8,7 +8,7 @@ import logging
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_CONNECTIONS: Final = 8_192
 LINGER_SECONDS: Final = 1.0
 ACCEPTS_PER_TURN: Final = 64
+_TICK_SECONDS: Final = 1.0
 _SPARE_DESCRIPTORS: Final = 256
 _TOO_MANY: Final = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 2\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -128,6 +129,21 @@ class Server(uvicorn.Server):
         """Call `on_listening` once, when requests are answered."""
         super().__init__(config)
         self._on_listening = on_listening
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin to stop, at once; from a signal's handler, too."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """Keep the date of answers right, once a second, until told to stop: uvicorn looks ten times a second."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), _TICK_SECONDS)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop, and close the sockets."""

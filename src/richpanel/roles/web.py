@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final
 
 import uvloop
@@ -42,7 +41,7 @@ async def _serve(settings: Settings, parent: Parent, sockets: Mapping[str, Any])
         raise CannotRunError(str(error)) from error
     config = configure(site, keep_alive=_KEEP_SECONDS, drain=settings.drain_timeout, lifespan=True)
     server = Server(config, lambda: parent.say(ready=True))
-    on_stop(partial(setattr, server, "should_exit", True))
+    on_stop(server.stop)
     parent.listen()
     try:
         with sampling(settings, directory):
