@@ -1,12 +1,14 @@
 """Who gets in: bearer tokens, the sign-in, its limit, forms, and the headers of every answer."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from richpanel.web.attempts import Attempts
+from richpanel.store.preparing import prepare_login
 from richpanel.web.signin import safe_path
 from tests.server import request
+from tests.store.places import ENGINES, make, place
 from tests.web.running import LOGIN, PASSWORD, Site, csrf_of, running
 
 PATHS = [
@@ -106,17 +108,30 @@ def test_tries_are_limited_and_the_wait_passes(site: Site) -> None:
     assert site.sign_in().status == 303
 
 
-def test_attempts_forget() -> None:
-    attempts = Attempts()
-    for _ in range(40):
-        attempts.fail("a", now=0)
-    assert 0 < attempts.wait("a", "b", now=0) <= 300
-    assert attempts.wait("b", now=0) == 0
-    attempts.succeed("a")
-    assert attempts.wait("a", now=0) == 0
-    for number in range(20_000):
-        attempts.fail(str(number), now=0)
-    assert len(attempts._failed) <= 10_000
+@pytest.mark.parametrize("engine", ENGINES)
+def test_tries_are_limited_on_all_nodes_together(
+    engine: str, request: pytest.FixtureRequest, furnished: Path, tmp_path: Path
+) -> None:
+    """Two sites with one account between them."""
+    shared = place(engine, request, tmp_path)
+    box = make(shared)
+    prepare_login(shared, PASSWORD)
+    one, two = (Path(shutil.copytree(furnished, tmp_path / name)) for name in ("one", "two"))
+    with (
+        running(one, account_url=shared.account_url, secrets=box) as first,
+        running(two, account_url=shared.account_url, secrets=box) as second,
+    ):
+        for number in range(5):
+            assert (first, second)[number % 2].sign_in("wrong").status == 401
+        assert [each.sign_in().status for each in (first, second)] == [429, 429]
+        first.clock.ms += 1_000
+        second.clock.ms += 1_000
+        assert second.sign_in("wrong").status == 401
+        assert first.sign_in().status == 429, "longer and longer"
+        first.clock.ms += 2_000
+        second.clock.ms += 2_000
+        assert first.sign_in().status == 303
+        assert [second.sign_in("wrong").status for _ in range(5)] == [401] * 5, "who was right begins afresh"
 
 
 def test_forms_come_from_our_pages_alone(site: Site) -> None:

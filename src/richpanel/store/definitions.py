@@ -127,6 +127,16 @@ web_sessions = Table(
     Index("web_sessions_expires", "expires_at"),
 )
 
+sign_in_tries = Table(  # Passwords and codes that were wrong (store.sign_in_tries); few, and soon let go.
+    "sign_in_tries",
+    metadata,
+    Column("key", Words, primary_key=True),  # A digest of a login or an address.
+    Column("failures", Integer, nullable=False),
+    Column("until", Big, nullable=False),  # When the next try may be made, ms UTC.
+    Index("sign_in_tries_until", "until"),
+    sqlite_with_rowid=False,
+)
+
 connectors = Table(
     "connectors",
     metadata,

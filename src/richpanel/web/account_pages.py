@@ -98,13 +98,12 @@ def _fault(form: PasswordForm) -> str | None:
 
 async def _prove(door: Door, viewer: Viewer, password: str) -> tuple[str, int] | None:
     """See that it is them who ask, by their password; tries are limited as at the sign-in. Gives what is wrong."""
-    key, now = f"login {viewer.login[:200].lower()}", door.stores.now()
-    if wait := door.attempts.wait(key, now=now):
+    key = f"login {viewer.login[:200].lower()}"
+    if wait := await door.may_try(key):
         return f"Too many tries. Wait {wait} seconds and try again.", 429
     if await door.check(viewer.login, password) is None:
-        door.attempts.fail(key, now=now)
         return "That is not your password.", 400
-    door.attempts.succeed(key)
+    await door.was_right(key)
     return None
 
 
@@ -162,15 +161,15 @@ def _cancel(conn: Connection, user: UserRow | None) -> None:
 
 async def _confirm(door: Door, viewer: Viewer, box: SecretBox, code: str) -> Response[str]:
     key, now = f"code {viewer.user}", door.stores.now()
-    if wait := door.attempts.wait(key, now=now):
+    if wait := await door.may_try(key):
         text = f"Too many tries. Wait {wait} seconds and try again."
         return await _page(door, viewer, box, failure=("step", text), status=429)
     plain = "".join(code.split())
     made = await door.stores.define(lambda conn: second_step.confirm(conn, box, viewer.user, plain, now=now))
     if made is None:
-        door.attempts.fail(key, now=now)
         text = "That code is not right. See that the clock of your device is."
         return await _page(door, viewer, box, failure=("step", text))
+    await door.was_right(key)
     return await _page(door, viewer, box, codes=made)
 
 

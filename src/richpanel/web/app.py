@@ -18,7 +18,6 @@ from richpanel.web.access import SESSION_SECONDS
 from richpanel.web.account_pages import account_pages
 from richpanel.web.alarm_pages import alarm_pages
 from richpanel.web.alarms import alarms_api
-from richpanel.web.attempts import Attempts
 from richpanel.web.audience_checks import audience_checks_api
 from richpanel.web.audience_looks import audience_looks_api
 from richpanel.web.audience_pages import audience_pages
@@ -153,7 +152,7 @@ def _dependencies(
     options: WebOptions, stores: Stores, assets: Assets, pages: Pages, follower: Follower
 ) -> dict[str, Provide]:
     """Name what handlers may ask for."""
-    door = Door(pages, stores, options.session_seconds, options.client, Attempts(), asyncio.Semaphore(1))
+    door = Door(pages, stores, options.session_seconds, options.client, asyncio.Semaphore(1))
     return {
         "stores": _always(stores),
         "assets": _always(assets),

@@ -14,10 +14,10 @@ from litestar.types import Scope
 
 from richpanel.store.second_step import check_code
 from richpanel.store.secrets import SecretBox, SecretKeyError
+from richpanel.store.sign_in_tries import begin_try, wait_of, was_right
 from richpanel.store.user_sessions import Client, close_session, open_session
 from richpanel.store.users import UserRow, check_login
 from richpanel.web.access import AnyRequest, Viewer, cookie_name, csrf_token, make_cookie, new_nonce
-from richpanel.web.attempts import Attempts
 from richpanel.web.pages import Pages
 from richpanel.web.stores import Stores
 
@@ -35,13 +35,22 @@ class Door:
     stores: Stores
     session_seconds: int
     client: Callable[[Scope], str]
-    attempts: Attempts
     one_at_a_time: asyncio.Semaphore  # A password check takes a core for 50 ms: a queue of them must not take both.
 
     async def check(self, login: str, password: str) -> UserRow | None:
         """Tell who has this login and password."""
         async with self.one_at_a_time:
             return await self.stores.look_up(lambda conn: check_login(conn, login, password))
+
+    async def may_try(self, *keys: str) -> int:
+        """Note a try of a password or code, and give 0; or give the seconds until one may be made with these keys."""
+        now = self.stores.now()
+        wait = await self.stores.look_up(lambda conn: wait_of(conn, keys, now=now))
+        return wait or await self.stores.define(lambda conn: begin_try(conn, keys, now=now), beside=True)
+
+    async def was_right(self, *keys: str) -> None:
+        """Forget the tries of these keys."""
+        await self.stores.define(lambda conn: was_right(conn, keys), beside=True)
 
 
 class SignIn(msgspec.Struct):
@@ -86,14 +95,12 @@ async def sign_in(
     """Check a login; five failures of a login or an address, and the next try must wait."""
     now = door.stores.now()
     keys = (f"login {data.username[:200].lower()}", f"client {door.client(request.scope)}")
-    wait = door.attempts.wait(*keys, now=now)
-    if wait:
+    if wait := await door.may_try(*keys):
         return signin_page(door, data, f"Too many tries. Wait {wait} seconds and try again.", 429)
     user = await door.check(data.username, data.password)
     if user is None:
-        door.attempts.fail(*keys, now=now)
         return signin_page(door, data, _WRONG, 401)
-    door.attempts.succeed(*keys)
+    await door.was_right(*keys)
     request.state.login = user.login
     if user.factor:
         return code_page(door, CodeForm(ticket=secrets.seal(f"{user.id} {now} {user.login}"), next=data.next))
@@ -120,17 +127,15 @@ async def sign_in_code(
     if not user:
         return signin_page(door, SignIn(next=data.next), "That took too long. Sign in again.", 401)
     key = f"code {user}"
-    wait = door.attempts.wait(key, now=now)
-    if wait:
+    if wait := await door.may_try(key):
         return code_page(door, data, f"Too many tries. Wait {wait} seconds and try again.", 429)
     if not await door.stores.define(
         lambda conn: check_code(conn, secrets, user, data.code[:100], now=now), beside=True
     ):
-        door.attempts.fail(key, now=now)
         return code_page(
             door, data, "That code is not right, or was used already. The next one comes in a moment.", 401
         )
-    door.attempts.succeed(key)
+    await door.was_right(key)
     return await _let_in(request, door, user, data.next)
 
 
