@@ -21,6 +21,7 @@ from richpanel.roles.erasing import Erasing
 from richpanel.roles.parent import Parent, on_stop
 from richpanel.roles.replaying import Means, Replaying
 from richpanel.roles.reporting import Report
+from richpanel.roles.slack import Slack
 from richpanel.roles.succession import Waiting, succeed
 from richpanel.store import state_files
 from richpanel.store.database import open_engine
@@ -49,11 +50,13 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         state = open_engine(directory.state_url, cache_mib=CACHE_MIB)
         reader = SegmentReader(directory.log)
         definitions, report, waiting = Watch(account, ledger), Report(parent), Waiting(directory)
+        slack = Slack()
         erasing = Erasing(directory, reader, definitions, sockets.get("log_path"))
         replaying = _replaying(directory, ledger, sockets.get("log_path"))
 
         def on_batch(applied: Applied, seconds: float) -> None:
             report.on_batch(applied, seconds)
+            slack.worked()
             if applied.owes:
                 erasing.wake()
 

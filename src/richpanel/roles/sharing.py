@@ -10,6 +10,7 @@ from richpanel.log.consumer import StreamConsumer
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.opening import open_reader, stream_of
 from richpanel.log.stream_erasing import StreamEraser
+from richpanel.process.batch import Applied
 from richpanel.process.checking import minutes
 from richpanel.process.definitions import Watch
 from richpanel.process.shared import SharedWorker
@@ -18,6 +19,7 @@ from richpanel.roles.parent import Parent, on_stop
 from richpanel.roles.replaying import Means, Replaying
 from richpanel.roles.reporting import Report
 from richpanel.roles.shared_erasing import Databases, SharedErasing
+from richpanel.roles.slack import Slack
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
 from richpanel.store.leadership import Leadership
@@ -34,15 +36,20 @@ def run(settings: Settings, parent: Parent) -> None:
     stop = threading.Event()
     on_stop(stop.set)
     parent.listen()
-    report = Report(parent)
+    report, slack = Report(parent), Slack()
     directory = DataDirectory(settings.data, settings.database_url)
     account = open_engine(directory.account_url, read_only=True)
     ledger = open_engine(directory.account_url)
     state = open_engine(directory.state_url, busy_seconds=_PATIENCE_SECONDS)
     stream = stream_of(settings.log_url or "")
     consumer = StreamConsumer(stream)
+
+    def on_batch(applied: Applied, seconds: float) -> None:
+        report.on_batch(applied, seconds)
+        slack.worked()
+
     told = partial(SharedWorker, on_stall=report.on_stall, check_at=minutes(settings.audience_check_at))
-    worker = told(consumer, state, Watch(account, ledger), report.on_batch)
+    worker = told(consumer, state, Watch(account, ledger), on_batch)
     parent.say(ready=True)
     scrubbed = open_engine(directory.state_url)
     erasing = SharedErasing(
