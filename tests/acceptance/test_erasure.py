@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from richpanel.store.database import open_engine
+from richpanel.store.directory import DataDirectory
+from richpanel.store.views import add_view
 from tests.acceptance.grep import found
 from tests.acceptance.test_archive import SMALL, archived
 from tests.acceptance.test_cli import decoded, run, said
@@ -73,7 +76,7 @@ def others(turn: int) -> list[dict[str, Any]]:
 
 
 def tell(server: Server, source: Source) -> None:
-    """Ada among the others; a device that she shares with Bo; a bad item, a repeat and a letter of hers."""
+    """Ada among the others; a device that she shares with Bo; a bad item, a repeat, a letter; views that name her."""
     for turn in range(10):
         send(server, source, others(turn) + adas(turn))
         send(server, source, others(turn + 100))
@@ -88,6 +91,11 @@ def tell(server: Server, source: Source) -> None:
     letter = {"from": {"email": WORDS[2]}, "body": "ada-letter-text", "id": "ada-mid-letter", "timestamp": stamp(33)}
     assert server.api("POST", "/channels/email/messages", letter).status == 202
     server.wait_processed(60)
+    engine = open_engine(DataDirectory(server.data).account_url)
+    with engine.begin() as connection:
+        for name, query in (("Names", "q=Byronia&sort=-ltv"), (f"Orders of {WORDS[2]}", f"where=id%3D{UID}")):
+            add_view(connection, "admin", name, query, shared=True, now=int(time.time() * 1000))
+    engine.dispose()
 
 
 def regulation(server: Server, kind: str = "DELETE", **ids: list[str]) -> dict[str, Any]:
@@ -161,6 +169,7 @@ def test_nothing_is_left_in_any_file_and_nothing_comes_back(told: tuple[Server, 
     job = regulation(server, uids=[UID])
     assert found(server.data, WORDS) == {}
     assert job["receipt"]["tables"]["messages"]["count"] == 10 * 4 + 2 + 1
+    assert job["receipt"]["tables"]["saved views"]["count"] == 2
     assert_forgotten(server, bo)
 
     send_late(server, source)

@@ -214,6 +214,7 @@ ADDED = {
     "users": ["role", "disabled_at", "one_time", "factor", "factor_since", "factor_step"],
     "web_sessions": ["seen_at", "address", "agent"],
     "tokens": ["role"],
+    "views": ["mended_at"],
 }
 
 

@@ -84,3 +84,24 @@ def test_nobody_has_too_many_views_and_a_foreign_form_saves_none(site: Site) -> 
     assert save(site, "One more", "") == 400
     assert save(site, "View 07", "q=again") == 303
     assert len(tabs(site)) == MOST_VIEWS
+
+
+def test_a_view_that_lost_a_name_to_an_erasure_says_so(site: Site) -> None:
+    site.sign_in()
+    site.send(
+        [{"type": "identify", "messageId": "i1", "userId": "u1", "traits": {"email": "ada@x.test", "name": "Ada"}}]
+    )
+    site.process()
+    assert save(site, "Gold", "q=ada&sort=-ltv", shared="yes") == 303
+    assert save(site, "All", "sort=name") == 303
+    taken = "Something was taken out"
+    assert taken not in site.page("/customers").body.decode()
+    assert site.api("POST", "/regulations", {"type": "DELETE", "uids": ["u1"]}).status == 202
+    site.process()
+    assert tabs(site) == {"Gold": "/customers?sort=-ltv", "All": "/customers?sort=name"}
+    shown = site.page("/customers?sort=-ltv").body.decode()
+    assert f"{taken} of this view." in shown
+    assert "Save it anew" in shown
+    assert f"{taken} of this view." not in site.page("/customers?sort=name").body.decode()
+    assert save(site, "Gold", "sort=-ltv") == 303
+    assert taken not in site.page("/customers?sort=-ltv").body.decode()

@@ -15,7 +15,7 @@ from richpanel.core.regulation import DOOR, Regulation, encode_regulation
 from richpanel.log.contract import LogFull
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.definitions import Watch
-from richpanel.process.scrubbing import Debt, conclude, copy_state, debt, erase_bodies
+from richpanel.process.scrubbing import Debt, conclude, copy_state, debt, erase_bodies, scrub_definitions
 from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.store import ledger, state_files
 from richpanel.store.database import open_engine
@@ -93,6 +93,7 @@ def _scrub(directory: DataDirectory, watch: Watch) -> None:
         if owed.erases:
             state.dispose()
             _switch(directory)
+        scrub_definitions(watch, owed)
         conclude(state, watch, owed, int(time() * 1000))
     finally:
         state.dispose()

@@ -17,6 +17,7 @@ from richpanel.log.opening import open_reader
 from richpanel.process.definitions import Watch
 from richpanel.process.incoming import open_batch
 from richpanel.process.refusing import sift
+from richpanel.process.saved_views import count_naming
 from richpanel.process.scrubbing import others
 from richpanel.process.shared_batch import InHand
 from richpanel.store import erased, erasing, ledger
@@ -89,6 +90,7 @@ def _look(directory: DataDirectory, account: Engine, engine: Engine, bar: Progre
         owed = {each.place for each in erasing.owed(connection)}
     if owed:
         problems.append(f"{len(owed):,} bodies in the log are still to be erased: a running server does that")
+    problems += _in_views(account, watch, covered)
     looked = _Looked(watch, bar)
     try:
         with closing(open_reader(directory.log, directory.log_url)) as log:
@@ -111,6 +113,13 @@ def _in_state(connection: Connection, key: bytes, covered: erased.Covered, messa
         yield f"{count:,} {kind} of people who were erased are in the state"
     if found := erased.messages_among(connection, messages):
         yield f"{found:,} messages that were erased are in the state"
+
+
+def _in_views(account: Engine, watch: Watch, covered: erased.Covered) -> Iterator[str]:
+    """Tell of saved views that name an erased id; a name alone cannot be told from others', once it is gone."""
+    with reading(account) as connection:
+        if found := count_naming(connection, watch.current().account, covered):
+            yield f"{found:,} saved views of the customers' list name people who were erased"
 
 
 class _Looked:

@@ -18,6 +18,7 @@ from richpanel.store.definitions import definitions_version
 from richpanel.store.destinations import DestinationRow, list_destinations, outside
 from richpanel.store.plans import PlanRow
 from richpanel.store.sources import SourceRow, list_sources
+from richpanel.store.vacuum import cut_wal, vacuum
 
 T = TypeVar("T")
 
@@ -150,6 +151,13 @@ class Watch:
         """Ask the ledger."""
         with self._engine.connect() as connection:
             return query(connection)
+
+    def scrub(self) -> bool:
+        """Let go of what stands in the definitions' files and is not in force; False where somebody is in the way."""
+        if self._writing.dialect.name == "postgresql":
+            vacuum(self._writing)
+            return True
+        return cut_wal(self._writing)
 
     def write(self, change: Callable[[Connection], None]) -> None:
         """Write into the ledger, for good."""

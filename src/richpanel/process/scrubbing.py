@@ -103,6 +103,12 @@ def erase_deliveries(delivery: Engine, watch: Watch, owed: Debt) -> None:
         raise ScrubbingError("somebody reads the deliveries for a long time: their write-ahead log cannot be cut")
 
 
+def scrub_definitions(watch: Watch, owed: Debt) -> None:
+    """Let go of what the definitions' files still have of saved views that named somebody. Raises ScrubbingError."""
+    if owed.erases and not watch.scrub():
+        raise ScrubbingError("somebody reads the definitions for a long time: their write-ahead log cannot be cut")
+
+
 def copy_state(directory: Path) -> str:
     """Make a clean copy of the state in force and hand it over, as a rebuilt one is; give its name.
 

@@ -27,6 +27,7 @@ from richpanel.process.scrubbing import (
     erase_deliveries,
     give_up_lost,
     others,
+    scrub_definitions,
 )
 from richpanel.roles.clock import now_ms
 from richpanel.store import ledger, state_files
@@ -138,6 +139,7 @@ class Erasing:
             if owed.spans:
                 asyncio.run(self._erase(owed))
             self._erase_deliveries(owed)
+            scrub_definitions(self._watch, owed)
             if owed.erases:
                 self._copy = copy_state(self._directory.path)
         except _TRIED_AGAIN as error:

@@ -16,7 +16,7 @@ from richpanel.core.regulation import Wal
 from richpanel.log.contract import LogReader
 from richpanel.log.stream_erasing import StreamEraser
 from richpanel.process.definitions import Watch
-from richpanel.process.scrubbing import Debt, conclude, debt, erase_deliveries, give_up_lost
+from richpanel.process.scrubbing import Debt, conclude, debt, erase_deliveries, give_up_lost, scrub_definitions
 from richpanel.roles.clock import now_ms
 from richpanel.roles.erasing import LOOK_SECONDS, LOST_SECONDS, RETRY_SECONDS, Gathering
 from richpanel.store import ledger, successor
@@ -93,6 +93,7 @@ class SharedErasing:
             self._drop_others()
         records = self._eraser.erase([place for place, _ in owed.spans], applied)
         erase_deliveries(self._delivery, self._watch, owed)
+        scrub_definitions(self._watch, owed)
         wal = Wal(vacuum(self._state), now_ms()) if owed.erases else UNSET
         conclude(self._state, self._watch, owed, now_ms(), wal)
         self._gathering.paid()

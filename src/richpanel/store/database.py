@@ -62,7 +62,7 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
         hide_parameters=True,  # An error's text may be logged or shown, and its parameters are people's ids and values.
     )
 
-    overwrites = Path(engine.url.database or "").name == _DELIVERY
+    overwrites = Path(engine.url.database or "").name in (_DELIVERY, _ACCOUNT)
     synchronous = "FULL" if Path(engine.url.database or "").name == _ACCOUNT else "NORMAL"
 
     @event.listens_for(engine, "connect")
@@ -79,7 +79,7 @@ def open_engine(url: str, *, read_only: bool = False, cache_mib: int = 16, busy_
         ):
             connection.execute(f"PRAGMA {pragma}")
         if overwrites:
-            connection.execute("PRAGMA secure_delete = ON")  # What was sent is nowhere else, and no copy replaces it.
+            connection.execute("PRAGMA secure_delete = ON")  # No clean copy replaces these, as it does the state.
         if read_only:
             connection.execute("PRAGMA query_only = ON")
 

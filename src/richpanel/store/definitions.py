@@ -313,6 +313,7 @@ views = Table(  # Saved views of the customers' list (store.views).
     Column("shared", Boolean, nullable=False),
     Column("query", Words, nullable=False),  # Of the list's page.
     Column("created_at", Big, nullable=False),
+    Column("mended_at", Big),  # When what named somebody who was erased was taken out of it, ms UTC.
     Index("views_owner", "owner"),
 )
 

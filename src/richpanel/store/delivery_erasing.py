@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 from richpanel.store import outbox
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.deliveries import forget
-from richpanel.store.vacuum import vacuum
+from richpanel.store.vacuum import cut_wal, vacuum
 
 _AT_ONCE = 5_000
 
@@ -38,13 +38,7 @@ def erase(delivery: Engine, places: Iterable[int]) -> bool:
         if gone:
             vacuum(delivery)
         return True
-    driver = delivery.raw_connection()
-    try:
-        cursor = driver.cursor()
-        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    finally:
-        driver.close()
-    return not busy
+    return cut_wal(delivery)
 
 
 def sweep(connection: Connection, state: Connection) -> int:

@@ -5,6 +5,16 @@ from sqlalchemy import Engine, text
 from richpanel.store.bulk import fetch
 
 
+def cut_wal(engine: Engine) -> bool:
+    """Let SQLite's write-ahead log go, with all that it had; False where somebody who reads is in the way."""
+    driver = engine.raw_connection()
+    try:
+        busy = driver.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        driver.close()
+    return not busy
+
+
 def vacuum(state: Engine) -> str:
     """Clean up every table of the state, and its indexes; give the position of the write-ahead log behind that.
 
