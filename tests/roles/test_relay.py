@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -229,10 +230,28 @@ async def test_without_pages_everybody_is_told_to_come_back(tmp_path: Path) -> N
         page = await running.get("/customers")
         assert (page.status, page.header("content-type")) == (503, "text/html; charset=utf-8")
         assert page.header("retry-after") == "2"
-        assert b'<meta http-equiv="refresh"' in page.body
+        assert b'<meta http-equiv="refresh" content="2">' in page.body
+        assert b"<h1>We will be back in a moment</h1>" in page.body
+        assert b"<script" not in page.body
+        assert b"style=" not in page.body
         form = await running.send(request("POST", "/sign-in", body=b"a=b"))
         assert form.status == 503
         assert b"refresh" not in form.body, "a form is not sent again by itself"
+        assert b"may not have been taken" in form.body
+
+
+async def test_the_page_without_pages_has_its_styles(tmp_path: Path) -> None:
+    async with front(tmp_path, None) as running:
+        page = await running.get("/customers")
+        [path] = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page.body.decode())
+        assert "style-src 'self'" in (page.header("content-security-policy") or "")
+        styles = await running.get(path)
+        assert (styles.status, styles.header("content-type")) == (200, "text/css; charset=utf-8")
+        used = {each for names in re.findall(r'class="([^"]+)"', page.body.decode()) for each in names.split()}
+        assert {name for name in used if f".{name}".encode() not in styles.body} == set()
+        assert b"prefers-color-scheme: dark" in styles.body
+        other = await running.get(path.replace("away.css", "app.css"))
+        assert other.status == 503, "all else is the pages' own"
 
 
 async def test_pages_that_are_down_are_not_waited_for(tmp_path: Path) -> None:

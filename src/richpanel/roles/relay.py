@@ -6,7 +6,6 @@ answer streams, as fast as the client takes it. Ids in paths are percent-encoded
 
 import asyncio
 from collections.abc import Iterable
-from html import escape
 from http import HTTPStatus
 from typing import Final, Self
 
@@ -26,6 +25,7 @@ from yarl import URL
 
 from richpanel.core.codes import Code
 from richpanel.roles import forwarded
+from richpanel.roles.away import RETRY_SECONDS, Styles, away_page, load_styles
 from richpanel.source.address import Proxies
 from richpanel.source.answers import Header, Receive, Scope, Send
 from richpanel.source.body import Bodies, Disconnected, Refused
@@ -40,7 +40,6 @@ _IDLE_SECONDS: Final = 15.0
 """Less than the pages' own limit, so that no request meets a connection that is just being closed."""
 _UNFINISHED_BYTES: Final = 16 << 20
 _HEAD_BYTES: Final = 65_536
-_RETRY_SECONDS: Final = 2
 _EVENTS: Final = "text/event-stream"
 _NOT_PASSED_ON: Final = frozenset(
     {
@@ -55,13 +54,10 @@ _REFUSALS: Final = {
     Code.PAYLOAD_TOO_LARGE: (413, "The body is larger than what is taken here."),
     Code.LOG_FULL: (503, "Too many bodies are on their way; try again."),
 }
-_AWAY: Final = "The pages are starting again; try again in a moment. Calls are taken in meanwhile."
+_AWAY: Final = "The pages are starting; try again in a moment. Calls are taken in meanwhile."
 _BUSY: Final = "The pages have more to do than they can; try again in a moment. Calls are taken in meanwhile."
 _SILENT: Final = "The pages took too long to answer."
-_PAGE: Final = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>{again}</head>'
-    "<body><h1>{title}</h1><p>{detail}</p></body></html>"
-)
+_POLICY: Final = b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class Relay:
@@ -74,6 +70,7 @@ class Relay:
         """Hand requests on to the server on this Unix socket. Call it on the event loop that serves."""
         self.up = True
         self.ending = False
+        self._styles = load_styles()
         self._proxies = proxies
         self._bodies = Bodies(body_seconds, _UNFINISHED_BYTES)
         self._session = ClientSession(
@@ -96,15 +93,18 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on one request; it ends where the client goes away."""
+        if scope["path"] == self._styles.path:
+            await _give_styles(send, self._styles)
+            return
         try:
             body = await self._bodies.read(receive)
         except Disconnected:
             return
         if isinstance(body, Refused):
-            await _refuse(scope, send, *_REFUSALS[body.code])
+            await self._refuse(scope, send, *_REFUSALS[body.code])
             return
         if not self.up:
-            await _refuse(scope, send, 503, _AWAY)
+            await self._refuse(scope, send, 503, _AWAY)
             return
         handing_on = asyncio.ensure_future(self._hand_on(scope, body, send))
         leaving = asyncio.ensure_future(receive())  # The body is whole: what is left to hear is that the client leaves.
@@ -128,11 +128,11 @@ class Relay:
             ) as answer:
                 await self._pass_back(answer, send)
         except ConnectionTimeoutError:
-            await _refuse(scope, send, 503, _BUSY)
+            await self._refuse(scope, send, 503, _BUSY)
         except SocketTimeoutError:
-            await _refuse(scope, send, 504, _SILENT)
+            await self._refuse(scope, send, 504, _SILENT)
         except (ClientConnectionError, OSError):
-            await _refuse(scope, send, 503, _AWAY)
+            await self._refuse(scope, send, 503, _AWAY)
 
     async def _pass_back(self, answer: ClientResponse, send: Send) -> None:
         """Pass an answer back; one that breaks off half-way ends the connection, which tells the client."""
@@ -148,6 +148,29 @@ class Relay:
         except (ClientError, OSError):
             return
         await send({"type": "http.response.body"})
+
+    async def _refuse(self, scope: Scope, send: Send, status: int, detail: str) -> None:
+        """Say why there is no answer: problem details to API clients, a page to people."""
+        if scope["path"].startswith("/api/"):
+            kind = b"application/problem+json"
+            problem = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+            body = msgspec.json.encode(problem)
+        else:
+            kind = b"text/html; charset=utf-8"
+            body = away_page(self._styles, status, detail, asks=scope["method"] in ("GET", "HEAD"))
+        headers = [
+            (b"content-type", kind),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            (b"content-security-policy", _POLICY),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
+        if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+            headers.append((b"connection", b"close"))  # The rest of the body may never come: nothing can follow it.
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     def _headers(self, scope: Scope) -> list[tuple[str, str]]:
         dropped = _NOT_PASSED_ON | _named_by_connection(scope["headers"])
@@ -172,30 +195,13 @@ def _named_by_connection(headers: Iterable[Header]) -> set[bytes]:
     return {token.strip().lower() for value in lists for token in value.split(b",")}
 
 
-async def _refuse(scope: Scope, send: Send, status: int, detail: str) -> None:
-    """Say why there is no answer: problem details to API clients, a page to people."""
-    title = HTTPStatus(status).phrase
-    if scope["path"].startswith("/api/"):
-        kind = b"application/problem+json"
-        body = msgspec.json.encode({"title": title, "status": status, "detail": detail})
-    else:
-        kind = b"text/html; charset=utf-8"
-        again = f'<meta http-equiv="refresh" content="{_RETRY_SECONDS}">' if _is_worth_trying(scope, status) else ""
-        body = _PAGE.format(title=escape(title), detail=escape(detail), again=again).encode()
+async def _give_styles(send: Send, styles: Styles) -> None:
+    """Give the styles of the page that stands in for the pages."""
     headers = [
-        (b"content-type", kind),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"content-type", b"text/css; charset=utf-8"),
+        (b"content-length", b"%d" % len(styles.content)),
+        (b"cache-control", b"public, max-age=31536000, immutable"),
         (b"x-content-type-options", b"nosniff"),
     ]
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", b"%d" % _RETRY_SECONDS))
-    if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-        headers.append((b"connection", b"close"))  # The rest of the body may never come: nothing can follow it.
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _is_worth_trying(scope: Scope, status: int) -> bool:
-    return status == HTTPStatus.SERVICE_UNAVAILABLE and scope["method"] == "GET"
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": styles.content})

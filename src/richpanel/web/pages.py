@@ -1,6 +1,7 @@
 """Pages: rendered in a thread together with their queries, so that the event loop only passes them on."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -126,6 +127,8 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
     pages: Pages = request.app.state.pages
     viewer = request.state.get("viewer")
     template, ask = ("forbidden.html", error.ask) if isinstance(error, NotAllowed) else ("error.html", ())
-    answer = pages.plain(template, {"problem": problem, "ask": ask}, status=problem.status, viewer=viewer)
+    again = headers.get("Retry-After") if problem.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    context = {"problem": problem, "ask": ask, "again": again if request.method == "GET" else None}
+    answer = pages.plain(template, context, status=problem.status, viewer=viewer)
     answer.headers.update(headers)
     return answer
