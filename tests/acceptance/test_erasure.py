@@ -14,7 +14,7 @@ import pytest
 
 from richpanel.store.database import open_engine
 from richpanel.store.directory import DataDirectory
-from richpanel.store.views import add_view
+from richpanel.store.views import add_view, new_view
 from tests.acceptance.grep import found
 from tests.acceptance.test_archive import SMALL, archived
 from tests.acceptance.test_cli import decoded, run, said
@@ -94,7 +94,7 @@ def tell(server: Server, source: Source) -> None:
     engine = open_engine(DataDirectory(server.data).account_url)
     with engine.begin() as connection:
         for name, query in (("Names", "q=Byronia&sort=-ltv"), (f"Orders of {WORDS[2]}", f"where=id%3D{UID}")):
-            add_view(connection, "admin", name, query, shared=True, now=int(time.time() * 1000))
+            add_view(connection, new_view(name, "admin", "customers", query, shared=True), int(time.time() * 1000))
     engine.dispose()
 
 

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from richpanel.process.saved_views import SAVED_VIEWS, count_naming
 from richpanel.store import ledger
-from richpanel.store.views import NAMELESS, ViewRow, add_view, list_views
+from richpanel.store.views import NAMELESS, ViewRow, add_view, list_views, new_view
 from tests.process.account import ARRIVAL, MINUTE, Account, Arrived
 from tests.process.calls import activity, identify, page
 from tests.process.test_erasure import erase
@@ -29,11 +29,11 @@ class Views:
 
     def save(self, name: str, query: dict[str, str], at: int) -> None:
         with self.account.account_engine.begin() as connection:
-            add_view(connection, "admin", name, urlencode(query), shared=False, now=at)
+            add_view(connection, new_view(name, "admin", "customers", urlencode(query), shared=False), at)
 
     def all(self) -> dict[str, ViewRow]:
         with self.account.account_engine.connect() as connection:
-            return {row.name: row for row in list_views(connection, "admin")}
+            return {row.name: row for row in list_views(connection, "admin", "customers")}
 
     def naming(self) -> int:
         with self.account.account_engine.connect() as connection:

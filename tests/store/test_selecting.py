@@ -5,10 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from richpanel.core.terms import read_terms
 from richpanel.core.timestamps import parse
-from richpanel.store.profiles import CUSTOMER_SORTS
+from richpanel.store.bulk import fetch, on_postgres
+from richpanel.store.profiles import CUSTOMER_SORTS, VISITOR_SORTS, ordered
 from richpanel.store.selecting import Selected, Selection, select
 from tests.process.account import Account, Arrived, at, copy_of, make_template
 from tests.process.calls import activity, identify, page, track
@@ -20,7 +22,7 @@ def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("selecting")
     server = request.getfixturevalue("postgres") if request.param == "postgresql" else None
     made = copy_of(make_template(folder / "template", server), folder / "data")
-    calls: list[dict[str, Any]] = [page(1, None, "visitor")]
+    calls: list[dict[str, Any]] = [each for n in range(12) for each in visit(n)]
     for n in range(40):
         traits: dict[str, Any] = {"name": f"Name {n}", "points": n, "plan": "gold" if n % 4 == 0 else "free"}
         if n % 2:
@@ -35,6 +37,16 @@ def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     made.process()
     yield made
     made.close()
+
+
+def visit(n: int) -> list[dict[str, Any]]:
+    """What a visitor does; each third one says what plan they have, each fourth one buys."""
+    calls = [page(n // 3, None, f"v{n}", n=n)]
+    if n % 3 == 0:
+        calls.append(identify(n // 3, None, f"v{n}", plan="gold" if n % 2 else "free"))
+    if n % 4 == 0:
+        calls.append(track(n // 3, "Order Completed", None, f"v{n}", order_id=f"v{n}", total=n // 8 + 1))
+    return calls
 
 
 def read(account: Account, wanted: Selection, **options: Any) -> Selected:
@@ -90,6 +102,62 @@ def test_pages_joined_are_the_whole(account: Account, sort: str, most: int, limi
         cursor, rounds = one.next, rounds + 1
         assert rounds < 100
     assert found == whole
+
+
+VISITORS = set(range(12))
+OF_VISITORS: list[tuple[Selection, set[int]]] = [
+    (Selection(customers=False), VISITORS),
+    (Selection(customers=False, terms=read_terms("plan=gold")), {3, 9}),
+    (Selection(customers=False, terms=read_terms("!plan"), orders=(1, None)), {4, 8}),
+    (Selection(customers=False, seen=(parse(at(1)), parse(at(2)))), {3, 4, 5, 6, 7, 8}),
+    (Selection(customers=False, created=(None, parse(at(0)))), {0, 1, 2}),
+    (Selection(customers=False, ltv=(Decimal(2), None)), {8}),
+    (Selection(customers=False, q="v3", terms=read_terms("plan")), {3}),
+    (Selection(customers=False, q="v", terms=read_terms("plan")), set()),
+    (Selection(customers=False, email=True), set()),
+]
+
+
+@pytest.mark.parametrize(("wanted", "expected"), OF_VISITORS)
+@pytest.mark.parametrize("sort", [way + name for name in VISITOR_SORTS for way in ("", "-")])
+def test_visitors_are_selected_as_customers_are(
+    account: Account, wanted: Selection, expected: set[int], sort: str
+) -> None:
+    found = read(account, wanted, sort=sort)
+    ids = [int((each.anonymous_id or "")[1:]) for each in found.data]
+    assert set(ids) == {n for n in expected if "ltv" not in sort or n % 4 == 0}
+    keys = {"lastSeen": lambda n: n // 3, "createdAt": lambda n: n // 3, "ltv": lambda n: n // 8 + 1}
+    values = [keys[sort.removeprefix("-")](n) for n in ids]
+    assert values == sorted(values, reverse=sort.startswith("-"))
+    joined: list[list[str | None]] = []
+    cursor = None
+    while cursor is not None or not joined:
+        one = read(account, wanted, sort=sort, limit=2, most=5, cursor=cursor)
+        joined.append([each.anonymous_id for each in one.data])
+        cursor = one.next
+    assert [each for page_ in joined for each in page_] == [each.anonymous_id for each in found.data]
+
+
+def test_visitors_are_not_ordered_by_name(account: Account) -> None:
+    with pytest.raises(ValueError, match="sort must be one of"):
+        read(account, Selection(customers=False), sort="name")
+
+
+@pytest.mark.parametrize("sort", VISITOR_SORTS)
+def test_each_order_of_visitors_is_an_indexs(account: Account, sort: str) -> None:
+    people, where = ordered(CUSTOMER_SORTS[sort], customers=False)
+    query = f"SELECT p.id FROM {people} WHERE {' AND '.join(where)} ORDER BY p.{CUSTOMER_SORTS[sort]}, p.id LIMIT 3"
+
+    def plan(connection: Connection) -> str:
+        if on_postgres(connection):
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # So few rows are read sooner than an index.
+            return str(fetch(connection, f"EXPLAIN {query}"))
+        return str(fetch(connection, f"EXPLAIN QUERY PLAN {query}"))
+
+    found = account.read(plan)
+    assert "Index" in found or "INDEX" in found
+    assert "TEMP B-TREE" not in found
+    assert "Sort  (" not in found
 
 
 def test_a_customer_without_a_uid_has_the_address_that_they_wrote_from(account: Account) -> None:

@@ -1,4 +1,4 @@
-"""The customers' list: filters, columns, files, and keys; a spreadsheet that opens a file runs nothing of it."""
+"""The lists of people: filters, columns, files, and keys; a spreadsheet that opens a file runs nothing of it."""
 
 import csv
 import io
@@ -33,14 +33,25 @@ def crowd(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         )
         order = {"order_id": "A-1", "total": 12, "currency": "USD"}
         site.send([call("track", "o", 5, userId="ada", event="Order Completed", properties=order)])
+        visitors: list[tuple[str, dict[str, Any]]] = [
+            ("v-1", {"plan": "gold"}),
+            ("v-2", {}),
+            ("v-3", {"plan": HOSTILE}),
+        ]
+        for n, (device, each) in enumerate(visitors, 10):
+            site.send([call("identify", f"i-{device}", n, anonymousId=device, traits=each)])
+            landing = {"page": {"url": f"https://shop.example/{device}"}}
+            site.send([call("page", f"p-{device}", n + 1 - 2 * (n == 12), anonymousId=device, context=landing)])
+        bought = {"order_id": "A-2", "total": 7, "currency": "USD"}
+        site.send([call("track", "o-2", 20, anonymousId="v-2", event="Order Completed", properties=bought)])
         site.process()
         site.sign_in()
         yield site
 
 
-def listed(site: Site, **query: Any) -> list[str]:
-    html = site.page(f"/customers?{urlencode(query)}").body.decode()
-    return [unescape(each) for each in re.findall(r'class="row-link" href="/customers/([^"]*)"', html)]
+def listed(site: Site, people: str = "customers", **query: Any) -> list[str]:
+    html = site.page(f"/{people}?{urlencode(query)}").body.decode()
+    return [unescape(each) for each in re.findall(rf'class="row-link" href="/{people}/([^"]*)"', html)]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +73,43 @@ def listed(site: Site, **query: Any) -> list[str]:
 def test_the_page_and_the_api_have_the_same_filters(crowd: Site, query: dict[str, str], uids: list[str]) -> None:
     assert listed(crowd, **query) == uids
     assert [each["uid"] for each in crowd.get("/customers", **query)["data"]] == uids
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({}, ["v-2", "v-3", "v-1"]),
+        ({"sort": "createdAt"}, ["v-1", "v-2", "v-3"]),
+        ({"sort": "-ltv"}, ["v-2"]),
+        ({"where": "plan=gold"}, ["v-1"]),
+        ({"where": "!plan; lastPageUrl~v-2"}, ["v-2"]),
+        ({"ordersMin": "1", "ltvMax": "7"}, ["v-2"]),
+        ({"q": "v-3", "where": "plan"}, ["v-3"]),
+        ({"q": "v-3", "email": "exists"}, []),
+        ({"q": "v-"}, []),
+    ],
+)
+def test_visitors_are_listed_as_customers_are(crowd: Site, query: dict[str, str], ids: list[str]) -> None:
+    assert listed(crowd, "visitors", **query) == ids
+    assert [each["anonymousId"] for each in crowd.get("/visitors", **query)["data"]] == ids
+
+
+def test_visitors_have_columns_of_ones_choice_and_an_export(crowd: Site) -> None:
+    html = crowd.page("/visitors?columns=trait:plan&where=plan").body.decode()
+    assert 'data-label="plan"' in html
+    assert HOSTILE not in html
+    assert '<th scope="col">Visitor</th>' in html
+    answer = crowd.page("/exports/visitors.csv?columns=trait:plan,lastPageUrl&sort=createdAt")
+    rows = list(csv.reader(io.StringIO(answer.body.decode())))
+    assert rows[0] == ["uid", "anonymousId", "plan", "lastPageUrl"]
+    assert rows[1:3] == [["", "v-1", "gold", "https://shop.example/v-1"], ["", "v-2", "", "https://shop.example/v-2"]]
+    assert len(crowd.page("/exports/visitors.jsonl").body.splitlines()) == 3
+
+
+@pytest.mark.parametrize("query", [{"sort": "name"}, {"where": "=x"}, {"seenFrom": "yesterday"}])
+def test_a_visitors_filter_that_is_wrong_is_named(crowd: Site, query: dict[str, str]) -> None:
+    assert crowd.api("GET", "/visitors", **query).status == 400
+    assert crowd.page(f"/visitors?{urlencode(query)}").status == 400
 
 
 @pytest.mark.parametrize("query", [{"where": "=x"}, {"ltvMin": "much"}, {"seenFrom": "yesterday"}, {"email": "maybe"}])

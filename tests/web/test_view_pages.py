@@ -12,9 +12,9 @@ from tests.web.running import Site, csrf_of
 from tests.web.story import HOSTILE
 
 
-def tabs(site: Site) -> dict[str, str]:
-    """Give the views that the list offers: name and address."""
-    html = site.page("/customers").body.decode()
+def tabs(site: Site, path: str = "/customers") -> dict[str, str]:
+    """Give the views that a list offers: name and address."""
+    html = site.page(path).body.decode()
     nav = html.partition('aria-label="Saved views"')[2].partition("</nav>")[0]
     return {
         unescape(name): unescape(href)
@@ -24,12 +24,12 @@ def tabs(site: Site) -> dict[str, str]:
 
 def own(site: Site) -> list[str]:
     """Give the ids of the views that one may let go."""
-    return re.findall(r"/customer-views/(view_\w+)/delete", site.page("/customers").body.decode())
+    return re.findall(r"/views/(view_\w+)/delete", site.page("/customers").body.decode())
 
 
 def save(site: Site, name: str, query: str, **form: str) -> int:
     return site.submit(
-        "/customer-views", {"csrf": csrf_of(site.page("/customers")), "name": name, "query": query, **form}
+        "/views", {"csrf": csrf_of(site.page("/customers")), "name": name, "query": query, **form}
     ).status
 
 
@@ -60,13 +60,27 @@ def test_a_view_is_saved_shown_and_let_go(site: Site) -> None:
     assert own(site) == []
     for view in saved:
         form = {"csrf": csrf_of(site.page("/customers"))}
-        assert site.submit(f"/customer-views/{view}/delete", form).status == 404
+        assert site.submit(f"/views/{view}/delete", form).status == 404
     site.cookies.clear()
     site.sign_in()
     for view in saved:
         form = {"csrf": csrf_of(site.page("/customers"))}
-        assert site.submit(f"/customer-views/{view}/delete", form).status == 303
+        assert site.submit(f"/views/{view}/delete", form).status == 303
     assert tabs(site) == {}
+
+
+def test_each_list_has_its_own(site: Site) -> None:
+    site.sign_in()
+    assert save(site, "Late", "seenFrom=2026-01-01") == 303
+    assert save(site, "Late", "sort=createdAt&columns=source", people="visitors") == 303
+    assert tabs(site) == {"Late": "/customers?seenFrom=2026-01-01"}
+    assert tabs(site, "/visitors") == {"Late": "/visitors?sort=createdAt&columns=source"}
+    assert save(site, "By name", "sort=name", people="visitors") == 400
+    assert save(site, "Others", "", people="users") == 400
+    (view,) = set(re.findall(r"/views/(view_\w+)/delete", site.page("/visitors").body.decode()))
+    form = {"csrf": csrf_of(site.page("/visitors"))}
+    assert site.submit(f"/views/{view}/delete", form).headers["location"] == "/visitors"
+    assert (list(tabs(site)), tabs(site, "/visitors")) == (["Late"], {})
 
 
 @pytest.mark.parametrize(("name", "query"), [("", "q=a"), ("x" * 81, ""), ("a", "nonsense=1"), ("a", "ordersMin=x")])
@@ -78,7 +92,7 @@ def test_what_is_no_view_is_refused(site: Site, name: str, query: str) -> None:
 
 def test_nobody_has_too_many_views_and_a_foreign_form_saves_none(site: Site) -> None:
     site.sign_in()
-    assert site.submit("/customer-views", {"csrf": "wrong", "name": "a"}).status == 403
+    assert site.submit("/views", {"csrf": "wrong", "name": "a"}).status == 403
     for n in range(MOST_VIEWS):
         assert save(site, f"View {n:02}", "") == 303
     assert save(site, "One more", "") == 400

@@ -304,13 +304,14 @@ sizes = Table(  # How many are in an audience, over time.
     sqlite_with_rowid=False,
 )
 
-views = Table(  # Saved views of the customers' list (store.views).
+views = Table(  # Saved views of the lists of people (store.views).
     "views",
     metadata,
     Column("id", Words, primary_key=True),
     Column("name", Words, nullable=False),
     Column("owner", Words, nullable=False),  # A login.
     Column("shared", Boolean, nullable=False),
+    Column("people", Words, nullable=False, server_default="customers"),  # Whose list: customers or visitors.
     Column("query", Words, nullable=False),  # Of the list's page.
     Column("created_at", Big, nullable=False),
     Column("mended_at", Big),  # When what named somebody who was erased was taken out of it, ms UTC.

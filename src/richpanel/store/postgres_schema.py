@@ -133,6 +133,12 @@ _PLAIN: Final = {
     "erasing": f"id {_KEYS}, place bigint NOT NULL, size integer NOT NULL, regulation {_TEXT}",
 }
 
+VISITOR_INDEXES: Final = (
+    "CREATE INDEX visitors_created_at ON profiles (created_at, id) WHERE customer = 0",
+    "CREATE INDEX visitors_ltv ON profiles (ltv, id) WHERE customer = 0 AND ltv <> 0",
+)
+"""What orders the list of visitors."""
+
 _INDEXES: Final = (
     # Of two ids with one hash both count: the rest of the key tells them apart.
     "CREATE UNIQUE INDEX identities_key ON identities (hash, kind, (md5(value)::uuid))",
@@ -146,6 +152,7 @@ _INDEXES: Final = (
     "CREATE INDEX profiles_created_at ON profiles (created_at, id) WHERE customer = 1",
     "CREATE INDEX profiles_name ON profiles (name, id) WHERE customer = 1",
     "CREATE INDEX profiles_ltv ON profiles (ltv, id) WHERE customer = 1",
+    *VISITOR_INDEXES,
     "CREATE INDEX search_words ON search USING gin (words)",
     "CREATE INDEX pieces_identity ON pieces (identity, last)",
     "CREATE UNIQUE INDEX orders_key ON orders (connector, (md5(order_id)::uuid))",

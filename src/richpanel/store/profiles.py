@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 CUSTOMER_SORTS: Final = {"lastSeen": "last_seen", "createdAt": "created_at", "name": "name", "ltv": "ltv"}
+VISITOR_SORTS: Final = ("lastSeen", "createdAt", "ltv")
+"""By `ltv` are listed those who have one; a name that an index has is a customer's."""
 DEFAULT_SORT: Final = "-lastSeen"
 MAX_ORDER_IDS: Final = 100
 _ROW: Final = "p.id, i.kind, i.value, p.state"
@@ -58,14 +60,32 @@ class Moved(msgspec.Struct):
     customer: bool = True
 
 
-def read_sort(given: str | None) -> tuple[str, bool]:
-    """Read a sort: the column, and whether it goes down. Raises ValueError."""
+def read_sort(given: str | None, *, customers: bool = True) -> tuple[str, bool]:
+    """Read a sort of customers or of visitors: the column, and whether it goes down. Raises ValueError."""
     wanted = given or DEFAULT_SORT
-    column = CUSTOMER_SORTS.get(wanted.removeprefix("-"))
-    if column is None:
-        allowed = ", ".join(f"{name}, -{name}" for name in CUSTOMER_SORTS)
+    names = tuple(CUSTOMER_SORTS) if customers else VISITOR_SORTS
+    if wanted.removeprefix("-") not in names:
+        allowed = ", ".join(f"{name}, -{name}" for name in names)
         raise ValueError(f"sort must be one of {allowed}")
-    return column, wanted.startswith("-")
+    return CUSTOMER_SORTS[wanted.removeprefix("-")], wanted.startswith("-")
+
+
+def ordered(column: str, *, customers: bool) -> tuple[str, list[str]]:
+    """Give the table that is read in the order of a column, with its index, and what holds of those who are listed.
+
+    Without statistics SQLite takes any index that begins with `customer`, and sorts everybody.
+    """
+    also = {"name": ["p.name IS NOT NULL"]} if customers else {"ltv": ["p.ltv <> 0"]}
+    index = f"profiles_{column}" if customers or column == "last_seen" else f"visitors_{column}"
+    return f"profiles p INDEXED BY {index}", [f"p.customer = {int(customers)}", *also.get(column, [])]
+
+
+def named(connection: Connection, account: AccountSettings, q: str, *, customers: bool) -> tuple[str, list[Any]]:
+    """Give the query for the numbers of customers that match a search, or of visitors with this id, and its parameters.
+
+    The search has customers alone (`semantics.md` 3).
+    """
+    return search.matching(connection, q) if customers else _visitors_called(account, q)
 
 
 def list_profiles(
@@ -79,25 +99,21 @@ def list_profiles(
     limit: int,
 ) -> Page[ProfileView]:
     """List customers or visitors, or those that match `q` (words or their beginnings, in any of the indexed fields)."""
-    column, down = read_sort(sort)
+    column, down = read_sort(sort, customers=customers)
     at = read_cursor(cursor, str, str | int | None, int)
     if at is not None and at[0] != column:
         raise BadCursor("this cursor was given for another sort")
-    where, parameters = f"p.customer = {int(customers)}", list[Any]()
+    people, where = ordered(column, customers=customers)
+    parameters = list[Any]()
     if q and q.strip():
-        found, wanted = search.matching(connection, q) if customers else _visitors_called(account, q.strip())
+        found, parameters = named(connection, account, q.strip(), customers=customers)
         people = f"({found}) f CROSS JOIN profiles p ON p.id = f.id"
-        parameters += wanted
-    else:
-        # Without statistics SQLite takes any index that begins with `customer`, and sorts everybody.
-        people = f"profiles p INDEXED BY profiles_{column}"
     if at is not None:
-        where += f" AND (p.{column}, p.id) {'<' if down else '>'} (?, ?)"
-        parameters += at[1:]
-    elif column == "name":
-        where += " AND p.name IS NOT NULL"
+        where.append(f"(p.{column}, p.id) {'<' if down else '>'} (?, ?)")
+        parameters = [*parameters, *at[1:]]
     order = "DESC" if down else "ASC"
-    shown = f"SELECT p.id, p.{column} AS at FROM {people} WHERE {where} ORDER BY at {order}, p.id {order} LIMIT ?"
+    listed_if = " AND ".join(where)
+    shown = f"SELECT p.id, p.{column} AS at FROM {people} WHERE {listed_if} ORDER BY at {order}, p.id {order} LIMIT ?"
     rows = fetch(
         connection,
         # First who is shown, then what is shown of them: a profile is 1 KB.

@@ -172,6 +172,8 @@ profiles = Table(  # One row per person; `state` is core.profile.Profile as msgp
     Index("profiles_created_at", "customer", "created_at", "id", sqlite_where=text("customer = 1")),
     Index("profiles_name", "name", "id", sqlite_where=text("customer = 1")),
     Index("profiles_ltv", "ltv", "id", sqlite_where=text("customer = 1")),
+    Index("visitors_created_at", "created_at", "id", sqlite_where=text("customer = 0")),
+    Index("visitors_ltv", "ltv", "id", sqlite_where=text("customer = 0 AND ltv <> 0")),  # Few have any.
 )
 
 sessions = Table(  # Sessions that are no longer a profile's newest; those stand in its row.

@@ -1,7 +1,7 @@
-"""Selections of customers: a search, filters on any field, a membership, in one of the list's orders.
+"""Selections of customers, or of visitors: a search, filters on any field, a membership, in one of the list's orders.
 
 What an index can find is found by it: a search, a small audience, a span of what the list is ordered by. All else is
-looked at one customer after the other, and no more of them at a time than a page can wait for; how many is said.
+looked at one person after the other, and no more of them at a time than a page can wait for; how many is said.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,15 +16,14 @@ from richpanel.core.money import decode_exact
 from richpanel.core.profile import Outline, outline, unpack
 from richpanel.core.terms import Term
 from richpanel.core.traits import canonical_key
-from richpanel.store import search
 from richpanel.store.account import AccountSettings
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.paging import BadCursor, read_cursor, write_cursor
 from richpanel.store.person import ProfileView, fields
-from richpanel.store.profiles import read_sort
+from richpanel.store.profiles import named, ordered, read_sort
 
 MOST_LOOKED: Final = 10_000
-"""So many customers are looked at for a page of a filtered list."""
+"""So many people are looked at for a page of a filtered list."""
 _SMALL: Final = 2_000
 """An audience of so many members is read whole."""
 _CHUNKS: Final = (200, 1_000)
@@ -38,9 +37,10 @@ Span = tuple[Any, Any]
 
 
 class Selection(NamedTuple):
-    """What is wanted of a customer. Spans are inclusive; times are ms UTC, `ltv` is in the account's currency.
+    """What is wanted of a customer, or of a visitor. Spans are inclusive; times are ms UTC.
 
-    `email` and `phone`: whether there is one. `plan` is the live plan of an audience that they are in.
+    `ltv` is in the account's currency; `email` and `phone`: whether there is one. `plan` is the live plan of an
+    audience that they are in. `customers` tells whose list it is.
     """
 
     q: str | None = None
@@ -53,6 +53,7 @@ class Selection(NamedTuple):
     ltv: Span = (None, None)
     plan: int | None = None
     terms: tuple[Term, ...] = ()
+    customers: bool = True
 
 
 class Selected(NamedTuple):
@@ -82,8 +83,8 @@ def select(
     limit: int,
     most: int = MOST_LOOKED,
 ) -> Selected:
-    """Read a page of the customers that are wanted. Raises ValueError where sort or cursor are unknown."""
-    column, down = read_sort(sort)
+    """Read a page of the people who are wanted. Raises ValueError where sort or cursor are unknown."""
+    column, down = read_sort(sort, customers=selection.customers)
     at = read_cursor(cursor, str, str | int | None, int)
     if at is not None and at[0] != column:
         raise BadCursor("this cursor was given for another sort")
@@ -158,21 +159,18 @@ class _Reader:
 
     def _chunk(self, size: int) -> list[_Row]:
         column, wanted = self._column, self._wanted
-        where, parameters = ["p.customer = 1"], list[Any]()
+        people, where = ordered(column, customers=wanted.customers)
+        parameters = list[Any]()
         if wanted.q:
-            people, parameters = search.matching(self._connection, wanted.q)
+            people, parameters = named(self._connection, self._account, wanted.q, customers=wanted.customers)
             people = f"({people}) f CROSS JOIN profiles p ON p.id = f.id"
         elif self._is_small:
             members = "SELECT profile AS id FROM memberships WHERE plan = ? AND value = 'true'"
             people, parameters = f"({members}) f CROSS JOIN profiles p ON p.id = f.id", [wanted.plan]
-        else:
-            people = f"profiles p INDEXED BY profiles_{column}"
         for (low, high), name in ((wanted.created, "created_at"), (wanted.seen, "last_seen")):
             if name == column:
                 where += [f"p.{name} >= ?"] * (low is not None) + [f"p.{name} <= ?"] * (high is not None)
                 parameters += [each for each in (low, high) if each is not None]
-        if column == "name":
-            where.append("p.name IS NOT NULL")
         if self._after is not None:
             where.append(f"(p.{column}, p.id) {'<' if self._down else '>'} (?, ?)")
             parameters += self._after

@@ -1,7 +1,7 @@
-"""Saved views of the customers' list: search, filters, order and columns under a name, one's own or for everybody."""
+"""Saved views of the lists of people: search, filters, order and columns under a name, one's own or for everybody."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from richpanel.store import definitions
 
+People = Literal["customers", "visitors"]
 MOST_VIEWS: Final = 50
 """So many views may one person have."""
 NAMELESS: Final = "Saved view"
@@ -16,7 +17,7 @@ NAMELESS: Final = "Saved view"
 
 
 class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A view. `query` is the query of the list's page; `owner` the login of whoever saved it.
+    """A view. `query` is the query of the list's page, `people` whose list; `owner` the login of whoever saved it.
 
     `mended_at` (ms UTC) is when something was taken out of it that named a person who was erased.
     """
@@ -25,6 +26,7 @@ class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     owner: str
     shared: bool
+    people: People
     query: str
     mended_at: int | None = None
 
@@ -33,10 +35,10 @@ class TooManyViews(Exception):
     """This person has as many views as there may be."""
 
 
-def list_views(connection: Connection, login: str) -> list[ViewRow]:
-    """List the views that somebody sees, their own and shared ones, by name."""
+def list_views(connection: Connection, login: str, people: People) -> list[ViewRow]:
+    """List the views of a list that somebody sees, their own and shared ones, by name."""
     table = definitions.views
-    wanted = select(table).where(or_(table.c.owner == login, table.c.shared))
+    wanted = select(table).where(table.c.people == people, or_(table.c.owner == login, table.c.shared))
     rows = connection.execute(wanted.order_by(table.c.name, table.c.id))
     return [
         ViewRow(
@@ -44,6 +46,7 @@ def list_views(connection: Connection, login: str) -> list[ViewRow]:
             name=row.name,
             owner=row.owner,
             shared=row.shared,
+            people=row.people,
             query=row.query,
             mended_at=row.mended_at,
         )
@@ -51,22 +54,28 @@ def list_views(connection: Connection, login: str) -> list[ViewRow]:
     ]
 
 
-def add_view(connection: Connection, login: str, name: str, query: str, *, shared: bool, now: int) -> ViewRow:
-    """Save a view; one of the same person with that name gives way. Raises TooManyViews. `now` is ms UTC."""
+def add_view(connection: Connection, view: ViewRow, now: int) -> None:
+    """Save a view; one of the same person and list with that name gives way. Raises TooManyViews. `now` is ms UTC."""
     table = definitions.views
-    connection.execute(delete(table).where(table.c.owner == login, table.c.name == name))
-    known = connection.execute(select(table.c.id).where(table.c.owner == login)).all()
+    own = table.c.owner == view.owner
+    connection.execute(delete(table).where(own, table.c.people == view.people, table.c.name == view.name))
+    known = connection.execute(select(table.c.id).where(own)).all()
     if len(known) >= MOST_VIEWS:
         raise TooManyViews
-    row = ViewRow(id=definitions.new_id("view"), name=name, owner=login, shared=shared, query=query)
-    connection.execute(insert(table).values(**msgspec.structs.asdict(row), created_at=now))
-    return row
+    connection.execute(insert(table).values(**msgspec.structs.asdict(view), created_at=now))
 
 
-def remove_view(connection: Connection, login: str, view_id: str) -> bool:
-    """Remove somebody's own view; False where they have none with this id."""
+def new_view(name: str, owner: str, people: People, query: str, *, shared: bool) -> ViewRow:
+    """Make a view with an id of its own."""
+    return ViewRow(id=definitions.new_id("view"), name=name, owner=owner, shared=shared, people=people, query=query)
+
+
+def remove_view(connection: Connection, login: str, view_id: str) -> People | None:
+    """Remove somebody's own view, and tell whose list it was of; None where they have none with this id."""
     table = definitions.views
-    return connection.execute(delete(table).where(table.c.id == view_id, table.c.owner == login)).rowcount > 0
+    removed = delete(table).where(table.c.id == view_id, table.c.owner == login).returning(table.c.people)
+    people: People | None = connection.execute(removed).scalar()
+    return people
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ _NOUNS: Final = {
     "/messages": "message",
     "/channels": "channel message",
     "/exports": "list",
-    "/customer-views": "saved view",
+    "/views": "saved view",
     "/privacy": "regulation",
     "/regulations": "regulation",
     "/integrations": "connector",

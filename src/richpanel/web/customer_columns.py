@@ -1,4 +1,4 @@
-"""Columns of the customers' list: which there are, and what stands in them, on the page and in a file."""
+"""Columns of the lists of people: which there are, and what stands in them, on the page and in a file."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from richpanel.store.person import ProfileView
+from richpanel.store.views import People
 from richpanel.web.activity import text_of
 
 MOST_COLUMNS: Final = 20
@@ -33,7 +34,10 @@ COLUMNS: Final = {
     "osName": "System",
 }
 """By the names that the API has for them."""
-USUAL: Final = ("lastSeen", "createdAt", "visits", "ordersCount", "ltv")
+USUAL: Final[dict[People, tuple[str, ...]]] = {
+    "customers": ("lastSeen", "createdAt", "visits", "ordersCount", "ltv"),
+    "visitors": ("lastSeen", "lastPageUrl", "deviceType", "visits"),
+}
 _FIELDS: Final = {field.encode_name: field.name for field in msgspec.structs.fields(ProfileView)}
 _MONEY: Final = ("ltv", "aov")
 _COUNTS: Final = ("visits", "ordersCount")
@@ -62,9 +66,9 @@ class Column(NamedTuple):
         return getattr(person, _FIELDS[self.name])
 
 
-def read_columns(given: str | None) -> tuple[Column, ...]:
-    """Read the names of columns, apart by commas; what is no column is left out. None: the usual ones."""
-    names = list(USUAL) if given is None else given.split(",")
+def read_columns(given: str | None, people: People) -> tuple[Column, ...]:
+    """Read the names of columns, apart by commas; what is no column is left out. None: the usual ones of the list."""
+    names = list(USUAL[people]) if given is None else given.split(",")
     wanted = dict.fromkeys(name.strip() for name in names)
     return tuple(_column(name) for name in wanted if _is_column(name))[:MOST_COLUMNS]
 

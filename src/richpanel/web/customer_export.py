@@ -1,4 +1,4 @@
-"""The customers' list as a file: what is shown, with its filters, order and columns, as CSV or JSON lines."""
+"""The lists of people as a file: what is shown, with its filters, order and columns, as CSV or JSON lines."""
 
 import csv
 import io
@@ -16,6 +16,7 @@ from litestar.response import Stream
 
 from richpanel.store.person import ProfileView
 from richpanel.store.selecting import Selected
+from richpanel.store.views import People
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.customer_columns import TRAIT, Column, read_columns
 from richpanel.web.customer_filters import find
@@ -23,15 +24,24 @@ from richpanel.web.customer_pages import ListQuery, list_query
 from richpanel.web.stores import Reading, Stores
 
 MOST_ROWS: Final = 10_000
-"""So many customers go into a file; `richpanel export` has no such end."""
+"""So many people go into a file; `richpanel export` has no such end."""
 MOST_LOOKED: Final = 200_000
 """So many are looked at for it, where filters let few through."""
 _PAGE: Final = 250
 _LOOKS: Final = 5_000
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-_ALWAYS: Final = ("uid", "name", "email")
+_ALWAYS: Final[dict[People, tuple[str, ...]]] = {
+    "customers": ("uid", "name", "email"),
+    "visitors": ("uid", "anonymousId"),
+}
 Format = Literal["csv", "jsonl"]
+_FILES: Final[dict[str, tuple[People, Format, str]]] = {
+    "customers.csv": ("customers", "csv", "text/csv; charset=utf-8"),
+    "customers.jsonl": ("customers", "jsonl", "application/jsonl"),
+    "visitors.csv": ("visitors", "csv", "text/csv; charset=utf-8"),
+    "visitors.jsonl": ("visitors", "jsonl", "application/jsonl"),
+}
 
 
 def guarded(value: Any) -> str:
@@ -58,13 +68,14 @@ def _value(person: ProfileView, name: str) -> Any:
     return Column(name, name, "text", False).of(person)
 
 
-async def _written(stores: Stores, asked: ListQuery, shape: Format) -> AsyncGenerator[bytes, None]:
-    names = list(dict.fromkeys([*_ALWAYS, *(column.name for column in read_columns(asked.columns))]))
+async def _written(stores: Stores, people: People, asked: ListQuery, shape: Format) -> AsyncGenerator[bytes, None]:
+    names = list(dict.fromkeys([*_ALWAYS[people], *(column.name for column in read_columns(asked.columns, people))]))
     if shape == "csv":
         yield _csv([[name.removeprefix(TRAIT) for name in names]])
     cursor, rows, looked = asked.cursor, 0, 0
     while rows < MOST_ROWS and looked < MOST_LOOKED:
-        found = await stores.read(partial(_page, asked=asked, cursor=cursor, limit=min(_PAGE, MOST_ROWS - rows)))
+        limit = min(_PAGE, MOST_ROWS - rows)
+        found = await stores.read(partial(_page, people=people, asked=asked, cursor=cursor, limit=limit))
         rows, looked = rows + len(found.data), looked + found.looked
         if found.data:
             cells = [[column.of(person) for column in map(_column, names)] for person in found.data]
@@ -74,8 +85,8 @@ async def _written(stores: Stores, asked: ListQuery, shape: Format) -> AsyncGene
             return
 
 
-def _page(reading: Reading, *, asked: ListQuery, cursor: str | None, limit: int) -> Selected:
-    return find(reading, asked, cursor=cursor, limit=limit, most=_LOOKS)
+def _page(reading: Reading, *, people: People, asked: ListQuery, cursor: str | None, limit: int) -> Selected:
+    return find(reading, people, asked, cursor=cursor, limit=limit, most=_LOOKS)
 
 
 def _column(name: str) -> Column:
@@ -83,22 +94,17 @@ def _column(name: str) -> Column:
 
 
 @get("/exports/{name:str}", include_in_schema=False)
-async def export_customers(
-    request: AnyRequest, viewer: Given[Viewer], stores: Given[Stores], name: FromPath[str]
-) -> Stream:
+async def export_list(request: AnyRequest, viewer: Given[Viewer], stores: Given[Stores], name: FromPath[str]) -> Stream:
     """Give the list as a file."""
     del viewer
-    kinds: dict[str, tuple[Format, str]] = {
-        "customers.csv": ("csv", "text/csv; charset=utf-8"),
-        "customers.jsonl": ("jsonl", "application/jsonl"),
-    }
-    if name not in kinds:
+    if name not in _FILES:
         raise NotFoundException("There is no such file.")
     asked = list_query(request)
-    shape, media_type = kinds[name]
-    await stores.read(partial(_page, asked=asked, cursor=asked.cursor, limit=1))  # What is wrong is said before.
+    people, shape, media_type = _FILES[name]
+    # What is wrong is said before.
+    await stores.read(partial(_page, people=people, asked=asked, cursor=asked.cursor, limit=1))
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Stream(_written(stores, asked, shape), media_type=media_type, headers=headers)
+    return Stream(_written(stores, people, asked, shape), media_type=media_type, headers=headers)
 
 
-export_pages = [export_customers]
+export_pages = [export_list]

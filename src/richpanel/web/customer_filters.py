@@ -1,4 +1,4 @@
-"""Filters of the customers, as parameters of the page, of the API and of an export."""
+"""Filters of the customers and the visitors, as parameters of the page, of the API and of an export."""
 
 import re
 from collections.abc import Mapping
@@ -13,11 +13,13 @@ from msgspec import UNSET, Meta, UnsetType
 from richpanel.core.terms import TERMS_PATTERN, read_terms
 from richpanel.store.profiles import list_profiles
 from richpanel.store.selecting import MOST_LOOKED, Selected, Selection, select
+from richpanel.store.views import People
 from richpanel.web.paging import Paged, answer_bad_values, bad_parameter
 from richpanel.web.stores import Reading
 
 Search = Annotated[str, Meta(description="Words of the name, the email, the phone or the uid, from their start.")]
 Sort = Literal["lastSeen", "-lastSeen", "createdAt", "-createdAt", "name", "-name", "ltv", "-ltv"]
+VisitorSort = Literal["lastSeen", "-lastSeen", "createdAt", "-createdAt", "ltv", "-ltv"]
 Presence = Literal["exists", "missing"]
 _A_DAY: Final = r"(?:19[7-9]|20\d)\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _CLOCK: Final = r"T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?Z?"
@@ -46,7 +48,7 @@ Terms = Annotated[
 
 
 class Filters(Paged, kw_only=True):
-    """Which customers."""
+    """Which customers, or visitors."""
 
     q: Search | None = None
     sort: Annotated[Sort, Meta(description="A minus sign: descending.")] = "-lastSeen"
@@ -72,20 +74,31 @@ class Filters(Paged, kw_only=True):
         return {name: plain[name] for name in FILTERS if plain.get(name) is not None and str(plain[name]).strip()}
 
 
+class VisitorFilters(Filters, kw_only=True):
+    """Which visitors."""
+
+    q: Annotated[str, Meta(description="A visitor's whole id.")] | None = None
+    sort: Annotated[VisitorSort, Meta(description="A minus sign: descending. By `ltv`: those who have any.")] = (
+        "-lastSeen"
+    )
+
+
 _DAY_MS: Final = 86_400_000
 FILTERS: Final = tuple(
     field.encode_name for field in msgspec.structs.fields(Filters) if field.name not in ("q", "sort", "limit", "cursor")
 )
 
 
-def find(reading: Reading, asked: Filters, *, cursor: str | None, limit: int, most: int = MOST_LOOKED) -> Selected:
-    """Read a page of the customers that are asked for. Raises ValidationException."""
+def find(
+    reading: Reading, people: People, asked: Filters, *, cursor: str | None, limit: int, most: int = MOST_LOOKED
+) -> Selected:
+    """Read a page of the customers, or visitors, who are asked for. Raises ValidationException."""
     if not asked.given:
         page = answer_bad_values(
             lambda: list_profiles(
                 reading.state,
                 reading.account,
-                customers=True,
+                customers=people == "customers",
                 q=asked.q,
                 sort=asked.sort,
                 cursor=cursor,
@@ -93,13 +106,13 @@ def find(reading: Reading, asked: Filters, *, cursor: str | None, limit: int, mo
             )
         )
         return Selected(page.data, page.next, len(page.data), True)
-    wanted = selection(reading, asked)
+    wanted = selection(reading, people, asked)
     return answer_bad_values(
         lambda: select(reading.state, reading.account, wanted, sort=asked.sort, cursor=cursor, limit=limit, most=most)
     )
 
 
-def selection(reading: Reading, asked: Filters) -> Selection:
+def selection(reading: Reading, people: People, asked: Filters) -> Selection:
     """Make of parameters what is wanted. Raises ValidationException, which names the parameter."""
     try:
         terms = read_terms(asked.where or "")
@@ -116,6 +129,7 @@ def selection(reading: Reading, asked: Filters) -> Selection:
         ltv=(_amount("ltvMin", asked.ltv_min), _amount("ltvMax", asked.ltv_max)),
         plan=None if asked.audience is None else _plan(reading, asked.audience),
         terms=terms,
+        customers=people == "customers",
     )
 
 

@@ -7,14 +7,13 @@ from litestar import Response, get
 from litestar.di import NamedDependency as Given
 from msgspec import Meta
 
-from richpanel.store.profiles import list_profiles
-from richpanel.store.views import ViewRow, list_views
+from richpanel.store.profiles import VISITOR_SORTS
+from richpanel.store.views import People, ViewRow, list_views
 from richpanel.web.access import AnyRequest, Viewer
-from richpanel.web.customer_columns import COLUMNS, MOST_COLUMNS, TRAIT, USUAL, read_columns, traits_of
+from richpanel.web.customer_columns import COLUMNS, MOST_COLUMNS, TRAIT, read_columns, traits_of
 from richpanel.web.customer_filters import Filters, Sort, find
-from richpanel.web.customers import VisitorsQuery
 from richpanel.web.pages import Context, Pages
-from richpanel.web.paging import answer_bad_values, query_of
+from richpanel.web.paging import query_of
 from richpanel.web.person_pages import person_pages
 from richpanel.web.rendering import query
 from richpanel.web.stores import Reading
@@ -49,7 +48,7 @@ _LABELS: Final = {
 
 
 class ListQuery(Filters, kw_only=True):
-    """Which customers, and which columns of them: names apart by commas."""
+    """Which customers or visitors, and which columns of them: names apart by commas."""
 
     columns: Annotated[str, Meta(max_length=2_000)] | None = None
 
@@ -67,34 +66,35 @@ def list_query(request: AnyRequest) -> ListQuery:
     return asked
 
 
-def _customers(reading: Reading, asked: ListQuery, views: list[ViewRow], login: str) -> Context:
-    """Read the list of customers."""
-    found = find(reading, asked, cursor=asked.cursor, limit=_LIST)
-    columns = read_columns(asked.columns)
-    total = reading.count(True)
+def _list(reading: Reading, people: People, asked: ListQuery, views: list[ViewRow], login: str) -> Context:
+    """Read a list of people."""
+    customers, path = people == "customers", f"/{people}"
+    found = find(reading, people, asked, cursor=asked.cursor, limit=_LIST)
+    columns = read_columns(asked.columns, people)
+    total = reading.count(customers)
     audiences = [(row.key, row.name) for row in reading.known.computations if row.live and row.kind == "audience"]
     names = dict(audiences)
     return {
-        "customers": True,
+        "customers": customers,
+        "path": path,
         "people": found.data,
-        "next": query("/customers", **asked.values, cursor=found.next) if found.next else None,
+        "next": query(path, **asked.values, cursor=found.next) if found.next else None,
         "looked": None if found.is_whole else found.looked,
         "total": total,
-        "visitors_total": reading.count(False) if not total else 0,
+        "visitors_total": reading.count(False) if customers and not total else 0,
         "currency": reading.account.currency,
         "q": asked.values.get("q"),
         "sort": asked.sort,
-        "sorts": _SORTS,
+        "sorts": [each for each in _SORTS if customers or each[0].removeprefix("-") in VISITOR_SORTS],
         "cursor": asked.cursor,
         "columns": columns,
         "all_columns": [*COLUMNS.items(), *((column.name, column.label) for column in columns if TRAIT in column.name)],
         "trait_names": traits_of(found.data),
-        "usual": ",".join(USUAL) if asked.columns is None else None,
         "most_columns": MOST_COLUMNS,
         "values": asked.values,
         "given": asked.given,
-        "views": [(view, query("/customers", **read_view(view.query))) for view in views],
-        "current": query("/customers", **asked.values),
+        "views": [(view, query(path, **read_view(view.query))) for view in views],
+        "current": query(path, **asked.values),
         "login": login,
         "audiences": audiences,
         "chips": [
@@ -109,44 +109,24 @@ def read_view(saved: str) -> dict[str, str]:
     return dict(parse_qsl(saved))
 
 
-def _visitors(reading: Reading, asked: VisitorsQuery) -> Context:
-    """Read the list of visitors."""
-    words = (asked.q or "").strip() or None
-    page = answer_bad_values(
-        lambda: list_profiles(
-            reading.state,
-            reading.account,
-            customers=False,
-            q=words,
-            sort=None,
-            cursor=asked.cursor,
-            limit=_LIST,
-        )
+async def _show(request: AnyRequest, pages: Pages, viewer: Viewer, people: People) -> Response[str]:
+    asked, login = list_query(request), viewer.login
+    views = await pages.stores.look_up(lambda conn: list_views(conn, login, people))
+    return await pages.show(
+        viewer, "customers.html", f"/{people}", lambda reading: _list(reading, people, asked, views, login)
     )
-    return {
-        "customers": False,
-        "people": page.data,
-        "next": query("/visitors", q=words, cursor=page.next) if page.next else None,
-        "total": reading.count(False),
-        "q": words,
-        "cursor": asked.cursor,
-    }
 
 
 @get("/customers", include_in_schema=False)
 async def customers_page(request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer]) -> Response[str]:
     """Show the customers."""
-    asked, login = list_query(request), viewer.login
-    views = await pages.stores.look_up(lambda conn: list_views(conn, login))
-    return await pages.show(
-        viewer, "customers.html", "/customers", lambda reading: _customers(reading, asked, views, login)
-    )
+    return await _show(request, pages, viewer, "customers")
 
 
 @get("/visitors", include_in_schema=False)
-async def visitors_page(pages: Given[Pages], viewer: Given[Viewer], asked: Given[VisitorsQuery]) -> Response[str]:
+async def visitors_page(request: AnyRequest, pages: Given[Pages], viewer: Given[Viewer]) -> Response[str]:
     """Show the visitors."""
-    return await pages.show(viewer, "visitors.html", "/visitors", lambda reading: _visitors(reading, asked))
+    return await _show(request, pages, viewer, "visitors")
 
 
 customer_pages = [customers_page, visitors_page, *person_pages]

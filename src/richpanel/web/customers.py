@@ -1,7 +1,7 @@
 """REST: `/customers` and `/visitors`, with timeline, sessions and orders (contract.md, "REST API")."""
 
 from collections.abc import Callable
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from litestar import get
@@ -21,11 +21,11 @@ from richpanel.store.profiles import (
     find_visitor,
     identify_customer,
     identify_visitor,
-    list_profiles,
 )
 from richpanel.store.sessions import SessionView, list_sessions
 from richpanel.store.timeline import TimelineItem, list_timeline
-from richpanel.web.customer_filters import Filters, Search, find
+from richpanel.store.views import People
+from richpanel.web.customer_filters import Filters, VisitorFilters, find
 from richpanel.web.paging import Identifier, Paged, answer_bad_values
 from richpanel.web.paths import decode_id, segment
 from richpanel.web.stores import Reading, Stores
@@ -33,14 +33,7 @@ from richpanel.web.stores import Reading, Stores
 T = TypeVar("T")
 View = TypeVar("View", bound=ProfileView)
 Someone = TypeVar("Someone", CustomerDetail, Person)
-Kind = Literal["customers", "visitors"]
 _API: Final = "/api/v1/%s/%s"
-
-
-class VisitorsQuery(Paged, kw_only=True):
-    """Which visitors: the newest seen first."""
-
-    q: Search | None = None
 
 
 class MovedTo(HTTPException):
@@ -49,7 +42,7 @@ class MovedTo(HTTPException):
     status_code = 308
 
 
-def find_person(reading: Reading, kind: Kind, identifier: str, moved: str) -> CustomerDetail:
+def find_person(reading: Reading, kind: People, identifier: str, moved: str) -> CustomerDetail:
     """Find a customer or a visitor; raises NotFoundException, and MovedTo `moved` with what and who they are now."""
     find = find_customer if kind == "customers" else find_visitor
     found = _there(find(reading.state, reading.account, identifier), kind, moved)
@@ -63,13 +56,13 @@ def _audiences(reading: Reading, profile: int) -> list[str]:
     return sorted(live[plan] for plan, each in known.items() if each.member)
 
 
-def find_number(reading: Reading, kind: Kind, identifier: str, moved: str) -> int:
+def find_number(reading: Reading, kind: People, identifier: str, moved: str) -> int:
     """Find the state's own number of a customer or a visitor, as `find_person` does, and nothing else about them."""
     identify = identify_customer if kind == "customers" else identify_visitor
     return _there(identify(reading.state, reading.account, identifier), kind, moved).number
 
 
-def _there(found: Someone | Moved | None, kind: Kind, moved: str) -> Someone:
+def _there(found: Someone | Moved | None, kind: People, moved: str) -> Someone:
     """Give who was found; say where they are, or that there is nobody."""
     if isinstance(found, Moved):
         location = moved % ("customers" if found.customer else "visitors", segment(found.uid))
@@ -84,23 +77,23 @@ def outward(person: View) -> View:
     return msgspec.structs.replace(person, profile=UNSET)
 
 
-async def _people(stores: Stores, run: Callable[[Reading], Page[ProfileView]]) -> Page[ProfileView]:
+async def _people(stores: Stores, kind: People, asked: Filters) -> Page[ProfileView]:
     """Read a list of people for the outside."""
 
     def look(reading: Reading) -> Page[ProfileView]:
-        found = answer_bad_values(lambda: run(reading))
+        found = find(reading, kind, asked, cursor=asked.cursor, limit=asked.limit)
         return Page([outward(person) for person in found.data], found.next)
 
     return await stores.read(look)
 
 
-async def _person(stores: Stores, kind: Kind, raw_id: str) -> CustomerDetail:
+async def _person(stores: Stores, kind: People, raw_id: str) -> CustomerDetail:
     """Look up one person for the outside."""
     identifier = decode_id(raw_id)
     return await stores.read(lambda reading: outward(find_person(reading, kind, identifier, _API)))
 
 
-async def _of_person(stores: Stores, kind: Kind, raw_id: str, run: Callable[[Reading, int], T], rest: str) -> T:
+async def _of_person(stores: Stores, kind: People, raw_id: str, run: Callable[[Reading, int], T], rest: str) -> T:
     """Look something up about the person with a number; `rest` is what follows the id in the path."""
     identifier = decode_id(raw_id)
 
@@ -117,30 +110,13 @@ async def customers(stores: Given[Stores], asked: Given[Filters]) -> Page[Profil
 
     With filters at most 10,000 customers are looked at for a page: it may be shorter than `limit`, and `next` goes on.
     """
-
-    def look(reading: Reading) -> Page[ProfileView]:
-        found = find(reading, asked, cursor=asked.cursor, limit=asked.limit)
-        return Page([outward(person) for person in found.data], found.next)
-
-    return await stores.read(look)
+    return await _people(stores, "customers", asked)
 
 
-@get("/visitors", operation_id="listVisitors", tags=["Visitors"])
-async def visitors(stores: Given[Stores], asked: Given[VisitorsQuery]) -> Page[ProfileView]:
-    """List or search the visitors: people who are not customers yet."""
-
-    def run(reading: Reading) -> Page[ProfileView]:
-        return list_profiles(
-            reading.state,
-            reading.account,
-            customers=False,
-            q=asked.q,
-            sort=None,
-            cursor=asked.cursor,
-            limit=asked.limit,
-        )
-
-    return await _people(stores, run)
+@get("/visitors", operation_id="listVisitors", tags=["Visitors"], raises=[NotFoundException])
+async def visitors(stores: Given[Stores], asked: Given[VisitorFilters]) -> Page[ProfileView]:
+    """List the visitors, people who are not customers yet, narrowed down by filters as customers are."""
+    return await _people(stores, "visitors", asked)
 
 
 @get("/customers/{uid:str}", operation_id="getCustomer", tags=["Customers"], raises=[NotFoundException, MovedTo])

@@ -40,7 +40,7 @@ RULES: Final[dict[str, Rule]] = {
     "/status": _ROOT,
     "/getting-started": _both(May.CONNECTIONS),
     "/customers": Rule(May.CUSTOMERS, May.CUSTOMERS_CHANGE),
-    "/customer-views": _both(May.CUSTOMERS),
+    "/views": _both(May.CUSTOMERS),
     "/exports": _both(May.EXPORTS),
     "/visitors": Rule(May.CUSTOMERS, May.CUSTOMERS_CHANGE),
     "/channels": _both(May.CONVERSATIONS),

@@ -18,9 +18,10 @@ from litestar.response import Stream
 from msgspec import Meta
 
 from richpanel.store.profiles import mark_of
+from richpanel.store.views import People
 from richpanel.web.access import AnyRequest, Viewer
 from richpanel.web.channels import TooBusy
-from richpanel.web.customers import Kind, MovedTo, find_number, find_person
+from richpanel.web.customers import MovedTo, find_number, find_person
 from richpanel.web.following import BEAT
 from richpanel.web.pages import Pages
 from richpanel.web.paging import Identifier, Query
@@ -64,7 +65,7 @@ class Watcher:
         """Whether there are as many streams as there may be."""
         return self._streams >= STREAMS
 
-    async def stream(self, kind: Kind, identifier: str, asked: LiveQuery, mark: str) -> AsyncGenerator[bytes, None]:
+    async def stream(self, kind: People, identifier: str, asked: LiveQuery, mark: str) -> AsyncGenerator[bytes, None]:
         """Give an event for each change of a person since their mark; `gone` where they are nobody, or another, now."""
         self._streams += 1
         try:
@@ -88,7 +89,7 @@ class Watcher:
         finally:
             self._streams -= 1
 
-    def _look(self, reading: Reading, *, kind: Kind, identifier: str, asked: LiveQuery, known: str) -> _Look:
+    def _look(self, reading: Reading, *, kind: People, identifier: str, asked: LiveQuery, known: str) -> _Look:
         try:
             mark = mark_of(reading.state, find_number(reading, kind, identifier, "/%s/%s"))
             if mark == known:
@@ -105,7 +106,7 @@ class Watcher:
         return _Look(mark, msgspec.json.encode(pieces))
 
 
-def _answer(request: AnyRequest, watcher: Watcher, kind: Kind, raw_id: str, asked: LiveQuery) -> Stream:
+def _answer(request: AnyRequest, watcher: Watcher, kind: People, raw_id: str, asked: LiveQuery) -> Stream:
     if watcher.is_full:
         raise TooBusy("Too many people are being watched; this page shows what was when it was opened.")
     mark = request.headers.get("last-event-id") or asked.mark

@@ -9,8 +9,9 @@ from richpanel.core.timestamps import iso
 from richpanel.store.orders import list_orders
 from richpanel.store.profiles import CustomerDetail, mark_of
 from richpanel.store.sessions import list_sessions
+from richpanel.store.views import People
 from richpanel.web.access import Viewer
-from richpanel.web.customers import Kind, find_person
+from richpanel.web.customers import find_person
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier
 from richpanel.web.paths import decode_id
@@ -24,7 +25,7 @@ _SESSIONS: Final = 5
 """Among so many of the newest sessions the last page is looked for: a server's events have none."""
 
 
-def head_of(reading: Reading, kind: Kind, identifier: str, person: CustomerDetail) -> Context:
+def head_of(reading: Reading, kind: People, identifier: str, person: CustomerDetail) -> Context:
     """Give what a person's page begins with."""
     newest = list_sessions(reading.state, person.profile, cursor=None, limit=_SESSIONS).data
     visit = next((session for session in newest if session.last_page), None)
@@ -50,7 +51,7 @@ def _visit(person: CustomerDetail) -> list[tuple[str, str]]:
     return [(label, value) for label, value in rows if value]
 
 
-def person_context(reading: Reading, kind: Kind, identifier: str, asked: PersonQuery) -> Context:
+def person_context(reading: Reading, kind: People, identifier: str, asked: PersonQuery) -> Context:
     """Read a person's page. Raises NotFoundException and MovedTo."""
     person = find_person(reading, kind, identifier, "/%s/%s")
     own: Any = person.identities[0]
