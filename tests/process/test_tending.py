@@ -119,6 +119,8 @@ def test_a_first_run_of_an_edit_takes_the_place_of_the_version_before_and_only_d
     row = row_of(account, "ever")
     assert row.live is not None
     assert (row.live.version, row.next) == (2, None)
+    with account.account_engine.connect() as connection:
+        assert [each.size for each in plans.versions(connection, row.number, 2)] == [None, 1]
     assert found(account, row.live.number) == {
         ("uid", "one"): Found(False, None, 0),
         ("uid", "two"): Found(True, None, 0),

@@ -118,6 +118,22 @@ def test_an_edit_is_computed_beside_what_is_live(account: Engine) -> None:
         assert plans.unswept(connection) == []
 
 
+def test_versions_are_kept_with_who_made_them_and_what_they_came_to(account: Engine) -> None:
+    first = live(account, added(account, "buyers", BOUGHT))
+    with account.begin() as connection:
+        computations.redefine(connection, first, audience({"event": "Refunded"}), now=NOW + 2, by="ann")
+        (second, _) = plans.versions(connection, first.number, 10)
+        plans.go_live(connection, [second.plan.number], now=NOW + 9, sizes={first.newest.number: 31})
+        plans.go_live(connection, [], now=NOW + 10, sizes={first.newest.number: 32})  # It has ended.
+        kept = plans.versions(connection, first.number, 10)
+        assert [each.plan.version for each in plans.versions(connection, first.number, 1)] == [2]
+    assert [(each.plan.version, each.plan.status, each.made_by, each.ended_at, each.size) for each in kept] == [
+        (2, "live", "ann", None, None),
+        (1, "retired", None, NOW + 9, 31),
+    ]
+    assert kept[1].plan.defined.what == audience(BOUGHT)
+
+
 def test_an_edit_of_an_edit_takes_its_place(account: Engine) -> None:
     row = live(account, added(account, "buyers", BOUGHT))
     for name in ("Refunded", "Returned"):

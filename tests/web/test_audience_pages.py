@@ -258,6 +258,45 @@ def test_visitors_who_are_in_are_led_to(site: Site) -> None:
     assert page.count("#why") == 2  # The form's, and one for whom there can be an explanation.
 
 
+def test_versions_are_listed_with_what_differs(site: Site) -> None:
+    with shop_of(site) as shop:
+        shop.known("42")
+        shop.audience("All", {"trait": "plan", "op": "not_exists"})
+        shop.settle()
+        assert (
+            site.api("PATCH", "/audiences/all", {"condition": {"trait": "<b>plan", "op": "not_exists"}}).status == 200
+        )
+        shop.settle()
+        site.api("PATCH", "/audiences/all", {"includeVisitors": True})
+    listed = site.get("/audiences/all/versions")["data"]
+    assert [(each["version"], each["status"], each["madeBy"], each["size"]) for each in listed] == [
+        *((3, "computing", "tests", None), (2, "live", "tests", None), (1, "retired", "tests", 1)),
+    ]
+    assert [each["text"].endswith(", visitors too") for each in listed] == [True, False, False]
+    assert (listed[2]["liveAt"] is None, listed[2]["endedAt"]) == (False, listed[1]["liveAt"])
+    site.sign_in()
+    html = site.page("/audiences/all").body.decode()
+    page = html.partition('id="versions"')[2]
+    assert "3 versions" in page
+    assert "<ins>&lt;b&gt;plan</ins>" in page
+    assert "<del>plan</del>" in page
+    assert "<b>plan" not in html
+    assert "1 at its end" in page
+    assert site.api("GET", "/audiences/none/versions").status == 404
+
+
+def test_a_version_that_comes_of_anothers_edit_says_so(site: Site) -> None:
+    with shop_of(site) as shop:
+        shop.audience("All", {"trait": "plan", "op": "exists"})
+        shop.audience("Most", {"audience": "all"})
+        shop.settle()
+        site.api("PATCH", "/audiences/all", {"condition": {"trait": "plan", "op": "not_exists"}})
+        shop.settle()
+    assert [each["asked"] for each in site.get("/audiences/most/versions")["data"]] == [True, False]
+    site.sign_in()
+    assert "What it asks for of others was changed." in site.page("/audiences/most").body.decode()
+
+
 def noted(shop: Shop) -> list[tuple[int, int]]:
     """Note a size every ten minutes for ten days, and give what is kept of them."""
     with shop.engines[1].begin() as connection:

@@ -4,7 +4,7 @@ Each step is one transaction, in the same turn as a batch, and short: live messa
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ from richpanel.process.memory import Memory
 from richpanel.process.refold import Reader
 from richpanel.process.running import Runs, make, names_of
 from richpanel.store import computations, identities, memberships, plans, progress
+from richpanel.store.members import size_of
 from richpanel.store.memberships import ALL
 
 DUE: Final = 1_000
@@ -34,13 +35,15 @@ class Tended(NamedTuple):
     """What a step did: whether there may be more to do at once, how far first runs are, and which plan has no row left.
 
     A first run is so many profiles far, by number, `ALL` where it is over. `left` is a computation that is deleted, and
-    of which people have all that was told as plain traits.
+    of which people have all that was told as plain traits. `sizes` says how many those versions have that another one
+    takes the place of.
     """
 
     more: bool
     reached: Mapping[int, int] = {}
     swept: int | None = None
     left: int | None = None
+    sizes: Mapping[int, int] = {}
 
 
 class Unswept:
@@ -151,7 +154,15 @@ def _run(reader: Reader, memory: Memory, definitions: Definitions, runs: Runs, *
         runs.took(time.perf_counter() - started)
     else:
         runs.forget()
-    return Tended(bool(left), {number: members.reached[number] for number in ready.computing})
+    over = [number for number in ready.computing if members.reached[number] >= ALL]
+    sizes = _sizes(connection, definitions, over)
+    return Tended(bool(left), {number: members.reached[number] for number in ready.computing}, sizes=sizes)
+
+
+def _sizes(connection: Connection, definitions: Definitions, over: Collection[int]) -> dict[int, int]:
+    """Count who is in by the versions in whose place those come whose first run is over, by their numbers."""
+    before = [row for row in definitions.computations if row.live and row.next and row.next.number in over]
+    return {row.live.number: size_of(connection, row.live.number, row.kind) for row in before if row.live}
 
 
 def report(watch: Watch, definitions: Definitions, tended: Tended, now: int) -> None:
@@ -163,7 +174,7 @@ def report(watch: Watch, definitions: Definitions, tended: Tended, now: int) -> 
     waiting = {made[number] for number, at in tended.reached.items() if at < ALL}
     live = [number for number in tended.reached if made[number] not in waiting]
     if live:
-        watch.write(partial(plans.go_live, numbers=live, now=now))
+        watch.write(partial(plans.go_live, numbers=live, now=now, sizes=tended.sizes))
     for number, at in tended.reached.items():
         if number not in live:
             watch.write(partial(plans.advance, number=number, done=at))

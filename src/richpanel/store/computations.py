@@ -160,9 +160,20 @@ def engage_source(conn: Connection, *, now: int) -> SourceRow:
 
 
 def add_computation(
-    conn: Connection, kind: Class, key: str, what: Definition, changes: ComputationChanges, *, draft: bool, now: int
+    conn: Connection,
+    kind: Class,
+    key: str,
+    what: Definition,
+    changes: ComputationChanges,
+    *,
+    draft: bool,
+    now: int,
+    by: str | None = None,
 ) -> ComputationRow:
-    """Add an audience or computed trait whose key and definition are checked; computed from now on, unless a draft."""
+    """Add an audience or computed trait whose key and definition are checked; computed from now on, unless a draft.
+
+    `by` is who makes it, as for each version: a login, or the name of a token.
+    """
     engage_source(conn, now=now)
     defined = gather(what, *named(list_computations(conn)))
     id_ = new_id(_PREFIXES[kind])
@@ -172,7 +183,7 @@ def add_computation(
         *(id_, kind, key, key, False, now),
     )
     (number,) = fetch(conn, "SELECT number FROM computations WHERE id = ?", id_)[0]
-    plans.add(conn, number, defined, "draft" if draft else "computing", now)
+    plans.add(conn, number, defined, "draft" if draft else "computing", now, by=by)
     _set(conn, number, changes)
     changed(conn)
     return _get(conn, number)
@@ -185,7 +196,9 @@ def change_computation(conn: Connection, row: ComputationRow, changes: Computati
     return _get(conn, row.number)
 
 
-def redefine(conn: Connection, row: ComputationRow, what: Definition, *, now: int) -> ComputationRow:
+def redefine(
+    conn: Connection, row: ComputationRow, what: Definition, *, now: int, by: str | None = None
+) -> ComputationRow:
     """Give a computation another definition, checked: a new version beside the live one, and one of who asks for it.
 
     A draft stays one.
@@ -193,7 +206,7 @@ def redefine(conn: Connection, row: ComputationRow, what: Definition, *, now: in
     everything = list_computations(conn)
     if row.newest.status == "draft":
         plans.retire(conn, [row.newest.number], now)
-        plans.add(conn, row.number, gather(what, *named(everything)), "draft", now)
+        plans.add(conn, row.number, gather(what, *named(everything)), "draft", now, by=by)
     else:
         before = named(everything)
         after = Named({**before.audiences}, {**before.traits})
@@ -201,9 +214,9 @@ def redefine(conn: Connection, row: ComputationRow, what: Definition, *, now: in
             after.audiences[row.key] = what
         else:
             after.traits[row.key] = what
-        _recompute(conn, row, what, after, now)
+        _recompute(conn, row, what, after, now=now, by=by)
         for other in asking(everything, row):
-            _recompute(conn, other, other.newest.defined.what, after, now)
+            _recompute(conn, other, other.newest.defined.what, after, now=now, by=by)
     changed(conn)
     return _get(conn, row.number)
 
@@ -217,19 +230,21 @@ def asking(everything: Iterable[ComputationRow], row: ComputationRow) -> list[Co
     return [each for each in rows if each.kind == "audience" and each.key in known]
 
 
-def _recompute(conn: Connection, row: ComputationRow, what: Definition, among: Named, now: int) -> None:
+def _recompute(
+    conn: Connection, row: ComputationRow, what: Definition, among: Named, *, now: int, by: str | None
+) -> None:
     if row.next is not None:
         plans.retire(conn, [row.next.number], now)
-    plans.add(conn, row.number, gather(what, *among), "computing", now)
+    plans.add(conn, row.number, gather(what, *among), "computing", now, by=by)
 
 
-def start(conn: Connection, row: ComputationRow, *, now: int) -> ComputationRow:
+def start(conn: Connection, row: ComputationRow, *, now: int, by: str | None = None) -> ComputationRow:
     """Let a draft be computed, what failed be tried again, and what is paused go on."""
     if row.next is not None and row.next.fault is not None:
         plans.retire(conn, [row.next.number], now)
-        plans.add_again(conn, row.next, now)
+        plans.add_again(conn, row.next, now, by=by)
     elif row.next is not None and row.next.status in ("draft", "failed"):
-        _recompute(conn, row, row.next.defined.what, named(list_computations(conn)), now)
+        _recompute(conn, row, row.next.defined.what, named(list_computations(conn)), now=now, by=by)
     run(conn, "UPDATE computations SET paused_at = NULL WHERE number = ?", row.number)
     changed(conn)
     return _get(conn, row.number)

@@ -274,6 +274,8 @@ plans = Table(  # Versions of them: an edit is another one, computed beside the 
     Column("live_at", Big),
     Column("retired_at", Big),
     Column("swept_at", Big),  # When nothing of it was left in the state.
+    Column("made_by", Words),  # A login, or the name of a token.
+    Column("size", Big),  # How many were in, or had a value, when another version took its place.
     Index("plans_version", "computation", "version", unique=True),
     sqlite_autoincrement=True,
 )

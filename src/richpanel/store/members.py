@@ -6,10 +6,12 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
+from richpanel.core.announcing import Class
 from richpanel.core.timestamps import iso
 from richpanel.store.account import AccountSettings
 from richpanel.store.bulk import LISTED, fetch, insert, listed, run
 from richpanel.store.definitions import sizes
+from richpanel.store.memberships import count
 from richpanel.store.paging import Page, read_cursor, write_cursor
 from richpanel.store.person import ProfileView
 from richpanel.store.profiles import list_by_number
@@ -112,6 +114,11 @@ def count_values(connection: Connection, plan: int) -> int:
     """Count who has a value of a computed trait."""
     statement = f"SELECT count(*) FROM memberships WHERE plan = ? AND value NOT IN {_EMPTY}"
     return int(fetch(connection, statement, plan)[0][0])
+
+
+def size_of(connection: Connection, plan: int, kind: Class) -> int:
+    """Count who is in by a plan of an audience, or has a value by one of a computed trait."""
+    return count(connection, plan) if kind == "audience" else count_values(connection, plan)
 
 
 def value_since(connection: Connection, plan: int, profile: int) -> int | None:

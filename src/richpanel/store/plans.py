@@ -3,7 +3,7 @@
 A plan is computing until all that came before its boundary is taken in, then live, in the place of the one before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -38,6 +38,19 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     live_at: int | None
     fault: str | None = None
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A version as its history tells of it; times are ms UTC.
+
+    `plan` is what it is defined as, and how it is. `made_by` is a login or the name of a token, None where that was not
+    noted. `ended_at` is when another took its place, and `size` how many were in by then, or had a value.
+    """
+
+    plan: PlanRow
+    made_by: str | None
+    ended_at: int | None
+    size: int | None
 
 
 _PLANS: Final = (
@@ -80,25 +93,34 @@ def in_use(conn: Connection) -> dict[int, list[PlanRow]]:
     return found
 
 
-def add(conn: Connection, computation: int, defined: Defined, status: PlanStatus, now: int) -> None:
-    """Add the next version of a computation."""
+def versions(conn: Connection, computation: int, limit: int) -> list[Version]:
+    """Give the newest versions of a computation, those that are retired, too, the newest first."""
+    query = _PLANS.replace(" FROM plans", ", made_by, retired_at, size FROM plans")
+    rows = fetch(conn, f"{query} WHERE computation = ? ORDER BY version DESC LIMIT ?", computation, limit)
+    return [Version(plan=_row(row[:-3]), made_by=row[-3], ended_at=row[-2], size=row[-1]) for row in rows]
+
+
+def add(
+    conn: Connection, computation: int, defined: Defined, status: PlanStatus, now: int, *, by: str | None = None
+) -> None:
+    """Add the next version of a computation, which somebody made: a login, or the name of a token."""
     found = fetch(conn, "SELECT coalesce(max(version), 0) FROM plans WHERE computation = ?", computation)
     run(
         conn,
-        "INSERT INTO plans (computation, version, defined, status, done, total, created_at) "
-        "VALUES (?, ?, ?, ?, 0, 0, ?)",
-        *(computation, found[0][0] + 1, defined_json(defined), status, now),
+        "INSERT INTO plans (computation, version, defined, status, done, total, created_at, made_by) "
+        "VALUES (?, ?, ?, ?, 0, 0, ?, ?)",
+        *(computation, found[0][0] + 1, defined_json(defined), status, now, by),
     )
 
 
-def add_again(conn: Connection, plan: PlanRow, now: int) -> None:
+def add_again(conn: Connection, plan: PlanRow, now: int, *, by: str | None = None) -> None:
     """Add the next version of a computation with what another one is defined as, whether it can be read or not."""
     run(
         conn,
-        "INSERT INTO plans (computation, version, defined, status, done, total, created_at) "
-        "SELECT computation, (SELECT max(version) + 1 FROM plans WHERE computation = ?), defined, 'computing', 0, 0, ? "
-        "FROM plans WHERE number = ?",
-        *(plan.computation, now, plan.number),
+        "INSERT INTO plans (computation, version, defined, status, done, total, created_at, made_by) "
+        "SELECT computation, (SELECT max(version) + 1 FROM plans WHERE computation = ?), defined, 'computing', 0, 0, "
+        "?, ? FROM plans WHERE number = ?",
+        *(plan.computation, now, by, plan.number),
     )
 
 
@@ -126,8 +148,13 @@ def advance(conn: Connection, number: int, done: int) -> None:
     run(conn, "UPDATE plans SET done = ? WHERE number = ? AND status = 'computing'", done, number)
 
 
-def go_live(conn: Connection, numbers: Iterable[int], *, now: int) -> None:
-    """Put plans whose first run is over in the place of those before them, all at once."""
+def go_live(conn: Connection, numbers: Iterable[int], *, now: int, sizes: Mapping[int, int] | None = None) -> None:
+    """Put plans whose first run is over in the place of those before them, all at once.
+
+    `sizes` says how many those before had at the end, by their numbers.
+    """
+    for number, size in (sizes or {}).items():
+        run(conn, "UPDATE plans SET size = ? WHERE number = ? AND status = 'live'", size, number)
     for number in numbers:
         found = fetch(conn, "SELECT computation FROM plans WHERE number = ? AND status = 'computing'", number)
         if found:

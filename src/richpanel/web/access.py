@@ -54,6 +54,12 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
     connection.state.token = known
 
 
+def asker(request: AnyRequest) -> str:
+    """Name who asks: a login, or the name of a token, as the audit log does; empty where nobody has been let in."""
+    viewer, token = request.scope["state"].get("viewer"), request.scope["state"].get("token")
+    return str(viewer.login if viewer else token.name if token else "")
+
+
 async def signed_in(request: AnyRequest, stores: Stores, secure_cookies: bool) -> tuple[Viewer, SessionRow]:
     """Give the person whose session the request carries, and that; raises SignInRequired."""
     cookie = request.cookies.get(cookie_name("session", secure_cookies))

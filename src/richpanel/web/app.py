@@ -72,6 +72,7 @@ from richpanel.web.token_pages import token_pages
 from richpanel.web.tokens import tokens_api
 from richpanel.web.trait_looks import trait_looks_api
 from richpanel.web.trait_pages import trait_pages
+from richpanel.web.versions import versions_api
 from richpanel.web.view_pages import view_pages
 
 MAX_BODY: Final = 262_144
@@ -137,6 +138,7 @@ def _api() -> Router:
         *audience_checks_api,
         *computed_traits_api,
         *trait_looks_api,
+        *versions_api,
         *membership_history_api,
         status,
         list_audit,

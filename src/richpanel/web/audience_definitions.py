@@ -76,17 +76,17 @@ def find(conn: Connection, kind: Class, id: str) -> ComputationRow:
     return row
 
 
-def add(conn: Connection, wanted: Wanted, what: Definition, *, draft: bool, now: int) -> ComputationRow:
-    """Add one. Raises FaultyError."""
+def add(conn: Connection, wanted: Wanted, what: Definition, *, draft: bool, now: int, by: str) -> ComputationRow:
+    """Add one; `by` is who does, as for the others. Raises FaultyError."""
     changed(conn)  # Nobody else changes definitions from here on, so that what is checked stays so.
     key = wanted.key or key_of(str(wanted.name))
     faults = [key_fault(key, computations.used_keys(conn)), *_destination_faults(conn, wanted)]
     _check(conn, key, what, faults)
     changes = msgspec.structs.replace(wanted.changes, key=UNSET)
-    return computations.add_computation(conn, wanted.kind, key, what, changes, draft=draft, now=now)
+    return computations.add_computation(conn, wanted.kind, key, what, changes, draft=draft, now=now, by=by)
 
 
-def change(conn: Connection, id: str, wanted: Wanted, what: Definition | None, *, now: int) -> ComputationRow:
+def change(conn: Connection, id: str, wanted: Wanted, what: Definition | None, *, now: int, by: str) -> ComputationRow:
     """Change one; another definition is a new version. Raises FaultyError, NotFoundException."""
     changed(conn)
     row = find(conn, wanted.kind, id)
@@ -98,15 +98,15 @@ def change(conn: Connection, id: str, wanted: Wanted, what: Definition | None, *
     _check(conn, wanted.key or row.key, what, faults)
     row = computations.change_computation(conn, row, wanted.changes)
     if what is not None and what != row.newest.defined.what:
-        row = computations.redefine(conn, row, what, now=now)
+        row = computations.redefine(conn, row, what, now=now, by=by)
     return row
 
 
-def move(conn: Connection, row: ComputationRow, status: str, *, now: int) -> ComputationRow:
+def move(conn: Connection, row: ComputationRow, status: str, *, now: int, by: str) -> ComputationRow:
     """Pause one, or let it be computed or go on. Raises FaultyError, InUse."""
     if status == "live":
         _check(conn, row.key, row.newest.defined.what, [])
-        return computations.start(conn, row, now=now)
+        return computations.start(conn, row, now=now, by=by)
     if row.newest.status == "draft":
         raise InUse("A draft is not computed, so it cannot be paused.")
     return computations.pause(conn, row, now=now)

@@ -30,6 +30,7 @@ from richpanel.web.plots import curve
 from richpanel.web.signin import Door
 from richpanel.web.stores import Reading, Stores
 from richpanel.web.trait_looks import WhyValue
+from richpanel.web.versions import read_versions
 
 LIST: Final = 25
 _SIZES: Final = 10_000
@@ -82,15 +83,16 @@ async def audience_page(
     """Show an audience: what it asks, how it is, who is in, and why somebody is or is not."""
     wanted, stores, uid = decode_id(audience_id), pages.stores, asked.uid.strip()
     row = await stores.look_up(lambda conn: find(conn, "audience", wanted))
+    listed = await stores.look_up(lambda conn: read_versions(conn, "audience", wanted))
     noted = await stores.look_up(lambda conn: list_sizes(conn, row.number, _SIZES))
     explained = await explain(stores, row, uid, why_of)
 
     def build(reading: Reading) -> Context:
-        found = {**about(reading, row, asked, explained), "curve": curve(noted, reading.now)}
+        found = {**about(reading, row, asked, explained), "curve": curve(noted, reading.now), "versions": listed}
         if row.live is None:
             return found
-        listed = partial(list_members, reading.state, reading.account, row.live.number)
-        people = answer_bad_values(lambda: listed(cursor=asked.cursor, limit=LIST))
+        members = partial(list_members, reading.state, reading.account, row.live.number)
+        people = answer_bad_values(lambda: members(cursor=asked.cursor, limit=LIST))
         return {**found, "people": people, "size": memberships.count(reading.state, row.live.number)}
 
     return await pages.show(viewer, "audience.html", "/audiences", build, status=404 if explained.fault else 200)
@@ -125,8 +127,8 @@ def about(reading: Reading, row: ComputationRow, asked: ComputationQuery, explai
     }
 
 
-async def move(door: Door, kind: Class, id: str, data: MoveForm) -> Redirect:
-    """Do what a button of the page of an audience or computed trait says."""
+async def move(door: Door, kind: Class, id: str, data: MoveForm, by: str) -> Redirect:
+    """Do what a button of the page of an audience or computed trait says; `by` is whose login pressed it."""
     wanted = decode_id(id)
 
     def change(conn: Connection) -> str:
@@ -135,7 +137,7 @@ async def move(door: Door, kind: Class, id: str, data: MoveForm) -> Redirect:
             definitions.remove(conn, kind, wanted, now=now)
             return f"/{kind}s"
         row = find(conn, kind, wanted)
-        definitions.move(conn, row, "live" if data.action == "live" else "paused", now=now)
+        definitions.move(conn, row, "live" if data.action == "live" else "paused", now=now, by=by)
         return f"/{kind}s/{segment(wanted)}"
 
     with told_by_place():
@@ -150,8 +152,7 @@ async def move_form(
     data: URLEncodedBody[MoveForm],
 ) -> Redirect:
     """Pause an audience, let it go on, or delete it."""
-    del viewer
-    return await move(door, "audience", audience_id, data)
+    return await move(door, "audience", audience_id, data, viewer.login)
 
 
 audience_pages = [audiences_page, audience_page, move_form]

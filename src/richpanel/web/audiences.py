@@ -21,6 +21,7 @@ from richpanel.store.members import MemberView, list_members, list_sizes, noted_
 from richpanel.store.paging import Page
 from richpanel.store.plans import PlanRow
 from richpanel.web import audience_definitions as definitions
+from richpanel.web.access import AnyRequest, asker
 from richpanel.web.audience_definitions import InUse, Wanted, exact, find, told_by_place
 from richpanel.web.customers import outward
 from richpanel.web.paging import Identifier, Listed, Paged, answer_bad_values
@@ -235,27 +236,31 @@ async def list_of_sizes(stores: Given[Stores], audience_id: Identifier) -> Liste
 
 
 @post("/audiences", operation_id="addAudience", tags=["Audiences"])
-async def add(stores: Given[Stores], data: JSONBody[NewAudience]) -> AudienceView:
+async def add(request: AnyRequest, stores: Given[Stores], data: JSONBody[NewAudience]) -> AudienceView:
     """Add an audience: it is computed for everybody, and everybody who is in is told once that is done."""
     with told_by_place():
         what = Audience(read(exact(data.condition)), data.include_visitors)
         return view(
             await stores.define(
-                lambda conn: definitions.add(conn, _wanted(data), what, draft=data.draft, now=stores.now())
+                lambda conn: definitions.add(
+                    conn, _wanted(data), what, draft=data.draft, now=stores.now(), by=asker(request)
+                )
             )
         )
 
 
 @patch("/audiences/{audience_id:str}", operation_id="updateAudience", tags=["Audiences"], raises=_RAISES)
-async def update(stores: Given[Stores], audience_id: Identifier, data: JSONBody[AudiencePatch]) -> AudienceView:
+async def update(
+    request: AnyRequest, stores: Given[Stores], audience_id: Identifier, data: JSONBody[AudiencePatch]
+) -> AudienceView:
     """Change an audience; the version before stays in force until the new one is computed."""
     wanted = decode_id(audience_id)
 
     def amend(conn: Connection) -> ComputationRow:
         now = stores.now()
         what = _changed(find(conn, "audience", wanted), data)
-        row = definitions.change(conn, wanted, _wanted(data), what, now=now)
-        return row if data.status is UNSET else definitions.move(conn, row, data.status, now=now)
+        row = definitions.change(conn, wanted, _wanted(data), what, now=now, by=asker(request))
+        return row if data.status is UNSET else definitions.move(conn, row, data.status, now=now, by=asker(request))
 
     with told_by_place():
         return view(await stores.define(amend))

@@ -149,7 +149,7 @@ async def _answer(
         case _:
             return await _show(door.pages, viewer, form, row)
     try:
-        id_ = await door.stores.define(lambda conn: _save(conn, form, row, door.stores.now()))
+        id_ = await door.stores.define(lambda conn: _save(conn, form, row, door.stores.now(), viewer.login))
     except FaultyError as error:
         return await _show(door.pages, viewer, form, row, faults=_own(error), failed=True)
     return Redirect(f"/{kind}s/{segment(id_)}", status_code=303)
@@ -160,7 +160,7 @@ def _own(error: FaultyError) -> list[Fault]:
     return [each for each in error.faults if each.field in ("name", "key") or each.field.startswith("destinations")]
 
 
-def _save(conn: Connection, form: DefinitionForm, row: ComputationRow | None, now: int) -> str:
+def _save(conn: Connection, form: DefinitionForm, row: ComputationRow | None, now: int, by: str) -> str:
     made = make(conn, form)
     faults = [*made.faults]
     if not form.name:
@@ -177,8 +177,8 @@ def _save(conn: Connection, form: DefinitionForm, row: ComputationRow | None, no
         track_calls=form.tracks,
     )
     if row is None:
-        return definitions.add(conn, wanted, made.what, draft=form.action == "draft", now=now).id
-    return definitions.change(conn, row.id, wanted, made.what, now=now).id
+        return definitions.add(conn, wanted, made.what, draft=form.action == "draft", now=now, by=by).id
+    return definitions.change(conn, row.id, wanted, made.what, now=now, by=by).id
 
 
 @get("/audiences/new", include_in_schema=False)

@@ -15,6 +15,7 @@ from richpanel.core.money import encode_exact
 from richpanel.core.timestamps import iso
 from richpanel.store.computations import ComputationRow, list_computations
 from richpanel.web import audience_definitions as definitions
+from richpanel.web.access import AnyRequest, asker
 from richpanel.web.audience_definitions import InUse, Wanted, exact, find, told_by_place
 from richpanel.web.audiences import Key, Moved, Shown, backfills, next_version
 from richpanel.web.paging import Identifier, Listed
@@ -139,26 +140,30 @@ async def get_one(stores: Given[Stores], trait_id: Identifier) -> TraitView:
 
 
 @post("/traits", operation_id="addTrait", tags=["Computed traits"])
-async def add(stores: Given[Stores], data: JSONBody[NewTrait]) -> TraitView:
+async def add(request: AnyRequest, stores: Given[Stores], data: JSONBody[NewTrait]) -> TraitView:
     """Add a computed trait: it is computed for everybody, and all values are told once that is done."""
     with told_by_place():
         what = read_computation(given_of(data), "")
         return view(
             await stores.define(
-                lambda conn: definitions.add(conn, _wanted(data), what, draft=data.draft, now=stores.now())
+                lambda conn: definitions.add(
+                    conn, _wanted(data), what, draft=data.draft, now=stores.now(), by=asker(request)
+                )
             )
         )
 
 
 @patch("/traits/{trait_id:str}", operation_id="updateTrait", tags=["Computed traits"], raises=_RAISES)
-async def update(stores: Given[Stores], trait_id: Identifier, data: JSONBody[TraitPatch]) -> TraitView:
+async def update(
+    request: AnyRequest, stores: Given[Stores], trait_id: Identifier, data: JSONBody[TraitPatch]
+) -> TraitView:
     """Change a computed trait; the version before stays in force until the new one is computed."""
     wanted = decode_id(trait_id)
 
     def amend(conn: Connection) -> ComputationRow:
         now = stores.now()
-        row = definitions.change(conn, wanted, _wanted(data), what, now=now)
-        return row if data.status is UNSET else definitions.move(conn, row, data.status, now=now)
+        row = definitions.change(conn, wanted, _wanted(data), what, now=now, by=asker(request))
+        return row if data.status is UNSET else definitions.move(conn, row, data.status, now=now, by=asker(request))
 
     with told_by_place():
         given = given_of(data)

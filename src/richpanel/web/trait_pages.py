@@ -18,6 +18,7 @@ from richpanel.web.paths import decode_id
 from richpanel.web.signin import Door
 from richpanel.web.stores import Reading
 from richpanel.web.trait_looks import why_value_of
+from richpanel.web.versions import read_versions
 
 
 @get("/traits", include_in_schema=False)
@@ -38,14 +39,15 @@ async def trait_page(
     """Show a computed trait: what it computes, how it is, who has which value, and where somebody's comes from."""
     wanted, stores, uid = decode_id(trait_id), pages.stores, asked.uid.strip()
     row = await stores.look_up(lambda conn: find(conn, "trait", wanted))
+    listed = await stores.look_up(lambda conn: read_versions(conn, "trait", wanted))
     explained = await explain(stores, row, uid, why_value_of)
 
     def build(reading: Reading) -> Context:
-        found = about(reading, row, asked, explained)
+        found = {**about(reading, row, asked, explained), "versions": listed}
         if row.live is None:
             return found
-        listed = partial(list_values, reading.state, reading.account, row.live.number)
-        people = answer_bad_values(lambda: listed(cursor=asked.cursor, limit=LIST))
+        values = partial(list_values, reading.state, reading.account, row.live.number)
+        people = answer_bad_values(lambda: values(cursor=asked.cursor, limit=LIST))
         return {**found, "people": people, "size": count_values(reading.state, row.live.number)}
 
     return await pages.show(viewer, "trait.html", "/traits", build, status=404 if explained.fault else 200)
@@ -59,8 +61,7 @@ async def move_trait_form(
     data: URLEncodedBody[MoveForm],
 ) -> Redirect:
     """Pause a computed trait, let it go on, or delete it."""
-    del viewer
-    return await move(door, "trait", trait_id, data)
+    return await move(door, "trait", trait_id, data, viewer.login)
 
 
 trait_pages = [traits_page, trait_page, move_trait_form]
