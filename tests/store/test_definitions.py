@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from richpanel.store import account, connectors, destinations, imports, sources, tokens, user_sessions, users
 from richpanel.store.database import open_engine
 from richpanel.store.definitions import definitions_version
-from richpanel.store.destinations import DestinationChanges, UnknownSourceError
+from richpanel.store.destinations import MOST_OF_A_SOURCE, DestinationChanges, TooManyInstancesError, UnknownSourceError
 from richpanel.store.directory import DataDirectory
 from richpanel.store.preparing import prepare, prepare_login
 from richpanel.store.secrets import SecretBox, SecretKeyError, make_key, open_secrets
@@ -293,6 +293,29 @@ def test_a_destination_never_gives_its_secret_back(conn: Connection, box: Secret
     with pytest.raises(UnknownSourceError, match="src_none"):
         destinations.update_destination(conn, box, added.id, DestinationChanges(sources=["src_none"]))
     assert destinations.update_destination(conn, box, "dst_none", DestinationChanges(name="x")) is None
+
+
+def test_a_source_has_so_many_destinations_and_no_more(conn: Connection, box: SecretBox) -> None:
+    website = next(row for row in sources.list_sources(conn) if row.name == "Website")
+    other = sources.add_source(conn, "Other", "web", now=NOW, connect=False)
+    one = DestinationChanges(name="One", sources=[website.id])
+    here = [row for row in destinations.list_destinations(conn) if website.id in row.sources]
+    left = range(MOST_OF_A_SOURCE - len(here))
+    *_, last = [destinations.add_destination(conn, box, "richpanel", one, now=NOW) for _ in left]
+    with pytest.raises(TooManyInstancesError, match="The source Website is connected to 25"):
+        destinations.add_destination(conn, box, "richpanel", one, now=NOW)
+    with pytest.raises(TooManyInstancesError):
+        destinations.copy_destination(conn, last.id, "Copy", [website.id], now=NOW)
+    elsewhere = destinations.copy_destination(conn, last.id, "Copy", [other.id], now=NOW)
+    assert elsewhere is not None
+    both = DestinationChanges(sources=[other.id, website.id])
+    with pytest.raises(TooManyInstancesError):
+        destinations.update_destination(conn, box, elsewhere.id, both)
+    kept = destinations.update_destination(conn, box, last.id, both)
+    assert kept is not None
+    assert set(kept.sources) == {other.id, website.id}, "it was connected before"
+    destinations.delete_destination(conn, last.id, now=NOW)
+    assert destinations.update_destination(conn, box, elsewhere.id, both) is not None, "a deleted one makes room"
 
 
 # ------------------------------------------------------------------------------------------------------------- secrets

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
+from richpanel.store.destinations import MOST_OF_A_SOURCE
 from tests.server import Answer
 from tests.web.browser import Reader, reading
 from tests.web.running import Site, csrf_of
@@ -100,6 +101,21 @@ def test_what_cannot_be_connected_is_told_at_its_field(signed: Site, change: dic
     assert 'aria-invalid="true"' in text(answer)
     assert 'value="Mine"' in text(answer) or "name" in change
     assert len(signed.get("/destinations")["data"]) == 1
+
+
+def test_one_instance_too_many_is_told_at_its_field(signed: Site) -> None:
+    source = signed.source()
+    body = {"name": "One", "settings": {"apiKey": "k"}, "sources": [source.id]}
+    for _ in range(MOST_OF_A_SOURCE - 1):
+        assert signed.api("POST", "/destinations", body).status == 201
+    answer = signed.api("POST", "/destinations", body)
+    assert (answer.status, answer.json()["errors"][0]["field"]) == (400, "sources")
+    told = "The source Website is connected to 25 destinations, and may be to no more."
+    assert answer.json()["errors"][0]["detail"] == told
+    form = {"name": "Mine", "key": "kept", "sources": source.id}
+    assert told in text(submit(signed, "/catalog/richpanel", form))
+    assert told in text(submit(signed, place(destination(signed)), {"action": "copy", "target": source.id}))
+    assert len(signed.get("/destinations")["data"]) == MOST_OF_A_SOURCE
 
 
 @pytest.mark.parametrize(

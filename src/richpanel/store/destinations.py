@@ -6,19 +6,25 @@ from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from richpanel.store import definitions
 from richpanel.store.definitions import changed, new_id
 from richpanel.store.secrets import SecretBox
 
 CATALOG_ID: Final = "richpanel"
+MOST_OF_A_SOURCE: Final = 25
+"""So many instances of a destination may one source have, as at Segment (its "Add a destination")."""
 ACCOUNT: Final = "account"
 """The endpoint of the built-in account; any other endpoint is a URL."""
 
 
 class UnknownSourceError(ValueError):
     """A destination names a source that does not exist."""
+
+
+class TooManyInstancesError(ValueError):
+    """A source is to be connected to more destinations than it may be."""
 
 
 class SecretNeededError(ValueError):
@@ -145,7 +151,7 @@ def add_destination(
 ) -> DestinationRow:
     """Add a destination; what `changes` leaves UNSET gets its default (endpoint: the built-in account; enabled).
 
-    Raises UnknownSourceError for a source id that does not exist, SecretNeededError.
+    Raises UnknownSourceError for a source id that does not exist, TooManyInstancesError, SecretNeededError.
     """
     destination_id = new_id("dst")
     values = {"name": "Richpanel", "settings": "{}", "endpoint": ACCOUNT, "enabled": True, "filters": "[]"}
@@ -159,7 +165,10 @@ def add_destination(
 def update_destination(
     conn: Connection, box: SecretBox, destination_id: str, changes: DestinationChanges
 ) -> DestinationRow | None:
-    """Change a destination; None where there is no such one. Raises UnknownSourceError, SecretNeededError."""
+    """Change a destination; None where there is no such one.
+
+    Raises UnknownSourceError, TooManyInstancesError, SecretNeededError.
+    """
     table = definitions.destinations
     row = conn.execute(select(table).where(table.c.id == destination_id, table.c.deleted_at.is_(None))).first()
     if row is None:
@@ -190,9 +199,30 @@ def _connect(conn: Connection, destination: int, source_ids: Sequence[str]) -> N
     unknown = [source_id for source_id in source_ids if source_id not in numbers]
     if unknown:
         raise UnknownSourceError(f"there is no source with the id {unknown[0]}")
+    _check_room(conn, destination, list(numbers.values()))
     conn.execute(delete(links).where(links.c.destination == destination))
     if numbers:
         conn.execute(insert(links), [{"destination": destination, "source": number} for number in numbers.values()])
+
+
+def _check_room(conn: Connection, destination: int, source_numbers: Sequence[int]) -> None:
+    """Raise TooManyInstancesError where one of the sources, not connected yet, has as many instances as it may."""
+    links, sources, table = definitions.destination_sources, definitions.sources, definitions.destinations
+    already = select(links.c.source).where(links.c.destination == destination)
+    of_each = (
+        select(sources.c.name)
+        .join(links, links.c.source == sources.c.number)
+        .join(table, table.c.number == links.c.destination)
+        .where(table.c.deleted_at.is_(None), sources.c.number.in_(source_numbers), sources.c.number.not_in(already))
+        .group_by(sources.c.number, sources.c.name)
+        .having(func.count() >= MOST_OF_A_SOURCE)
+        .order_by(sources.c.number)
+    )
+    full = conn.execute(of_each).scalars().first()
+    if full is not None:
+        raise TooManyInstancesError(
+            f"The source {full} is connected to {MOST_OF_A_SOURCE} destinations, and may be to no more."
+        )
 
 
 def copy_destination(
@@ -200,7 +230,7 @@ def copy_destination(
 ) -> DestinationRow | None:
     """Add a destination with the settings of another, its secret and filters too, for other sources, under a name.
 
-    None where there is no such destination. Raises UnknownSourceError.
+    None where there is no such destination. Raises UnknownSourceError, TooManyInstancesError.
     """
     table = definitions.destinations
     columns = (table.c.catalog_id, table.c.settings, table.c.endpoint, table.c.enabled, table.c.filters)

@@ -9,7 +9,13 @@ from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 
 from richpanel.store.connectors import list_connectors
-from richpanel.store.destinations import copy_destination, delete_destination, get_destination, list_destinations
+from richpanel.store.destinations import (
+    TooManyInstancesError,
+    copy_destination,
+    delete_destination,
+    get_destination,
+    list_destinations,
+)
 from richpanel.store.secrets import SecretBox
 from richpanel.web.access import Viewer
 from richpanel.web.destination_forms import SettingsForm, choices, form_of, key_state, told_of_change
@@ -133,7 +139,10 @@ async def _copy(stores: Stores, wanted: str, target: str) -> str:
     if source is None:
         raise bad_field("target", "Choose the source to copy the settings for.")
     name = f"{known.destinations.get(wanted, 'Richpanel')} – {source.name}"[:_NAME_LENGTH]
-    row = await stores.define(lambda conn: copy_destination(conn, wanted, name, [source.id], now=stores.now()))
+    try:
+        row = await stores.define(lambda conn: copy_destination(conn, wanted, name, [source.id], now=stores.now()))
+    except TooManyInstancesError as error:
+        raise bad_field("target", str(error)) from None
     if row is None:
         raise NotFoundException(_MISSING)
     return row.id

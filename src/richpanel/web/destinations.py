@@ -20,6 +20,7 @@ from richpanel.store.destinations import (
     DestinationRow,
     SecretNeededError,
     SignatureMode,
+    TooManyInstancesError,
     UnknownSourceError,
     add_destination,
     delete_destination,
@@ -151,7 +152,7 @@ def _told_as_fields() -> Iterator[None]:
     """Say what the store refuses of the field that it concerns."""
     try:
         yield
-    except UnknownSourceError as error:
+    except (UnknownSourceError, TooManyInstancesError) as error:
         raise bad_field("sources", str(error)) from None
     except SecretNeededError as error:
         raise bad_field("settings.signatureMode", str(error)) from None
