@@ -62,6 +62,25 @@ def test_a_dead_letter_counts_as_dropped_and_no_more_as_dead(both: Both) -> None
     assert both.rows(f"SELECT status, code FROM deliveries WHERE id = {bob.id}") == [(FAILED, "dropped")]
 
 
+def test_who_dropped_one_is_kept_with_it(both: Both) -> None:
+    put_off(both)
+    asked = [
+        Asked(1, OUTSIDE, "drop", NOW, "ann"),
+        Asked(4, OUTSIDE, "drop", NOW),
+        Asked(2, OUTSIDE, "retry", NOW, "bob"),
+    ]
+    with both.delivery.begin() as connection:
+        delivery_requests.grant(connection, asked, NOW + 1)
+    with both.delivery.begin() as connection:
+        delivery_requests.grant(connection, [Asked(1, OUTSIDE, "drop", NOW + 2, "bob")], NOW + 2)
+    assert both.rows("SELECT id, dropped_by FROM deliveries ORDER BY id") == [
+        (1, "ann"),
+        (2, None),
+        (3, None),
+        (4, None),
+    ]
+
+
 def test_what_arrived_or_failed_stays_as_it_is(both: Both) -> None:
     put_off(both)
     (bob,) = both.due()
@@ -97,8 +116,8 @@ def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 
 def test_a_note_stays_until_just_that_is_done(account: Engine) -> None:
-    first, other = Asked(7, OUTSIDE, "retry", NOW), Asked(8, OUTSIDE, "drop", NOW + 1)
-    instead = Asked(7, OUTSIDE, "drop", NOW + 2)
+    first, other = Asked(7, OUTSIDE, "retry", NOW, "ann"), Asked(8, OUTSIDE, "drop", NOW + 1)
+    instead = Asked(7, OUTSIDE, "drop", NOW + 2, "bob")
     with account.begin() as connection:
         for each in (first, other):
             delivery_requests.ask(connection, each)

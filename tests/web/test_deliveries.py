@@ -111,11 +111,15 @@ def test_a_delivery_is_dropped_and_stays_to_be_seen(sent: tuple[Site, str, int])
     for number in (2, 4, 5):
         one = site.get(f"/deliveries/{number}")
         assert (one["status"], one["code"], one["asked"], one["nextAttempt"]) == ("failed", "dropped", None, None)
+        assert one["droppedBy"] == "tests"
         assert len(one["attempts"]) == (0 if number == 5 else 1)
     found = {each["destination"]: each for each in site.get("/deliveries/overview")["destinations"]}[destination]
     assert [found[name] for name in ("queued", "retrying", "failed", "dead")] == [0, 0, 4, 0]
     (reason,) = [each for each in found["reasons"] if each["code"] == "dropped"]
     assert (reason["stage"], reason["count"], reason["samples"]) == ("failed", 3, [5, 4, 2])
+    for message, who in (("Seen-eve", "tests"), ("Paid-ann", None)):
+        (trace,) = site.get(f"/messages/{message}")["data"]
+        assert [each["droppedBy"] for each in trace["deliveries"]] == [who]
     again = site.api("POST", "/deliveries/4/drop")
     assert again.status == 409
     assert again.json()["detail"] == "This delivery is failed; it can be dropped if it is queued or retrying or dead."

@@ -1,6 +1,7 @@
 """The pages of Event Delivery: figures, the list, and one delivery, whose destination is a stranger and hostile."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -154,6 +155,9 @@ def test_only_a_form_of_ours_drops(site: Site) -> None:
     grant(site)
     shown = text(site, "/deliveries/4")
     assert "Somebody dropped it" in shown
+    assert re.search(r"Dropped by</dt><dd[^>]*>admin<", shown)
+    dropped = [(row["who"], row["verb"], row["noun"], row["object"]) for row in site.get("/audit")["data"]]
+    assert ("admin", "dropped", "delivery", "4") in dropped
     assert 'value="drop"' not in shown
 
 

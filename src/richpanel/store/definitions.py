@@ -190,6 +190,7 @@ delivery_requests = Table(  # What is asked of a delivery, until whoever serves 
     Column("destination", Integer, nullable=False),  # Its number.
     Column("action", Words, nullable=False),  # "drop" or "retry".
     Column("at", Big, nullable=False),  # ms UTC
+    Column("asked_by", Words),  # A login, or the name of a token.
 )
 
 imports = Table(  # How far `richpanel import` got with a file.

@@ -29,7 +29,10 @@ _MINUTE_MS: Final = 60_000
 
 
 class Delivery(NamedTuple):
-    """A row of `deliveries`; times are ms UTC, `status` an index into `STATUSES`, `replay` empty without one."""
+    """A row of `deliveries`; times are ms UTC, `status` an index into `STATUSES`, `replay` empty without one.
+
+    `dropped_by` is whoever gave it up: a login, or the name of a token.
+    """
 
     id: int
     destination: int
@@ -47,6 +50,7 @@ class Delivery(NamedTuple):
     replay: str
     code: str | None
     event: str | None
+    dropped_by: str | None = None
 
 
 class Attempt(NamedTuple):

@@ -29,7 +29,10 @@ class AttemptView(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class DeliveryRow(msgspec.Struct, rename="camel", kw_only=True):
-    """A delivery in the list. `destination` is an id; `next_attempt` is when it is tried next, where it is."""
+    """A delivery in the list. `destination` is an id; `next_attempt` is when it is tried next, where it is.
+
+    `dropped_by` is whoever gave it up by hand: a login, or the name of a token.
+    """
 
     id: int
     destination: str
@@ -41,6 +44,7 @@ class DeliveryRow(msgspec.Struct, rename="camel", kw_only=True):
     finished_at: str | None
     next_attempt: str | None
     replay: str | None
+    dropped_by: str | None
 
 
 class DeliveryView(DeliveryRow, rename="camel", kw_only=True):
@@ -170,6 +174,7 @@ def _fields(row: Delivery, destinations: Mapping[int, str]) -> dict[str, Any]:
         "finished_at": None if row.finished_at is None else iso(row.finished_at),
         "next_attempt": iso(row.due_at) if row.status < FINISHED else None,
         "replay": row.replay or None,
+        "dropped_by": row.dropped_by,
     }
 
 

@@ -35,24 +35,26 @@ _AT_ONCE: Final = 1_000
 
 
 class Asked(NamedTuple):
-    """What is asked of a delivery of a destination (its number), and when, ms UTC."""
+    """What is asked of a delivery of a destination (its number), when, ms UTC, and by whom: a login or token's name."""
 
     delivery: int
     destination: int
     action: Action
     at: int
+    by: str | None = None
 
 
 def ask(account: Connection, asked: Asked) -> None:
     """Note what is asked, in place of what was asked of the same delivery before. The caller commits."""
-    insert(account, definitions.delivery_requests, [asked], replace=True)
+    columns = ("delivery", "destination", "action", "at", "asked_by")
+    insert(account, definitions.delivery_requests, [asked], columns=columns, replace=True)
 
 
 def waiting(account: Connection) -> list[Asked]:
     """Give what is asked and not done yet, the oldest first, some at a time."""
     rows = fetch(
         account,
-        "SELECT delivery, destination, action, at FROM delivery_requests ORDER BY at, delivery LIMIT ?",
+        "SELECT delivery, destination, action, at, asked_by FROM delivery_requests ORDER BY at, delivery LIMIT ?",
         _AT_ONCE,
     )
     return [Asked(*row) for row in rows]
@@ -80,7 +82,8 @@ def grant(delivery: Connection, asked: Iterable[Asked], now: int) -> None:
     A dropped one is `failed` with the code `dropped`; it was dead or waited, and counts once. `now` is ms UTC. The
     caller commits.
     """
-    actions = {each.delivery: each.action for each in asked}
+    notes = {each.delivery: each for each in asked}
+    actions = {number: each.action for number, each in notes.items()}
     if not actions:
         return
     lock = " FOR UPDATE" if on_postgres(delivery) else ""
@@ -89,6 +92,11 @@ def grant(delivery: Connection, asked: Iterable[Asked], now: int) -> None:
     meant = [each for each in found if each.status in ALLOWED[actions[each.id]]]
     dropped = [each for each in meant if actions[each.id] == "drop"]
     record(delivery, [Result(each, FAILED, now, code=Code.DROPPED) for each in dropped])
+    many(
+        delivery,
+        "UPDATE deliveries SET dropped_by = ?1 WHERE id = ?2",
+        [(notes[each.id].by, each.id) for each in dropped if notes[each.id].by],
+    )
     for each in dropped:
         if each.status == DEAD:
             _uncount(delivery, each)

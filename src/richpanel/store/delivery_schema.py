@@ -42,6 +42,7 @@ deliveries = Table(
     Column("replay", Words, nullable=False),  # The replay's id; empty for the first delivery.
     Column("code", Words),  # Why it is as it is.
     Column("event", Words),
+    Column("dropped_by", Words),  # A login, or the name of a token.
     Index("deliveries_due", "destination", "lane", "due_at", "place", sqlite_where=_WAITS, postgresql_where=_WAITS),
     Index("deliveries_identity", "identity", "place", sqlite_where=_WAITS, postgresql_where=_WAITS),
     Index("deliveries_alias", "alias", "place", sqlite_where=_WAITS_WITH_ALIAS, postgresql_where=_WAITS_WITH_ALIAS),

@@ -67,9 +67,11 @@ _DONE: Final = {
         "confirm": "turned on",
         "stop": "turned off",
     },
-    **{"codes": "renewed the codes of", "revoke": "revoked", "add": "added"},
+    **{"drop": "dropped", "retry": "tried again", "codes": "renewed the codes of", "revoke": "revoked", "add": "added"},
 }
 """What the buttons of our forms have done."""
+_OF_DELIVERIES: Final = {each: _DONE[each] for each in ("drop", "retry")}
+"""The same, where the API's path says it."""
 _LISTS: Final = ("new", "people", "tokens", "messages")
 """Last segments of paths that name where something is added, and not what is done."""
 _PEOPLE: Final = {"customer": UID, "visitor": ANONYMOUS}
@@ -214,7 +216,7 @@ def _verb(kind: Kind, path: str, method: str, status: int, fields: Mapping[str, 
     last = path.rpartition("/")[2]
     if method != "POST" or last in ("*", "edit"):
         return "deleted" if method == "DELETE" else "changed"
-    return last if path.count("/") > 1 and last not in _LISTS else "added"
+    return _OF_DELIVERIES.get(last, last) if path.count("/") > 1 and last not in _LISTS else "added"
 
 
 def _details(fields: Mapping[str, str], allowed: Sequence[str]) -> dict[str, str]:

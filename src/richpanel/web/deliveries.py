@@ -20,6 +20,7 @@ from richpanel.store.ledger import refused_since
 from richpanel.store.message_rows import known_id, load
 from richpanel.store.outbox import numbers
 from richpanel.store.paging import Page
+from richpanel.web.access import AnyRequest, asker
 from richpanel.web.paging import Identifier, Paged, Query, answer_bad_values
 from richpanel.web.paths import decode_id
 from richpanel.web.stores import Reading, Stores
@@ -107,13 +108,13 @@ def _found(reading: Reading, id: str) -> tuple[DeliveryView, Delivery]:
     return found
 
 
-async def ask(stores: Stores, id: str, action: Action) -> FoundDelivery:
-    """Ask something of a delivery, which is done in a moment; raises NotFoundException and NotNow."""
+async def ask(stores: Stores, id: str, action: Action, by: str) -> FoundDelivery:
+    """Ask something of a delivery for somebody, which is done in a moment; raises NotFoundException and NotNow."""
     _, row = await stores.read(lambda reading: _found(reading, id))
     if row.status not in ALLOWED[action]:
         can = " or ".join(STATUSES[status] for status in sorted(ALLOWED[action]))
         raise NotNow(f"This delivery is {STATUSES[row.status]}; {_ASKED[action]} if it is {can}.")
-    asked = Asked(row.id, row.destination, action, stores.now())
+    asked = Asked(row.id, row.destination, action, stores.now(), by)
     await stores.define(lambda conn: delivery_requests.ask(conn, asked))
     return await stores.read(lambda reading: read_one(reading, id))
 
@@ -156,13 +157,13 @@ async def delivery(stores: Given[Stores], delivery_id: Identifier) -> FoundDeliv
     status_code=202,
     raises=_RAISES,
 )
-async def drop_delivery(stores: Given[Stores], delivery_id: Identifier) -> FoundDelivery:
+async def drop_delivery(request: AnyRequest, stores: Given[Stores], delivery_id: Identifier) -> FoundDelivery:
     """Drop a delivery that waits, or a dead letter.
 
     In a moment it is `failed` with the code `dropped`, unless it was under way and arrived: ask again. Until then
     `asked` says so. What waits behind it, of the same person, goes on.
     """
-    return await ask(stores, decode_id(delivery_id), "drop")
+    return await ask(stores, decode_id(delivery_id), "drop", asker(request))
 
 
 @post(
@@ -172,12 +173,12 @@ async def drop_delivery(stores: Given[Stores], delivery_id: Identifier) -> Found
     status_code=202,
     raises=_RAISES,
 )
-async def retry_delivery(stores: Given[Stores], delivery_id: Identifier) -> FoundDelivery:
+async def retry_delivery(request: AnyRequest, stores: Given[Stores], delivery_id: Identifier) -> FoundDelivery:
     """Try a delivery now that waits for its next try, and what it waits for, of the same person.
 
     A destination that only fails is left in peace for a while all the same: it is tried as soon as that is over.
     """
-    return await ask(stores, decode_id(delivery_id), "retry")
+    return await ask(stores, decode_id(delivery_id), "retry", asker(request))
 
 
 deliveries_api = [deliveries, delivery_overview, delivery, drop_delivery, retry_delivery]

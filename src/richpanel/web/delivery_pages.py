@@ -152,8 +152,7 @@ async def ask_form(
     data: URLEncodedBody[AskForm],
 ) -> Redirect:
     """Drop a delivery, or have it tried now."""
-    del viewer
-    found = await ask(door.stores, decode_id(delivery_id), data.action)
+    found = await ask(door.stores, decode_id(delivery_id), data.action, viewer.login)
     return Redirect(f"/deliveries/{segment(str(found.id))}", status_code=303)
 
 
