@@ -48,6 +48,16 @@ def rows(connection: Connection) -> dict[int, bytes]:
     return {place: bytes(data) for place, data in connection.exec_driver_sql("SELECT place, data FROM bodies")}
 
 
+def test_how_far_back_they_go(connection: Connection) -> None:
+    assert bodies.kept_since(connection) is None
+    earlier = b"".join(encode(Meta(77, "src_1", []), [b"{}"]))
+    (body,) = [Kept(500 + offset, offset, b"{}", head(earlier)) for offset in item_offsets(earlier)]
+    keep(connection, OTHER)
+    assert bodies.kept_since(connection) == 1
+    keep(connection, [body])
+    assert bodies.kept_since(connection) == 77
+
+
 def test_what_is_kept_is_read(connection: Connection) -> None:
     keep(connection, [*THREE, *OTHER])
     stored = StoredBodies(connection)

@@ -28,10 +28,10 @@ def account(tmp_path: Path) -> Iterator[Engine]:
 def test_samples(account: Engine) -> None:
     with account.begin() as connection:
         assert samples.newest(connection) is None
-        samples.note(connection, Sample(T0 + 1_000, 500, 1, 2, 3, 4))
-        samples.note(connection, Sample(T0 + 30_000, 200, 10, 20, 30, 40))
+        samples.note(connection, Sample(T0 + 1_000, 500, 1, 2, 3, 4, T0 - DAY_MS))
+        samples.note(connection, Sample(T0 + 30_000, 200, 10, 20, 30, 40, T0))
         samples.note(connection, Sample(T0 + MINUTE_MS, 0, 11, 21, 31, 41))
-        first, second = Sample(T0, 500, 10, 20, 30, 40), Sample(T0 + MINUTE_MS, 0, 11, 21, 31, 41)
+        first, second = Sample(T0, 500, 10, 20, 30, 40, T0), Sample(T0 + MINUTE_MS, 0, 11, 21, 31, 41)
         assert samples.since(connection, T0) == [first, second]
         assert samples.newest(connection) == second
         assert samples.size_of_state(connection) > 0

@@ -33,6 +33,11 @@ def what_waits(log: Followed, position: int, max_bytes: int) -> list[Entry]:
         return log.read(first, max_bytes)
 
 
+def kept_since(log: Followed) -> int | None:
+    """Give `receivedAt` (ms UTC) of the oldest record that is kept; None without any. Raises as `waiting_since`."""
+    return waiting_since(log, log.first())
+
+
 def waiting_since(log: Followed, position: int) -> int | None:
     """Give `receivedAt` (ms UTC) of the first record from `position` on; None where there is none.
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from richpanel import __version__
 from richpanel.config import Settings
 from richpanel.deliver.sending import Sender
-from richpanel.log.age import waiting_since
+from richpanel.log.age import kept_since, waiting_since
 from richpanel.log.contract import LogDamaged, LogGone, LogReader
 from richpanel.log.opening import open_reader
 from richpanel.log.retention import log_sizes
@@ -24,7 +24,8 @@ from richpanel.roles.alarming import Alarming
 from richpanel.roles.clock import now_ms
 from richpanel.roles.mailing import mailer_of
 from richpanel.roles.noticing import Noticing
-from richpanel.store import progress, samples
+from richpanel.store import bodies, progress, samples
+from richpanel.store.bulk import on_postgres
 from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
 from richpanel.store.leadership import Leadership
@@ -81,8 +82,14 @@ class Sampler:
     def _measure(self, at: int, lag: int) -> Sample:
         with reading(self.state) as connection:
             state = samples.size_of_state(connection)
+            kept = bodies.kept_since(connection) if on_postgres(connection) else self._kept_since()
         disk = shutil.disk_usage(self._directory.path)
-        return Sample(at, lag, _bytes_of(self._directory.log), state, disk.free, disk.total)
+        return Sample(at, lag, _bytes_of(self._directory.log), state, disk.free, disk.total, kept)
+
+    def _kept_since(self) -> int | None:
+        with suppress(LogGone, LogDamaged):
+            return kept_since(self._log)
+        return None
 
 
 def _bytes_of(log: Path) -> int:

@@ -106,6 +106,15 @@ def bodies_of(connection: Connection, log: Slice | Bodies) -> Bodies:
     return StoredBodies(connection) if on_postgres(connection) else LogBodies(log)
 
 
+def kept_since(connection: Connection) -> int | None:
+    """Give `receivedAt` (ms UTC) of the oldest record of which anything is kept, on PostgreSQL; None without any.
+
+    The first row is a record's head: it stands in front of its items.
+    """
+    rows = fetch(connection, "SELECT data FROM bodies ORDER BY place LIMIT 1")
+    return record.decode_meta(bytes(rows[0][0]))[0].at if rows else None
+
+
 class Kept(NamedTuple):
     """A body to keep, and its record's head: the u32 length and the meta, as they stand in front of the items."""
 

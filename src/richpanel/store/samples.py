@@ -19,7 +19,8 @@ _HOURS_FOR: Final = 31 * 24 * HOUR_MS
 class Sample(NamedTuple):
     """How the system stood in a minute that began `at` (ms UTC); `lag_ms` is the most within it.
 
-    `free_bytes` are what the disk of the data directory has left, of `disk_bytes`.
+    `free_bytes` are what the disk of the data directory has left, of `disk_bytes`. `kept_since` is `receivedAt` of the
+    oldest record that is kept (ms UTC): so far back goes a replay or a rebuild; None where there is none.
     """
 
     at: int
@@ -28,16 +29,20 @@ class Sample(NamedTuple):
     state_bytes: int = 0
     free_bytes: int = 0
     disk_bytes: int = 0
+    kept_since: int | None = None
+
+
+_COLUMNS: Final = ", ".join(Sample._fields)
 
 
 def note(connection: Connection, sample: Sample) -> None:
     """Write a minute's sample, and thin out what is old."""
     run(
         connection,
-        "INSERT INTO samples (at, lag_ms, log_bytes, state_bytes, free_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?, ?) "
+        f"INSERT INTO samples ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (at) DO UPDATE SET lag_ms = CASE WHEN excluded.lag_ms > samples.lag_ms THEN excluded.lag_ms "
         "ELSE samples.lag_ms END, log_bytes = excluded.log_bytes, state_bytes = excluded.state_bytes, "
-        "free_bytes = excluded.free_bytes, disk_bytes = excluded.disk_bytes",
+        "free_bytes = excluded.free_bytes, disk_bytes = excluded.disk_bytes, kept_since = excluded.kept_since",
         *(sample.at - sample.at % MINUTE_MS, *sample[1:]),
     )
     run(
@@ -51,7 +56,7 @@ def since(connection: Connection, at: int) -> list[Sample]:
     """Give the samples from an instant (ms UTC) on, the oldest first."""
     rows = fetch(
         connection,
-        "SELECT at, lag_ms, log_bytes, state_bytes, free_bytes, disk_bytes FROM samples WHERE at >= ? ORDER BY at",
+        f"SELECT {_COLUMNS} FROM samples WHERE at >= ? ORDER BY at",
         at,
     )
     return [Sample(*row) for row in rows]
@@ -61,7 +66,7 @@ def newest(connection: Connection) -> Sample | None:
     """Give the last sample."""
     rows = fetch(
         connection,
-        "SELECT at, lag_ms, log_bytes, state_bytes, free_bytes, disk_bytes FROM samples ORDER BY at DESC LIMIT 1",
+        f"SELECT {_COLUMNS} FROM samples ORDER BY at DESC LIMIT 1",
     )
     return Sample(*rows[0]) if rows else None
 

@@ -17,6 +17,7 @@ samples = Table(  # How the system stood, minute by minute (store.samples).
     Column("state_bytes", Big, nullable=False),
     Column("free_bytes", Big, nullable=False),  # Of the disk that the data directory is on, of so many.
     Column("disk_bytes", Big, nullable=False),
+    Column("kept_since", Big),  # receivedAt of the oldest record that is kept.
     sqlite_with_rowid=False,
 )
 
