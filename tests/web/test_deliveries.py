@@ -1,10 +1,13 @@
 """REST: what is sent outside, what became of it, and figures of both."""
 
+from time import sleep
 from typing import Any
 
 import pytest
 
 from richpanel.store.deliveries import ACCEPTED, DEAD, FAILED, RETRYING
+from richpanel.web import deliveries
+from richpanel.web.remembered import FRESH_MS
 from tests.web.outgoing import answered, grant, hosted, take_over
 from tests.web.running import NOW, Site
 
@@ -100,6 +103,31 @@ def test_the_figures_follow_a_call_from_the_door_to_the_answer(sent: tuple[Site,
     site.clock.ms = NOW + 25 * 3_600_000
     later = {each["destination"]: each for each in site.get("/deliveries/overview")["destinations"]}[destination]
     assert (later["received"], later["delivered"], later["queued"]) == (0, 0, 1)
+
+
+def test_much_is_counted_again_without_anybody_waiting(
+    sent: tuple[Site, str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, destination, number = sent
+
+    def figures() -> tuple[int, int, str]:
+        found = site.get("/deliveries/overview")
+        (one,) = [each for each in found["destinations"] if each["destination"] == destination]
+        return one["received"], one["queued"], found["countedAt"]
+
+    monkeypatch.setattr(deliveries, "MUCH", 3)
+    first = figures()
+    site.send([call("Paid", "fay")])
+    site.process()
+    take_over(site, number)
+    assert figures() == (first[0], first[1] + 1, first[2]), "what waits is as of now all the same"
+    site.clock.ms += FRESH_MS
+    for _ in range(500):
+        if figures()[0] != first[0]:
+            break
+        sleep(0.01)
+    assert figures()[0] == first[0] + 1
+    assert figures()[2] > first[2]
 
 
 def test_a_delivery_is_dropped_and_stays_to_be_seen(sent: tuple[Site, str, int]) -> None:

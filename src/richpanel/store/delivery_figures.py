@@ -15,7 +15,7 @@ from richpanel.core.timestamps import iso
 from richpanel.store import names
 from richpanel.store.bulk import fetch
 from richpanel.store.deliveries import ACCEPTED, DEAD, DELIVERED, FAILED, QUEUED, RETRYING, SUPERSEDED
-from richpanel.store.delivery_breakdown import ByEvent, EventFigures, Moment, by_event, series, shown
+from richpanel.store.delivery_breakdown import ByEvent, EventFigures, Moment, series, shown
 from richpanel.store.destinations import ACCOUNT, DestinationRow
 
 MOST_MESSAGES: Final = 200_000
@@ -74,11 +74,15 @@ class Funnel(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Overview(msgspec.Struct, rename="camel", kw_only=True):
-    """The figures of a window. What came is counted from `received_from` on, which is later where there is too much."""
+    """The figures of a window. What came is counted from `received_from` on, which is later where there is too much.
+
+    `counted_at` is when that was, and the calls by event: a few seconds ago where there are very many.
+    """
 
     window: str
     since: str
     received_from: str
+    counted_at: str
     destinations: list[Funnel]
 
 
@@ -91,11 +95,23 @@ class Decided(NamedTuple):
 
 
 class Arrived(msgspec.Struct):
-    """What came since an instant: decisions with their number, and by source number what was refused, with the code."""
+    """What came since an instant: decisions with their number, and by source number what was refused, with the code.
+
+    `looked` is how many messages were looked at.
+    """
 
     since: int
     decided: list[Decided]
     refused: dict[int, Counter[str]]
+    looked: int
+
+
+class Counted(NamedTuple):
+    """What takes long to count: what came, deliveries by event, and when it was counted (ms UTC)."""
+
+    came: Arrived
+    events: ByEvent
+    at: int
 
 
 class Span(NamedTuple):
@@ -130,7 +146,7 @@ def arrived(state: Connection, since: int) -> Arrived:
         state, "SELECT source, code, count(*) FROM discards WHERE at >= ? GROUP BY source, code", since
     ):
         refused[source][code] = count
-    return Arrived(max(since, reached) if counted >= MOST_MESSAGES else since, decided, dict(refused))
+    return Arrived(max(since, reached) if counted >= MOST_MESSAGES else since, decided, dict(refused), counted)
 
 
 def _most(counted: Iterable[tuple[int, int | None, int]]) -> list[int]:
@@ -144,17 +160,16 @@ def _most(counted: Iterable[tuple[int, int | None, int]]) -> list[int]:
 
 def overview(
     delivery: Connection,
-    came: Arrived,
+    counted: Counted,
     destinations: Iterable[DestinationRow],
     private: Mapping[str, int],
     span: Span,
 ) -> Overview:
     """Put the figures together; `private` are messages refused for privacy, by source id."""
-    funnels = []
-    events: ByEvent = by_event(delivery, span.since)
+    funnels, came = [], counted.came
     for row in destinations:
         funnel = Funnel(destination=row.id, name=row.name)
-        counts = events.get(row.number, {})
+        counts = {event: Counter(figures) for event, figures in counted.events.get(row.number, {}).items()}
         _count_arrived(funnel, row, came, counts)
         funnel.filtered_at_source = sum(private.get(source, 0) for source in row.sources)
         funnel.received += funnel.failed_on_ingest + funnel.filtered_at_source
@@ -165,7 +180,13 @@ def overview(
         funnel.by_event = shown(counts)
         funnel.reasons.sort(key=lambda reason: -reason.count)
         funnels.append(funnel)
-    return Overview(window=span.window, since=iso(span.since), received_from=iso(came.since), destinations=funnels)
+    return Overview(
+        window=span.window,
+        since=iso(span.since),
+        received_from=iso(came.since),
+        counted_at=iso(counted.at),
+        destinations=funnels,
+    )
 
 
 def _count_arrived(funnel: Funnel, row: DestinationRow, came: Arrived, events: dict[str, Counter[str]]) -> None:

@@ -13,7 +13,8 @@ from richpanel.store import delivery_requests
 from richpanel.store.bodies import bodies_of
 from richpanel.store.database import reading as snapshot
 from richpanel.store.deliveries import Delivery
-from richpanel.store.delivery_figures import Overview, Span, arrived, overview
+from richpanel.store.delivery_breakdown import by_event
+from richpanel.store.delivery_figures import Counted, Overview, Span, arrived, overview
 from richpanel.store.delivery_reading import DeliveryRow, DeliveryView, Which, list_deliveries, read_delivery
 from richpanel.store.delivery_requests import ALLOWED, Action, Asked
 from richpanel.store.ledger import refused_since
@@ -23,6 +24,7 @@ from richpanel.store.paging import Page
 from richpanel.web.access import AnyRequest, asker
 from richpanel.web.paging import Identifier, Paged, Query, answer_bad_values
 from richpanel.web.paths import decode_id
+from richpanel.web.remembered import Figured
 from richpanel.web.stores import Reading, Stores
 
 Status = Literal["queued", "retrying", "delivered", "accepted", "superseded", "failed", "dead"]
@@ -31,6 +33,8 @@ WINDOWS: Final[dict[Window, tuple[int, int]]] = {"1h": (1, 60), "24h": (24, 48),
 """Hours, and into how many parts they are divided."""
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 _HOUR_MS: Final = 3_600_000
+MUCH: Final = 20_000
+"""Figures of more messages or deliveries than this are remembered for a moment."""
 _ASKED: Final[dict[Action, str]] = {"drop": "it can be dropped", "retry": "it can be tried now"}
 
 
@@ -123,13 +127,22 @@ def read_overview(reading: Reading, window: Window) -> Overview:
     """Read the figures of a window that ends now."""
     hours, parts = WINDOWS[window]
     since = reading.now - hours * _HOUR_MS
-    came = arrived(reading.state, since)
+    counted = reading.figured(("deliveries", window), lambda look: _count(look, window)).value
     with snapshot(reading.definitions) as connection:
         private = refused_since(connection, since)
     with snapshot(reading.deliveries) as connection:
-        return overview(
-            connection, came, reading.known.destination_rows, private, Span(window, since, reading.now, parts)
-        )
+        span = Span(window, since, reading.now, parts)
+        return overview(connection, counted, reading.known.destination_rows, private, span)
+
+
+def _count(reading: Reading, window: Window) -> Figured[Counted]:
+    """Count what came, and deliveries by event: of very many this takes a second."""
+    since = reading.now - WINDOWS[window][0] * _HOUR_MS
+    came = arrived(reading.state, since)
+    with snapshot(reading.deliveries) as connection:
+        events = by_event(connection, since)
+    made = sum(sum(counts.values()) for of_one in events.values() for counts in of_one.values())
+    return Figured(Counted(came, events, reading.now), reading.now, max(came.looked, made) > MUCH)
 
 
 @get("/deliveries", operation_id="listDeliveries", tags=["Deliveries"])

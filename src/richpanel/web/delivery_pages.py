@@ -9,6 +9,7 @@ from litestar.params import URLEncodedBody
 from litestar.response import Redirect
 
 from richpanel.core.retrying import STATUSES, Status
+from richpanel.core.timestamps import iso
 from richpanel.store.database import reading as snapshot
 from richpanel.store.deliveries import ACCEPTED, DELIVERED
 from richpanel.store.delivery_figures import Funnel
@@ -73,6 +74,7 @@ def _overview(reading: Reading, asked: PageQuery) -> Context:
     ordered: list[Funnel] = sorted(found.destinations, key=lambda each: each.destination not in outside)
     return {
         "figures": found,
+        "counted_at": found.counted_at if found.counted_at != iso(reading.now) else None,
         "funnels": [(each, each.destination in outside, plot(each.series)) for each in ordered],
         "windows": list(WINDOWS),
         "window": asked.window,

@@ -5,13 +5,13 @@ A query may take a while, so none runs on the event loop; a small pool bounds wh
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from time import monotonic
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -25,6 +25,7 @@ from richpanel.store.driver import file_at
 from richpanel.store.profiles import count_profiles
 from richpanel.store.sources import SourceRow, list_sources
 from richpanel.store.tokens import TokenRow, find_token
+from richpanel.web.remembered import Figured, Remembered
 
 T = TypeVar("T")
 _THREADS: Final = 3
@@ -73,8 +74,8 @@ class SharedLog:
 class Reading:
     """One look at the state: a snapshot of it, with what its readers need beside it. `now` is ms UTC.
 
-    `count` gives the number of customers (True) or visitors (False), a few seconds old. `deliveries` and `definitions`
-    are the other databases.
+    `count` gives the number of customers (True) or visitors (False), a few seconds old; `figured` what is counted under
+    a key, as old as `web.remembered` has it. `deliveries` and `definitions` are the other databases.
     """
 
     state: Connection
@@ -82,8 +83,14 @@ class Reading:
     log: SharedLog
     now: int
     count: Callable[[bool], int]
+    remembered: Remembered
+    again: Callable[[Callable[["Reading"], Any]], Any]
     deliveries: Engine
     definitions: Engine
+
+    def figured(self, key: Hashable, count: Callable[["Reading"], Figured[T]]) -> Figured[T]:
+        """Give what is counted under a key: by this look where there is nothing to give, else as it is remembered."""
+        return self.remembered.give(key, self.now, lambda: count(self), lambda: self.again(count))
 
     @property
     def account(self) -> AccountSettings:
@@ -133,6 +140,7 @@ class Stores:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
         self._known: Definitions | None = None
         self._fresh_until = 0.0
+        self._remembered = Remembered(self._pool.submit)
         self._counted: dict[bool, _Counted] = {}
         self._counting: set[bool] = set()
         self._tokens: dict[bytes, tuple[float, TokenRow | None]] = {}
@@ -178,7 +186,8 @@ class Stores:
         with reading(self.state) as connection:
             now = self.now()
             count = partial(self._count, connection, now)
-            return query(Reading(connection, known, self.log, now, count, self.deliveries, self._account))
+            others = (self._remembered, self._read, self.deliveries, self._account)
+            return query(Reading(connection, known, self.log, now, count, *others))
 
     def _count(self, connection: Connection, now: int, customers: bool) -> int:
         """Give the number of people: counting a million takes 20 ms, so whoever finds it a little old does not wait."""
