@@ -1,5 +1,6 @@
 """Every page of the app in Chromium: fit, readable by everybody, light, and with nothing hostile alive in it."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +8,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from richpanel.core.roles import ROLES, Role
 from richpanel.log.segments import SegmentReader
 from richpanel.store.directory import DataDirectory
 from richpanel.store.secrets import open_secrets
 from richpanel.web.app import WebOptions, site
+from richpanel.web.permissions import home, sees
 from tests.acceptance.hostile import RUNS, furnish
 from tests.acceptance.test_serve import wait_until
 from tests.server import Server, segment
 from tests.sink import Sink
-from tests.web.walking import Walker, page_routes, walking
+from tests.web.walking import Walker, another, page_routes, walking
 
 pytestmark = [pytest.mark.browser, pytest.mark.files]
 BY_HAND = ("/sign-in", "/getting-started", "/exports/customers.csv", f"/messages/find?id={segment(RUNS)}", "/replays")
@@ -64,15 +67,20 @@ def nothing_wrong(walker: Walker) -> None:
         pytest.fail(f"{len(found)} faults\n" + "\n".join(found), pytrace=False)
 
 
+def sign_in(walker: Walker, login: str, password: str) -> None:
+    walker.page.goto(walker.base)
+    walker.page.get_by_label("User name").fill(login)
+    walker.page.get_by_label("Password").fill(password)
+    walker.page.get_by_role("button", name="Sign in").click()
+    walker.page.locator("form[action='/sign-out']").first.wait_for(state="attached")
+
+
 def test_the_door_and_an_empty_account(server: Server, walker: Walker) -> None:
     walker.look("/")
     walker.look("/nowhere", status=404)
     wait_until(lambda: "password: " in server.printed(), 5, "the login is printed")
     login, password = (re.findall(rf"^{what}: (.+)$", server.printed(), re.M)[0] for what in ("login", "password"))
-    walker.page.goto(server.url)
-    walker.page.get_by_label("User name").fill(login)
-    walker.page.get_by_label("Password").fill(password)
-    walker.page.get_by_role("button", name="Sign in").click()
+    sign_in(walker, login, password)
     expect(walker.page.get_by_role("heading", name="Overview")).to_be_visible()
     for path in (
         "/",
@@ -102,3 +110,14 @@ def test_every_page_is_fit_and_keeps_what_is_hostile_as_text(server: Server, wal
     sink.stop()
     nothing_wrong(walker)
     assert walker.unseen() == [], "a page that nothing leads to: link it, or name it in BY_HAND"
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "owner"])
+def test_nobody_is_led_to_what_they_may_not_see(server: Server, walker: Walker, role: Role) -> None:
+    made = json.loads(server.command("user", "add", f"one-{role}", "--role", role, "--json"))
+    with another(walker) as other:
+        sign_in(other, made["login"], made["password"])
+        other.stroll([home(role)], walker.content)
+        nothing_wrong(other)
+        sections = {"/customers", "/messages", "/audiences", "/deliveries", "/settings/people"}
+        assert sections & set(other.looked_at) == {path for path in sections if sees(role, path)}

@@ -8,15 +8,16 @@ policy, and little weight.
 import os
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from litestar import Litestar
-from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Error, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, Request, sync_playwright
 
 from tests.web.browser import ARGUMENTS, find_chromium
 
@@ -30,6 +31,10 @@ SHOTS = os.environ.get("PAGE_SHOTS")
 """A folder for pictures of each page, for whoever wants to look."""
 REFUSED = "Failed to load resource: the server responded with a status of"
 
+MAIN = re.compile(r"<main\b.*</main>", re.S)
+OTHERWISE = re.compile(r'<time\b.*?</time>|<input type="hidden" name="csrf"[^>]*>', re.S)
+"""What is another for everybody who looks, or any time."""
+LINKS = re.compile(r'<a\b(?![^>]*\bdownload\b)[^>]*?\bhref="([^"]*)"')
 OPEN_ALL = "document.querySelectorAll('details').forEach((each) => { each.open = true })"
 
 
@@ -41,6 +46,12 @@ def page_routes(app: Litestar) -> dict[str, re.Pattern[str]]:
         if not path.startswith("/api/") and path != "/favicon.ico":  # Playwright does not tell of the icon.
             patterns[path] = re.compile(re.sub(r"\\\{[^/]+\\\}", "[^/]+", re.escape(path)) + "/?")
     return patterns
+
+
+def content_of(html: str) -> str:
+    """Give what a page says, but for what is another for everybody who looks."""
+    found = MAIN.search(html)
+    return OTHERWISE.sub("", found[0] if found else html)
 
 
 def parts_asked(url: str) -> str:
@@ -60,6 +71,8 @@ class Walker:
     faults: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     looked_at: list[str] = field(default_factory=list)
+    content: dict[str, str] = field(default_factory=dict)
+    """What the pages said that were looked at."""
     _at: str = ""
     _refused_is_fine: bool = False
 
@@ -138,6 +151,7 @@ class Walker:
         if "text/html" not in answer.headers.get("content-type", ""):
             return []
         self.looked_at.append(path)
+        self.content[path] = content_of(answer.text())
         return self._examine(path, thoroughly)
 
     def _examine(self, path: str, thoroughly: bool) -> list[str]:
@@ -178,6 +192,38 @@ class Walker:
                 self.page.screenshot(path=Path(SHOTS) / f"{name}-{device}-{scheme}.png", full_page=True)
             self.page.emulate_media(color_scheme="light")
 
+    def stroll(self, starts: Iterable[str], known: Mapping[str, str]) -> None:
+        """Go by the links from `starts` to one page of each kind: each must be there for who walks.
+
+        Those that say something else than `known` are looked at, on a desk in the light, and asked by all rules.
+        """
+        alike: set[tuple[str, str]] = set()
+        queue = deque(self.base + path for path in starts)
+        while queue:
+            url = queue.popleft().partition("#")[0]
+            route = self.route_of(url) if url.startswith(self.base) else None
+            if route is None or (route, parts_asked(url)) in alike:
+                continue
+            alike.add((route, parts_asked(url)))
+            queue.extend(self._glance(url.removeprefix(self.base), known))
+
+    def _glance(self, path: str, known: Mapping[str, str]) -> list[str]:
+        """Ask for a page, without the browser where it says what is `known`; gives the addresses that it leads to."""
+        self._at, self._refused_is_fine = path, False
+        answer = self.page.context.request.get(self.base + path)
+        if answer.status != 200:
+            self._fault(f"answered {answer.status}")
+        if "text/html" not in answer.headers.get("content-type", ""):
+            return []
+        self.looked_at.append(path)
+        html = answer.text()
+        if content_of(html) != known.get(path):
+            self.page.goto(self.base + path)
+            self.page.evaluate(OPEN_ALL)
+            for each in self.page.evaluate("askAxe()"):
+                self._fault(each)
+        return [urljoin(answer.url, unescape(link)) for link in LINKS.findall(html)]
+
     def unseen(self) -> list[str]:
         """Name the routes that nothing led to."""
         return sorted(set(self.routes) - self.seen)
@@ -188,14 +234,28 @@ def walking(base: str, routes: dict[str, re.Pattern[str]]) -> Iterator[Walker]:
     """Open a browser with a walker in it."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(ARGUMENTS))
-        context: BrowserContext = browser.new_context(
-            reduced_motion="reduce", timezone_id="Europe/Berlin", locale="en-GB"
-        )
-        for script in SCRIPTS:
-            context.add_init_script(path=script)
-        walker = Walker(context.new_page(), base, routes)
-        walker.watch()
         try:
-            yield walker
+            yield _walker(browser, base, routes)
         finally:
             browser.close()
+
+
+@contextmanager
+def another(walker: Walker) -> Iterator[Walker]:
+    """Give somebody else who walks the same site, as a stranger to it."""
+    browser = walker.page.context.browser
+    assert browser is not None
+    other = _walker(browser, walker.base, walker.routes)
+    try:
+        yield other
+    finally:
+        other.page.context.close()
+
+
+def _walker(browser: Browser, base: str, routes: dict[str, re.Pattern[str]]) -> Walker:
+    context = browser.new_context(reduced_motion="reduce", timezone_id="Europe/Berlin", locale="en-GB")
+    for script in SCRIPTS:
+        context.add_init_script(path=script)
+    walker = Walker(context.new_page(), base, routes)
+    walker.watch()
+    return walker
