@@ -7,6 +7,7 @@ was told of somebody is a fold of these very messages, so nobody has to remember
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, Literal, TypeAlias
 
@@ -111,25 +112,36 @@ def _written(
             "type": says["type"],
             "userId": uid,
             **says,
-            "context": {
-                "personas": {
-                    "computation_class": of.kind,
-                    "computation_id": of.id,
-                    "computation_key": of.key,
-                    "namespace": of.space,
-                    "space_id": of.space,
-                    **({} if backfill is None else {"backfill": backfill}),
-                },
-                "library": {"name": "unknown", "version": "unknown"},
-                "integrations": {"personas": False},
-            },
-            "integrations": {"All": False, **dict.fromkeys(to, True), "Warehouses": {"all": False}},
+            "context": _context(of, backfill),
+            "integrations": _integrations(tuple(to)),
             "messageId": id_,
             "originalTimestamp": at,
             "sentAt": None,
             "timestamp": at,
         }
     )
+
+
+@lru_cache(256)
+def _context(of: Computing, backfill: int | None) -> msgspec.Raw:
+    """Write what a message says of whose it is: a first run says the same a million times."""
+    personas: dict[str, Any] = {
+        "computation_class": of.kind,
+        "computation_id": of.id,
+        "computation_key": of.key,
+        "namespace": of.space,
+        "space_id": of.space,
+    }
+    if backfill is not None:
+        personas["backfill"] = backfill
+    library = {"name": "unknown", "version": "unknown"}
+    around = {"personas": personas, "library": library, "integrations": {"personas": False}}
+    return msgspec.Raw(encode_exact(around))
+
+
+@lru_cache(256)
+def _integrations(to: tuple[str, ...]) -> msgspec.Raw:
+    return msgspec.Raw(encode_exact({"All": False, **dict.fromkeys(to, True), "Warehouses": {"all": False}}))
 
 
 class _Personas(msgspec.Struct):

@@ -1,6 +1,7 @@
 """Event time: when something happened, as far as the clocks of client and server tell (`semantics.md` 1)."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from richpanel.core.codes import Code
@@ -73,4 +74,11 @@ def _corrected(received_at: int, given: int | None, sent: int | None) -> EventTi
 
 def iso(ms: int) -> str:
     """Write ms UTC as ISO 8601 with milliseconds and `Z`, as Segment does."""
-    return (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, rest = divmod(ms, 1000)
+    return f"{_second(second)}.{rest:03d}Z"
+
+
+@lru_cache(1_024)
+def _second(since: int) -> str:
+    """Write a second since 1970: what is written together is often of the same one."""
+    return (EPOCH + timedelta(seconds=since)).replace(tzinfo=None).isoformat()

@@ -26,6 +26,7 @@ from richpanel.core.timestamps import call_time, event_time, parse
 from richpanel.log.contract import HEADER_SIZE, Entry
 from richpanel.process.definitions import Definitions
 from richpanel.store.account import AccountSettings
+from richpanel.store.computations import ENGAGE
 from richpanel.store.identities import Key
 from richpanel.store.sources import SourceRow
 
@@ -221,7 +222,7 @@ def refuse(message: Incoming, code: Code) -> Refused:
 def open_by(definitions: Definitions, meta: Meta, source: SourceRow, spot: Spot, body: bytes) -> Incoming:
     """Decode one kept item of a record (`open_item`) as the account's definitions have it."""
     found = open_item(meta, source, spot, body, definitions.account.blocked_ids)
-    if found.kind == IDENTIFY:
+    if found.kind == IDENTIFY and source.type != ENGAGE:  # What that tells is never folded.
         found.in_use = definitions.in_use_at(meta.at)
     return found
 

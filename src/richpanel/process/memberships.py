@@ -7,6 +7,9 @@ run has not reached a profile, by number, leaves it alone: the run reads all tha
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+from operator import itemgetter
+from typing import Final
 
 from richpanel.core.announcing import Told, announced
 from richpanel.core.happened import Happened
@@ -24,6 +27,8 @@ from richpanel.process.refold import Reader
 from richpanel.store import memberships
 from richpanel.store.happenings import person_of
 from richpanel.store.memberships import ALL, Key
+
+_TIME: Final = itemgetter(0)
 
 
 class Members:
@@ -87,28 +92,21 @@ class Members:
 
     def take_told(self, messages: Iterable[Incoming]) -> set[int]:
         """Take what the Engage source's own messages told the world, a value and one more than before; give of whom."""
-        by_key: defaultdict[Key, list[tuple[int, object]]] = defaultdict(list)
+        said: defaultdict[int, defaultdict[int, list[tuple[int, object]]]] = defaultdict(partial(defaultdict, list))
         for message in messages:
             if message.kind != IDENTIFY:
                 continue
             found = announced(message.body)
             computation = self.plans.computations.get(found.id)
             if computation is not None and found.is_change:
-                by_key[(computation, message.identity)].append((message.t, found.value))
+                said[computation][message.identity].append((message.t, found.value))
         changed: dict[Key, Told] = {}
-        for computation in {key[0] for key in by_key}:
-            uids = [uid for of, uid in by_key if of == computation]
-            known = memberships.told(self.connection, computation, uids)
-            for uid in uids:
-                key, before = (computation, uid), known.get(uid)
-                told = sorted(by_key[key], key=lambda each: each[0])
-                number = len(told) + (before.number if before is not None else 0)
-                t, value = told[-1]
-                changed[key] = Told(value, number, t)
-                if before is not None and before.t > t:
-                    changed[key] = Told(before.value, number, before.t)
+        for computation, by_uid in said.items():
+            before = memberships.told(self.connection, computation, by_uid)
+            now = {uid: _told_after(before.get(uid), values) for uid, values in by_uid.items()}
+            changed.update(((computation, uid), told) for uid, told in now.items())
             for each in self.plans.of_computation.get(computation, ()):
-                self._touched[each.number].told.update((uid, changed[(computation, uid)]) for uid in uids)
+                self._touched[each.number].told.update(now)
         memberships.tell(self.connection, changed)
         return {uid for _, uid in changed}
 
@@ -187,3 +185,10 @@ class Members:
             return self._people.get(number)
         found = self._memory.profiles.get(number)
         return None if found is None else person_of(found, keys)
+
+
+def _told_after(before: Told | None, values: list[tuple[int, object]]) -> Told:
+    """Give what the world knows once it was told these values, each with its time: the newest, and how many more."""
+    t, value = sorted(values, key=_TIME)[-1]
+    number = len(values) if before is None else before.number + len(values)
+    return Told(value, number, t) if before is None or before.t <= t else Told(before.value, number, before.t)
