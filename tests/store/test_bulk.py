@@ -7,7 +7,21 @@ import pytest
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.exc import IntegrityError
 
-from richpanel.store.bulk import LISTED, PAIRS, Pairs, delete, fetch, index_text, insert, listed, many, run, update
+from richpanel.store.bulk import (
+    LISTED,
+    NAMED,
+    PAIRS,
+    Named,
+    Pairs,
+    delete,
+    fetch,
+    index_text,
+    insert,
+    listed,
+    many,
+    run,
+    update,
+)
 from richpanel.store.database import open_engine
 from richpanel.store.postgres import schema_url
 from tests.postgres_server import PostgresServer
@@ -61,6 +75,13 @@ def test_a_text_may_hold_anything_and_is_ordered_by_its_bytes(connection: Connec
     assert [row[0] for row in found] == sorted(TEXTS, key=str.encode)
     for text in TEXTS:
         assert fetch(connection, 'SELECT count(*) FROM things WHERE "order" = ?', text) == [(count,)]
+
+
+def test_numbers_with_texts_are_looked_for_by_both(connection: Connection) -> None:
+    insert(connection, THINGS, [(n, n << 40, text, None) for n, text in enumerate(TEXTS)])
+    wanted = [(n << 40, text) for n, text in enumerate(TEXTS)] + [(0, "a"), (1 << 60, ""), (-1, "é")]
+    statement = f'SELECT id FROM {NAMED} asked CROSS JOIN things ON big = asked.number AND "order" = asked.name'
+    assert sorted(row[0] for row in fetch(connection, statement, Named(wanted))) == list(range(len(TEXTS)))
 
 
 def test_replacing_overwrites_and_the_last_of_several_counts(connection: Connection) -> None:

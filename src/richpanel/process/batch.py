@@ -118,6 +118,7 @@ def fold(
     apart = settled.numbers
     before = refold(reader, folding, moved.refolds, orders, apart=apart)
     refold_orders(reader, memory, orders, removed.orders, apart=apart)
+    folding.read_ahead(groups)
     for owner, group in groups.items():
         folding.fold(owner, group)
     folding.keep_figures(before)

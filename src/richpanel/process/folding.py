@@ -64,6 +64,8 @@ class Folding:
         self.gone: set[int] = set()
         self.changes: dict[int, list[Change]] = {}
         self.new_customers: set[int] = set()
+        self._named: dict[tuple[int, str], Session | None] = {}
+        """Sessions by profile and key, read ahead; None where there is no row."""
 
     def load(self, numbers: Iterable[int]) -> None:
         """Read many profiles at once, so that taking them up needs no query each; what was dropped stays so."""
@@ -102,9 +104,22 @@ class Folding:
         open_keys = {session.key for session in profile.open}
         missing = [key for key in keys if key and key not in open_keys]
         late = [] if newest is None else [each for each in times if each[0] < newest]
-        if not late and not missing:
-            return []
-        return sessions.touching(self.connection, number, _joined(late, self.account.session_gap), missing)
+        known = [self._named[number, key] for key in missing if (number, key) in self._named]
+        missing = [key for key in missing if (number, key) not in self._named]
+        loaded = [session for session in known if session is not None]
+        if late or missing:
+            loaded += sessions.touching(self.connection, number, _joined(late, self.account.session_gap), missing)
+        return loaded
+
+    def read_ahead(self, groups: Mapping[int, list[Incoming]]) -> None:
+        """Read the sessions that messages name, by profile, all at once: each query may be a trip over a network."""
+        wanted: set[tuple[int, str]] = set()
+        for number, messages in groups.items():
+            profile = self.memory.profiles.get(number)
+            if profile is not None and profile.closed and number not in self.open:
+                open_keys = {session.key for session in profile.open}
+                wanted.update((number, key) for key in _touched(messages)[1] - open_keys)
+        self._named = dict.fromkeys(wanted) | sessions.named(self.connection, wanted)
 
     def fold(self, number: int, messages: list[Incoming], *, trace: bool = True) -> None:
         """Fold messages of one profile, in any order; with `trace`, note what each changed."""

@@ -19,6 +19,9 @@ LISTED: Final = "(SELECT value FROM json_each(?))"
 PAIRS: Final = "(SELECT value ->> 0 AS low, value ->> 1 AS high FROM json_each(?))"
 """Pairs of integers as a table with the columns `low` and `high`; pass it as `Pairs(values)`."""
 _PAIRS: Final = "(SELECT (value ->> 0)::bigint AS low, (value ->> 1)::bigint AS high FROM json_array_elements(?::json))"
+NAMED: Final = "(SELECT value ->> 0 AS number, value ->> 1 AS name FROM json_each(?))"
+"""Pairs of an integer and a text as a table with the columns `number` and `name`; pass it as `Named(values)`."""
+_NAMED: Final = "(SELECT * FROM unnest(?::bigint[], ?::text[]) AS given (number, name))"
 _COPY_FROM: Final = 32
 """A COPY takes two round trips, arrays one: from so many rows on the former is quicker."""
 _TYPES: Final = ((Text, "text"), (LargeBinary, "bytea"), (Boolean, "boolean"))
@@ -47,7 +50,11 @@ class Pairs(list[tuple[int, int]]):
     """Values for `PAIRS`."""
 
 
-_LISTS: Final = frozenset({Listed, Pairs})
+class Named(list[tuple[int, str]]):
+    """Values for `NAMED`, at least one."""
+
+
+_LISTS: Final = frozenset({Listed, Pairs, Named})
 
 
 def listed(values: Iterable[Any]) -> Listed:
@@ -97,7 +104,7 @@ def _translated(statement: str, lists: tuple[str, ...] = ()) -> _Translated:
     text = statement.replace("%", "%%").replace("CROSS JOIN", "JOIN")
     for each in lists:
         text = text.replace(f"IN {LISTED}", each, 1)
-    text = re.sub(r" INDEXED BY \w+", "", text.replace(PAIRS, _PAIRS))
+    text = re.sub(r" INDEXED BY \w+", "", text.replace(PAIRS, _PAIRS).replace(NAMED, _NAMED))
     marks = [mark.group(1) for mark in _MARKS.finditer(text)]
     order = tuple(int(mark) - 1 for mark in marks) if any(marks) else None
     return _Translated(_MARKS.sub("%s", text), order)
@@ -109,11 +116,16 @@ def _execute(connection: Connection, statement: str, parameters: Sequence[Any]) 
         return connection.exec_driver_sql(statement, given)
     text, order = _translated(statement, tuple(_behind(each) for each in parameters if type(each) is Listed))
     found = parameters if order is None else [parameters[index] for index in order]
-    return connection.exec_driver_sql(text, tuple(_given(each) if type(each) in _LISTS else each for each in found))
+    return connection.exec_driver_sql(text, tuple(given for each in found for given in _given(each)))
 
 
-def _given(values: Any) -> Any:
-    return _array(values) if type(values) is Listed else _encode(values).decode()
+def _given(value: Any) -> tuple[Any, ...]:
+    """Give what stands for a parameter; texts go in arrays, since JSON's may hold what PostgreSQL's may not."""
+    if type(value) is Named:
+        return _columns_of(value)
+    if type(value) is Listed:
+        return (_array(value),)
+    return (_encode(value).decode() if type(value) is Pairs else value,)
 
 
 def _array(values: Sequence[Any]) -> Any:

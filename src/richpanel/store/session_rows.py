@@ -1,6 +1,6 @@
 """Sessions that are no longer among the newest of their profile, one row each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from richpanel.core.profile import pack_session, unpack_session
 from richpanel.core.session import Session
 from richpanel.store import schema
-from richpanel.store.bulk import LISTED, PAIRS, Pairs, delete, fetch, index_text, insert, listed
+from richpanel.store.bulk import LISTED, NAMED, PAIRS, Named, Pairs, delete, fetch, index_text, insert, listed
 
 Place = tuple[str, int]
 """How a session's row is found within its profile: its key, and its start where it is generated (else 0)."""
@@ -43,6 +43,21 @@ def touching(
     if asked:
         rows += fetch(connection, f"SELECT data FROM sessions WHERE profile = ? AND key IN {LISTED}", profile, asked)
     return [unpack_session(row[0]) for row in rows]
+
+
+def named(connection: Connection, wanted: Collection[tuple[int, str]]) -> dict[tuple[int, str], Session]:
+    """Load the sessions that have these keys, by profile and key, as far as they have a row."""
+    if not wanted:
+        return {}
+    asked = Named((profile, index_text(connection, key)) for profile, key in wanted)
+    rows = fetch(
+        connection,
+        f"SELECT s.profile, s.data FROM {NAMED} asked CROSS JOIN sessions s "
+        "ON s.profile = asked.number AND s.key = asked.name",
+        asked,
+    )
+    found = [(profile, unpack_session(data)) for profile, data in rows]
+    return {(profile, session.key): session for profile, session in found}
 
 
 def all_of(connection: Connection, profile: int) -> list[Session]:
