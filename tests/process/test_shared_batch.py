@@ -7,6 +7,7 @@ from richpanel.log.contract import Entry
 from richpanel.process.definitions import Watch
 from richpanel.process.shared_batch import SharedBatches
 from richpanel.store import progress, turns
+from richpanel.store.bulk import fetch
 from tests.process.account import ARRIVAL, Account, Arrived, on_postgres
 from tests.process.calls import activity, identify, page, track
 from tests.process.test_law import arrivals, assert_law
@@ -85,3 +86,11 @@ def test_a_record_that_two_have_in_hand_counts_once(account: Account) -> None:
     apply(other, stream)
     assert_law(account, arrivals(account, records))
     assert account.rows("SELECT count(*) FROM messages") == [(2,)]
+
+
+def test_who_is_quick_waits_for_no_disk_and_all_others_do(account: Account) -> None:
+    with account.state_engine.begin() as connection:
+        turns.be_quick(connection)
+        assert fetch(connection, "SHOW synchronous_commit") == [("off",)]
+    with account.state_engine.begin() as connection:
+        assert fetch(connection, "SHOW synchronous_commit") == [("on",)]

@@ -40,5 +40,10 @@ def alone(connection: Connection) -> int:
 
 
 def be_quick(connection: Connection) -> None:
-    """Have this transaction fail rather than wait for long: the one it waits for may wait for who began it."""
-    fetch(connection, "SELECT set_config('lock_timeout', ?, true)", _QUICK)
+    """Have this transaction fail rather than wait for long: the one it waits for may wait for who began it.
+
+    Nor does it wait for the disk. Who relies on what it writes commits later, and is on disk only together with it.
+    """
+    fetch(
+        connection, "SELECT set_config('lock_timeout', ?, true), set_config('synchronous_commit', 'off', true)", _QUICK
+    )
