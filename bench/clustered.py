@@ -1,6 +1,6 @@
 """Rows 11 and 12 on PostgreSQL and JetStream: the same measurements, of a cluster that looks like a server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from bench.accept import Ground
 from bench.engage import engage
 from bench.growth import Growth
 from bench.load import Load
-from bench.nodes import Cluster, Meter
+from bench.nodes import ROLES, Cluster, Meter
 from bench.options import Bench
 from bench.serving import ServerFailed, Status, applied_until, ask
 from richpanel.log.contract import LogReader
@@ -21,6 +21,9 @@ from richpanel.store.postgres import schema_url
 
 class Clustered:
     """An ingest node, a web node and some that process, as one `bench.serving.Installation`."""
+
+    roles: Sequence[str] = ROLES
+    """What tells of audiences is one of those that process."""
 
     def __init__(self, cluster: Cluster, workers: int) -> None:
         ingest, self._web, *_ = cluster.add("ingest", "web", *["process"] * workers)
@@ -45,8 +48,8 @@ class Clustered:
         return applied_until(self.status, watch, every)
 
     def cpu(self, role: str) -> float:
-        """Give the CPU seconds that the processes of a node's role have used; `engage` is one of those that process."""
-        return self._meter.seconds()[role] if role != "engage" else 0.0
+        """Give the CPU seconds that the processes of a node's role, or of a server, have used."""
+        return self._meter.seconds()[role]
 
     def cpu_of_all(self) -> float:
         """Give the CPU seconds of all processes together."""

@@ -119,7 +119,7 @@ def changes(place: Ground) -> None:
     streams = [Stream(place.fill("told", 1, 0.3), SINGLES), Stream(place.fill("told, batches", 100), BATCHES)]
     server.wait_processed()
     probes = Probes(server, min(max(seconds, _OPEN_SECONDS[0]), _OPEN_SECONDS[1]))
-    cpu = {role: server.cpu(role) for role in ("process", "engage")}
+    cpu = {role: server.cpu(role) for role in server.roles}
     with (
         Told(server, audience) as told,
         ThreadPoolExecutor(1) as threads,
@@ -128,6 +128,7 @@ def changes(place: Ground) -> None:
         sending = threads.submit(probes.run, seconds)
         runs = place.load.tell("open", streams, server.port, OPEN_CALLERS, seconds, watch=task.tick)
         shares = {f"{role}'s CPU share": (server.cpu(role) - used) / seconds for role, used in cpu.items()}
+        shares["seconds that processing is behind at the end"] = _behind(server)
         sending.result()
         _wait(told, 2 * len(probes.due))
     entered = [told.seen[uid, True][0] - due for uid, due in probes.due.items()]
@@ -141,6 +142,11 @@ def changes(place: Ground) -> None:
         place.bench.found(
             Figure(12, f"{title} p99, 5,000 events/s", p99, "s", targets=[at_most(p99, 2, "2 s")], details=details)
         )
+
+
+def _behind(server: Installation) -> float:
+    """Tell how long ago the oldest record came that is not applied yet; 0 where all are."""
+    return float(server.api("/status")["oldestUnprocessedSeconds"] or 0)
 
 
 def _wait(told: Told, count: int) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -81,6 +81,8 @@ class Installation(Protocol):
     port: int
     key: str
     token: str
+    roles: Sequence[str]
+    """Whose CPU can be asked for."""
 
     def api(self, path: str, body: Any = None) -> Any:
         """Ask the REST API for a path below /api/v1; post where there is a body."""
@@ -106,6 +108,8 @@ class Installation(Protocol):
 
 class Server:
     """`richpanel serve` on a free port; its data directory is made under `where`, and removed at the end."""
+
+    roles: Sequence[str] = ROLES
 
     def __init__(self, where: Path, **settings: str) -> None:
         where.mkdir(parents=True, exist_ok=True)
