@@ -211,6 +211,7 @@ def test_the_search_made_anew_finds_what_the_old_one_did(folder: Path) -> None:
 
 
 ADDED = {
+    "account": ["folded_with"],
     "users": ["role", "disabled_at", "one_time", "factor", "factor_since", "factor_step"],
     "web_sessions": ["seen_at", "address", "agent"],
     "tokens": ["role"],

@@ -1,11 +1,13 @@
 """The shop's settings: they are saved, hold for what arrives, and are said to need a rebuild for the rest."""
 
+import msgspec
 import pytest
 
-from richpanel.store.account import read_account
+from richpanel.store.account import made_anew, read_account, write_account
 from richpanel.store.database import open_engine
 from tests.web.running import Site, csrf_of
 
+STILL = b"What was processed before is still counted by what was set then."
 FORM = {
     "currency": "EUR",
     "country": "DE",
@@ -46,6 +48,32 @@ def test_they_are_saved_and_hold(site: Site) -> None:
     site.process()
     (customer,) = site.get("/customers")["data"]
     assert (customer["uid"], customer["ltv"]) == ("u1", "30.00")
+    assert STILL not in site.page("/settings/shop").body, "nothing had been counted before the change"
+
+
+def test_what_was_counted_before_is_said_to_be_until_it_is_made_anew(site: Site) -> None:
+    site.sign_in()
+    site.send([{"type": "identify", "messageId": "i", "userId": "u1", "traits": {}}])
+    site.process()
+    assert save(site)[0] == 303
+    page = site.page("/settings/shop").body
+    assert STILL in page
+    for said in ("Currency: USD, now EUR.", "Session gap: 30 minutes, now 45 minutes.", "Phone country: US, now DE."):
+        assert said.encode() in page
+    assert save(site, currency="GBP")[0] == 303
+    assert b"Currency: USD, now GBP." in site.page("/settings/shop").body, "what it was counted by"
+    assert save(site, currency="USD")[0] == 303
+    assert b"Currency: USD" not in site.page("/settings/shop").body
+    engine = open_engine(site.directory.account_url)
+    with engine.begin() as connection:
+        used = read_account(connection)
+        write_account(connection, msgspec.structs.replace(used, currency="CHF"))
+        made_anew(connection, used)
+    assert b"Currency: USD, now CHF." in site.page("/settings/shop").body, "changed after the rebuild read them"
+    with engine.begin() as connection:
+        made_anew(connection, read_account(connection))
+    engine.dispose()
+    assert STILL not in site.page("/settings/shop").body
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from richpanel.process.rebuilding import Known, Rebuild, RebuildError, compare_s
 from richpanel.process.worker import CACHE_MIB
 from richpanel.roles.succession import succeed
 from richpanel.store import progress, state_files
+from richpanel.store.account import made_anew
 from richpanel.store.comparison import Tally
 from richpanel.store.database import open_engine, reading
 from richpanel.store.directory import DataDirectory
@@ -147,6 +148,7 @@ def _run(sides: Sides, choice: Choice) -> list[Tally]:
             raise RebuildError("the account's settings were changed meanwhile: run it again")
         bar.say("switch")
         _switch(sides, definitions)
+        definitions.write(lambda account: made_anew(account, settings))
     return tallies
 
 

@@ -20,6 +20,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.rebuilding import Known, RebuildError, compare_states
 from richpanel.process.remaking import Remake, nowhere, refuse_while_erasing
 from richpanel.store import moving, progress, status, successor, turns
+from richpanel.store.account import made_anew
 from richpanel.store.advisory import Seat
 from richpanel.store.comparison import Tally
 from richpanel.store.database import open_engine, reading
@@ -115,6 +116,7 @@ def _run(sides: Sides, choice: Choice) -> list[Tally]:
         if sides.watch.current().account != settings:
             raise RebuildError("the account's settings were changed meanwhile: run it again")
         _switch(sides, made)
+        sides.watch.write(lambda account: made_anew(account, settings))
     return tallies
 
 

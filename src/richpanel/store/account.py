@@ -69,9 +69,32 @@ def read_account(conn: Connection) -> AccountSettings:
     return settings
 
 
-def write_account(conn: Connection, settings: AccountSettings) -> None:
-    """Replace the settings; the hash key stays what it is."""
-    conn.execute(update(definitions.account).where(definitions.account.c.id == 1).values(settings=_stored(settings)))
+def write_account(conn: Connection, settings: AccountSettings, *, folded: bool = True) -> None:
+    """Replace the settings; the hash key stays what it is. `folded`: whether the state has anything by those of before.
+
+    What it has stays as it is until it is made anew (`made_anew`), or until the settings are what they were.
+    """
+    row = conn.execute(select(definitions.account.c.settings, definitions.account.c.folded_with)).one()
+    before = (row.folded_with or row.settings) if folded else None
+    _write(conn, _stored(settings), before)
+
+
+def folded_with(conn: Connection) -> AccountSettings | None:
+    """Give the settings that what is in the state was folded with at first, where they are others than now."""
+    row = conn.execute(select(definitions.account.c.hash_key, definitions.account.c.folded_with)).first()
+    if row is None or row.folded_with is None:
+        return None
+    return msgspec.convert(msgspec.json.decode(row.folded_with) | {"hash_key": row.hash_key}, AccountSettings)
+
+
+def made_anew(conn: Connection, settings: AccountSettings) -> None:
+    """Note that all of the state was folded with these settings."""
+    _write(conn, conn.execute(select(definitions.account.c.settings)).scalar_one(), _stored(settings))
+
+
+def _write(conn: Connection, present: str, folded: str | None) -> None:
+    values = {"settings": present, "folded_with": None if folded == present else folded}
+    conn.execute(update(definitions.account).where(definitions.account.c.id == 1).values(**values))
     changed(conn)
 
 

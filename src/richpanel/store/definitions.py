@@ -44,6 +44,7 @@ account = Table(  # One row, id 1.
     Column("settings", Words, nullable=False),  # store.account.AccountSettings without the key, as JSON.
     Column("default_destination", Integer),  # What a new source is connected to.
     Column("created_at", Big, nullable=False),
+    Column("folded_with", Words),  # The settings of before, as JSON, while what was folded with them is in the state.
 )
 
 secret_key = Table(  # One row, id 1: what every node's secret key must be (store.secret_key).

@@ -1,8 +1,9 @@
 """Pages: the shop's settings, by which the account counts: currency, phone country, session gap, ids and statuses."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import phonenumbers
@@ -15,7 +16,8 @@ from litestar.response import Redirect
 from sqlalchemy import Connection
 
 from richpanel.core.ids import BLOCKED_IDS
-from richpanel.store.account import VOID_STATUSES, AccountSettings, read_account, write_account
+from richpanel.store import progress
+from richpanel.store.account import VOID_STATUSES, AccountSettings, folded_with, read_account, write_account
 from richpanel.web.access import Viewer
 from richpanel.web.destination_forms import faults_of
 from richpanel.web.paging import Query, bad_field
@@ -100,10 +102,56 @@ def told(form: ShopForm, before: AccountSettings) -> AccountSettings:
     )
 
 
+class Changed(NamedTuple):
+    """A setting that was changed since the state was folded: what it was, what it is, and what that concerns."""
+
+    name: str
+    before: str
+    now: str
+    concerns: str
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words)) or "none"
+
+
+def changes_of(before: AccountSettings, now: AccountSettings) -> list[Changed]:
+    """List what a rebuild would count anew."""
+    found = [
+        Changed("Currency", before.currency, now.currency, "lifetime value and average order of every customer"),
+        Changed("Phone country", before.phone_country, now.phone_country, "local phone numbers, and whom they link"),
+        Changed("Session gap", _minutes(before), _minutes(now), "sessions and visits"),
+        Changed(
+            "Ids that stand for nobody",
+            _listed(before.blocked_ids - now.blocked_ids),
+            _listed(now.blocked_ids - before.blocked_ids),
+            "whose the calls with these ids are",
+        ),
+        Changed(
+            "Statuses that do not count",
+            _listed(before.void_statuses),
+            _listed(now.void_statuses),
+            "orders' figures",
+        ),
+    ]
+    return [each for each in found if each.before != each.now]
+
+
+def _minutes(settings: AccountSettings) -> str:
+    return f"{settings.session_gap / _MINUTE_MS:g} minutes"
+
+
+def _not_anew(conn: Connection) -> list[Changed]:
+    """List what was changed since the state was folded from its beginning."""
+    before = folded_with(conn)
+    return [] if before is None else changes_of(before, read_account(conn))
+
+
 async def _page(
     door: Door, viewer: Viewer, form: ShopForm, *, saved: bool = False, error: ValidationException | None = None
 ) -> Response[str]:
     context = {
+        "not_anew": await door.stores.look_up(_not_anew),
         "form": form,
         "faults": faults_of(error),
         "saved": saved,
@@ -129,11 +177,13 @@ async def shop_form(
 ) -> Response[str] | Redirect:
     """Save the settings; what was processed before keeps what it has until the state is made anew."""
 
+    folded = await door.stores.read(lambda reading: progress.read(reading.state).position > 0)
+
     def change(conn: Connection) -> bool:
         before = read_account(conn)
         after = told(data, before)
         if after != before:
-            write_account(conn, after)
+            write_account(conn, after, folded=folded)
         return after != before
 
     try:
