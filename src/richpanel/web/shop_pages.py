@@ -112,7 +112,7 @@ class Changed(NamedTuple):
 
 
 def _listed(words: Iterable[str]) -> str:
-    return ", ".join(sorted(words)) or "none"
+    return ", ".join(each or "(empty)" for each in sorted(words)) or "none"
 
 
 def changes_of(before: AccountSettings, now: AccountSettings) -> list[Changed]:
