@@ -90,6 +90,7 @@ _GROUPS: Final = (
             ("list", "richpanel.commands.sources:list_all", "List the sources."),
             ("enable", "richpanel.commands.sources:enable", "Take messages from a source again."),
             ("disable", "richpanel.commands.sources:disable", "Refuse messages from a source (403)."),
+            ("rotate", "richpanel.commands.sources:rotate", "Issue a write key in the place of one."),
         ),
     ),
     (

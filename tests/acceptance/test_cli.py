@@ -89,8 +89,12 @@ def test_sources_before_the_first_start(installation: str, tmp_path: Path) -> No
     table = run("source", "list", "--data", data).stdout
     assert made["writeKey"] in table
     assert made["id"] in table
+    rotated = decoded(run("source", "rotate", "Shop", "--overlap", "60", "--json", "--data", data))
+    assert (rotated["oldKey"], len(rotated["writeKey"])) == (made["writeKey"], 32)
+    assert run("source", "rotate", "Shop", "--key", made["writeKey"], "--data", data).returncode == 1
     with Server(data) as server:
-        assert request("GET", f"{server.url}/v1/projects/{made['writeKey']}/settings").status == 200
+        for key in (made["writeKey"], rotated["writeKey"]):
+            assert request("GET", f"{server.url}/v1/projects/{key}/settings").status == 200
 
 
 def test_a_source_works_and_stops_within_a_second(server: Server) -> None:

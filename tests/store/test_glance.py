@@ -7,8 +7,11 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+import time_machine
 from sqlalchemy import Connection, Engine, select
 
+from richpanel.roles.keys import Sources
+from richpanel.source.keys import KeySnapshot
 from richpanel.store import definitions, ledger, progress, schema
 from richpanel.store.bulk import insert
 from richpanel.store.connectors import add_connector, delete_connector, list_connectors, rotate_connector
@@ -19,7 +22,17 @@ from richpanel.store.glance import Glance, Unreadable, open_glance, secret_opene
 from richpanel.store.glance_postgres import Schema
 from richpanel.store.preparing import prepare
 from richpanel.store.secrets import SecretBox
-from richpanel.store.sources import SourceChanges, add_source, add_write_key, delete_source, list_sources, update_source
+from richpanel.store.sources import (
+    SourceChanges,
+    add_source,
+    add_write_key,
+    delete_source,
+    get_source,
+    list_sources,
+    revoke_write_key,
+    rotate_write_key,
+    update_source,
+)
 from richpanel.store.status import processed, source_counts
 from tests.store.places import ENGINES, make, place
 
@@ -123,6 +136,51 @@ def test_an_old_key_works_beside_the_new_one_until_its_end(account: Engine, box:
     with account.begin() as connection:
         delete_connector(connection, added.id, now=6)
     assert all(added.id != each.id and not each.ends_at for each in glance.sources(0))
+
+
+def test_a_write_key_that_was_rotated_works_until_its_end_and_no_longer(account: Engine, glance: Glance) -> None:
+    with account.begin() as connection:
+        shop = add_source(connection, "Shop", "web", now=1)
+        [old] = shop.write_keys
+        new = rotate_write_key(connection, shop.number, old, keep_until=5_000, now=2)
+        assert new is not None
+        newest = rotate_write_key(connection, shop.number, new, keep_until=3_000, now=3)
+        assert newest is not None
+        for wrong in (old, new, "no such key"):
+            assert rotate_write_key(connection, shop.number, wrong, keep_until=9_000, now=4) is None
+        row = get_source(connection, shop.id)
+        assert row is not None
+        assert (row.write_keys, row.retired) == ((newest,), ((old, 5_000), (new, 3_000)))
+
+    def found(now: int) -> tuple[set[str], int]:
+        source = next(each for each in glance.sources(now) if each.id == shop.id)
+        return set(source.keys), source.ends_at
+
+    assert found(2_999) == ({newest, new, old}, 3_000)
+    assert found(3_000) == ({newest, old}, 5_000)
+    assert found(5_000) == ({newest}, 0)
+    with account.begin() as connection:
+        last = rotate_write_key(connection, shop.number, newest, keep_until=None, now=6)
+    assert found(0)[0] == {last, new, old}, "without an overlap it stops at once"
+    with account.begin() as connection:
+        assert revoke_write_key(connection, old, now=7)
+        delete_source(connection, shop.id, now=8)
+    assert shop.id not in [each.id for each in glance.sources(0)]
+
+
+def test_the_door_lets_go_of_a_rotated_key_by_itself(account: Engine, glance: Glance) -> None:
+    """Nothing is written at that moment: the clock alone does it."""
+    now = 1_795_000_000_000
+    with account.begin() as connection:
+        shop = add_source(connection, "Shop", "web", now=1)
+        [old] = shop.write_keys
+        new = rotate_write_key(connection, shop.number, old, keep_until=now + 60_000, now=now)
+    keys = KeySnapshot()
+    sources = Sources(glance, keys)
+    for at, works in ((now, {old, new}), (now + 59_999, {old, new}), (now + 60_000, {new}), (now + 90_000, {new})):
+        with time_machine.travel(at / 1_000, tick=False):
+            keys.replace(sources.load())
+        assert {each for each in (old, new) if each in keys.write_keys} == works
 
 
 def test_how_far_the_log_is_applied(directory: DataDirectory, glance: Glance) -> None:

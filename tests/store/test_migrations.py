@@ -216,6 +216,7 @@ ADDED = {
     "web_sessions": ["seen_at", "address", "agent"],
     "tokens": ["role"],
     "views": ["mended_at"],
+    "write_keys": ["ends_at"],
 }
 
 

@@ -64,6 +64,7 @@ PATHS = {
     "/replays/{replay_id}/resume",
     "/sources",
     "/sources/{source_id}",
+    "/sources/{source_id}/rotate",
     "/status",
     "/suppressions",
     "/tokens",

@@ -1,7 +1,7 @@
 """`richpanel source`: add, list, enable, disable. A running server follows within a second."""
 
 from time import time
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -23,9 +23,11 @@ from richpanel.store.sources import (
     add_source,
     list_sources,
     match_sources,
+    rotate_write_key,
     update_source,
 )
 
+_LONGEST_OVERLAP: Final = 30 * 86_400
 Wanted = Annotated[str, Parameter(help="The source's id, name or write key.")]
 
 
@@ -83,6 +85,35 @@ def enable(source: Wanted, *, json: AsJson = False, data: Data = None) -> None:
 def disable(source: Wanted, *, json: AsJson = False, data: Data = None) -> None:
     """Refuse messages from a source: its calls are answered with 403."""
     _set(source, False, json, data)
+
+
+def rotate(
+    source: Wanted,
+    *,
+    key: Annotated[str | None, Parameter(help="Which of its write keys, where it has several.")] = None,
+    overlap: Annotated[int, Parameter(help="For so many seconds the old key works, too; 0 stops it at once.")] = 86_400,
+    json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Issue a write key in the place of one, which is refused by itself when the overlap is over."""
+    if not 0 <= overlap <= _LONGEST_OVERLAP:
+        fail(f"an overlap is from 0 to {_LONGEST_OVERLAP} seconds", 2)
+    now = int(time() * 1000)
+    until = now + overlap * 1_000 if overlap else None
+    with definitions(existing(data), write=True) as connection:
+        found = the_one(source, match_sources(connection, source))
+        old = key or (found.write_keys[0] if len(found.write_keys) == 1 else None)
+        if old is None:
+            fail(f"{found.name} has {len(found.write_keys)} write keys: name one by --key")
+        made = rotate_write_key(connection, found.number, old, keep_until=until, now=now)
+        if made is None:
+            fail(f"{found.name} has no write key {old!r} that is in force")
+    ends = None if until is None else iso(until)
+    if json:
+        print_json({"id": found.id, "name": found.name, "writeKey": made, "oldKey": old, "oldKeyEndsAt": ends})
+    else:
+        row = [found.id, found.name, made, ends or "now"]
+        print_table(["id", "name", "new write key", "old one works until"], [row], empty="")
 
 
 def _set(wanted: str, enabled: bool, json: bool, data: Data) -> None:

@@ -77,6 +77,7 @@ write_keys = Table(
     Column("source", Integer, ForeignKey("sources.number"), nullable=False),
     Column("created_at", Big, nullable=False),
     Column("revoked_at", Big),
+    Column("ends_at", Big),  # Until when it works beside the one that it was rotated for, ms UTC.
     Index("write_keys_source", "source"),
 )
 

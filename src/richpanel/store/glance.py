@@ -123,28 +123,32 @@ class Glance:
 
     def sources(self, now: int = 0) -> list[SourceKeys]:
         """List the sources by number, with the keys that work at `now`, ms UTC."""
-        ends: defaultdict[int, int] = defaultdict(int)
         keys: defaultdict[int, list[str]] = defaultdict(list)
         secrets: defaultdict[int, list[str]] = defaultdict(list)
         sources, write_keys, api_keys, retired = self._account.ask_all(
             "SELECT number, id, name, type, enabled, rate_limit, identity_verification, identity_secret FROM sources "
             "WHERE deleted_at IS NULL ORDER BY number",
-            "SELECT source, key FROM write_keys WHERE revoked_at IS NULL ORDER BY created_at, key",
+            "SELECT source, key, ends_at FROM write_keys WHERE revoked_at IS NULL "
+            f"AND (ends_at IS NULL OR ends_at > {now:d}) ORDER BY created_at, key",
             "SELECT source, api_key, api_secret FROM connectors WHERE deleted_at IS NULL",
             "SELECT c.source, r.api_key, r.api_secret, r.ends_at FROM retired_keys r JOIN connectors c "
             f"ON c.number = r.connector WHERE c.deleted_at IS NULL AND r.ends_at > {now:d} ORDER BY r.ends_at DESC",
         )
-        for source, key, *secret in (*write_keys, *api_keys):
+        ends: defaultdict[int, list[int]] = defaultdict(list)
+        for source, key, ends_at in write_keys:
             keys[source].append(key)
-            secrets[source] += secret
+            ends[source] += () if ends_at is None else (int(ends_at),)
+        for source, key, sealed in api_keys:
+            keys[source].append(key)
+            secrets[source].append(sealed)
         for source, key, sealed, ends_at in retired:
             keys[source].append(key)
             secrets[source].append(sealed)
-            ends[source] = int(ends_at)  # The earliest is the last.
+            ends[source].append(int(ends_at))
         return [
             SourceKeys(
                 *(id, name, type, bool(enabled), tuple(keys[number]), rate),
-                *(secret if verified else None, tuple(secrets[number]), ends[number]),
+                *(secret if verified else None, tuple(secrets[number]), min(ends[number], default=0)),
             )
             for number, id, name, type, enabled, rate, verified, secret in sources
         ]

@@ -1,7 +1,7 @@
 """Sources: where messages come from, and the write keys that let them in (`semantics.md` 2)."""
 
 from collections import defaultdict
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,11 +17,19 @@ ADDABLE_TYPES: Final = ("web", "mobile", "server")
 WRITE_KEY_LENGTH: Final = 32
 
 
+class RetiredWriteKey(NamedTuple):
+    """A write key that was rotated, and until when (ms UTC) it works beside the new one."""
+
+    key: str
+    ends_at: int
+
+
 class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     """A source as stored. `write_keys`: those in force, oldest first. `identity_secret`: only where it is required.
 
-    `number` is what the state's rows carry; it outlives the source. `rate_limit` is calls a second, None for no limit;
-    `created_at` and `deleted_at` are ms UTC.
+    `retired` has the keys of before a rotation, the newest first, those that have ended too. `number` is what
+    the state's rows carry; it outlives the source. `rate_limit` is calls a second, None for no limit; `created_at` and
+    `deleted_at` are ms UTC.
     """
 
     number: int
@@ -34,6 +42,7 @@ class SourceRow(msgspec.Struct, frozen=True, kw_only=True):
     identity_secret: str | None
     created_at: int
     deleted_at: int | None = None
+    retired: tuple[RetiredWriteKey, ...] = ()
 
 
 class SourceChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +54,7 @@ class SourceChanges(msgspec.Struct, frozen=True, kw_only=True):
     identity_verification: bool | UnsetType = UNSET
 
 
-def _row(row: Row[Any], keys: list[str]) -> SourceRow:
+def _row(row: Row[Any], keys: list[str], retired: list[RetiredWriteKey]) -> SourceRow:
     return SourceRow(
         number=row.number,
         id=row.id,
@@ -57,6 +66,7 @@ def _row(row: Row[Any], keys: list[str]) -> SourceRow:
         identity_secret=row.identity_secret if row.identity_verification else None,
         created_at=row.created_at,
         deleted_at=row.deleted_at,
+        retired=tuple(sorted(retired, key=lambda each: each.ends_at, reverse=True)),
     )
 
 
@@ -64,11 +74,15 @@ def _select(conn: Connection, *conditions: Any) -> list[SourceRow]:
     """Read the sources that meet the conditions, by number, each with its keys in force."""
     rows = conn.execute(select(definitions.sources).where(*conditions).order_by(definitions.sources.c.number)).all()
     table = definitions.write_keys
-    query = select(table.c.source, table.c.key).where(table.c.revoked_at.is_(None))
+    query = select(table.c.source, table.c.key, table.c.ends_at).where(table.c.revoked_at.is_(None))
     keys: defaultdict[int, list[str]] = defaultdict(list)
-    for source, key in conn.execute(query.order_by(table.c.created_at, table.c.key)):
-        keys[source].append(key)
-    return [_row(row, keys[row.number]) for row in rows]
+    retired: defaultdict[int, list[RetiredWriteKey]] = defaultdict(list)
+    for source, key, ends_at in conn.execute(query.order_by(table.c.created_at, table.c.key)):
+        if ends_at is None:
+            keys[source].append(key)
+        else:
+            retired[source].append(RetiredWriteKey(key, ends_at))
+    return [_row(row, keys[row.number], retired[row.number]) for row in rows]
 
 
 def list_sources(conn: Connection, *, deleted: bool = False) -> list[SourceRow]:
@@ -138,6 +152,19 @@ def add_write_key(conn: Connection, number: int, *, now: int) -> str:
     conn.execute(insert(definitions.write_keys).values(key=key, source=number, created_at=now))
     changed(conn)
     return key
+
+
+def rotate_write_key(conn: Connection, number: int, key: str, *, keep_until: int | None, now: int) -> str | None:
+    """Issue a write key in the place of one of this source's; None where none in force is so called.
+
+    The old one works until `keep_until` (ms UTC), or stops at once.
+    """
+    table = definitions.write_keys
+    here = (table.c.key == key, table.c.source == number, table.c.revoked_at.is_(None), table.c.ends_at.is_(None))
+    values = {"revoked_at": now} if keep_until is None else {"ends_at": keep_until}
+    if conn.execute(update(table).where(*here).values(**values)).rowcount == 0:
+        return None
+    return add_write_key(conn, number, now=now)
 
 
 def revoke_write_key(conn: Connection, key: str, *, now: int) -> bool:

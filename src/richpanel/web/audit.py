@@ -42,6 +42,7 @@ _NOUNS: Final = {
     "/settings/account/second-step": "own second step",
     "/settings/tokens": "token",
     "/settings/keys": "write key",
+    "/sources/*/rotate": "write key",
     "/customers": "customer",
     "/visitors": "visitor",
     "/messages": "message",

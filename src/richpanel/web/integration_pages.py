@@ -22,7 +22,7 @@ from richpanel.web.signin import Door
 from richpanel.web.source_pages import calls_of
 from richpanel.web.stores import Reading, Stores
 
-_OVERLAPS: Final = {"0": "Stop at once", "3600": "1 hour", "86400": "1 day", "604800": "7 days"}
+OVERLAPS: Final = {"0": "Stop at once", "3600": "1 hour", "86400": "1 day", "604800": "7 days"}
 _NAME_LENGTH: Final = 100
 
 
@@ -73,7 +73,7 @@ async def _page(
             },
             "old_keys": {row.number: [old for old in row.retired if old.ends_at > now] for row in connectors},
             "calls": {row.number: calls_of(counts.get(row.source_number, {})) for row in connectors},
-            "overlaps": _OVERLAPS,
+            "overlaps": OVERLAPS,
             "issued": issued,
             "faults": faults_of(error),
         }

@@ -64,6 +64,7 @@ RULES: Final[dict[str, Rule]] = {
     "/alarms": _CONNECTIONS,
     "/catalog": _CONNECTIONS,
     "/sources": _CONNECTIONS,
+    "/sources/*/rotate": _both(May.KEYS),
     "/destinations": _CONNECTIONS,
     "/destinations/*/test": _both(May.CONNECTIONS_CHANGE),
     "/integrations": Rule(May.CONNECTIONS, May.KEYS),

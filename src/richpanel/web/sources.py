@@ -1,6 +1,6 @@
 """REST: `/sources`, where messages come from (contract.md, "Bodies")."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Router, delete, get, patch, post
@@ -8,6 +8,7 @@ from litestar.di import NamedDependency as Given
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import Connection
 
 from richpanel.core.timestamps import iso
 from richpanel.store.sources import (
@@ -18,6 +19,7 @@ from richpanel.store.sources import (
     delete_source,
     get_source,
     list_sources,
+    rotate_write_key,
     update_source,
 )
 from richpanel.web.paging import Identifier, Listed
@@ -31,8 +33,21 @@ Mode = Literal["cloud"]
 """How a source connects to Richpanel. Device-mode is refused everywhere (mission row S2)."""
 
 
+MAX_OVERLAP: Final = 30 * 86_400
+
+
+class RetiredWriteKeyView(msgspec.Struct, rename="camel"):
+    """A write key of before a rotation, and until when it works."""
+
+    key: str
+    ends_at: str
+
+
 class SourceView(msgspec.Struct, rename="camel", omit_defaults=True):
-    """A source. `identitySecret` is answered when identity verification is turned on, and never again."""
+    """A source. `identitySecret` is answered when identity verification is turned on, and never again.
+
+    `retired` has the write keys of before a rotation that still work.
+    """
 
     id: str
     name: str
@@ -43,6 +58,7 @@ class SourceView(msgspec.Struct, rename="camel", omit_defaults=True):
     rate_limit: int | None
     identity_verification: bool
     created_at: str
+    retired: list[RetiredWriteKeyView]
     identity_secret: str | UnsetType = UNSET
 
 
@@ -67,8 +83,15 @@ class SourcePatch(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     mode: Mode | UnsetType = UNSET
 
 
-def source_view(row: SourceRow, *, with_secret: bool = False) -> SourceView:
-    """Show a source; its secret only where the request has just asked for one."""
+class Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    """Which write key to rotate, and for how long the old one works beside the new one."""
+
+    key: Annotated[str, Meta(max_length=100, description="One of `writeKeys`.")]
+    overlap: Annotated[int, Meta(ge=0, le=MAX_OVERLAP, description="Seconds; 0 stops it at once.")] = 86_400
+
+
+def source_view(row: SourceRow, now: int, *, with_secret: bool = False) -> SourceView:
+    """Show a source; its secret only where the request has just asked for one. `now` is ms UTC."""
     secret = row.identity_secret if with_secret and row.identity_secret else UNSET
     return SourceView(
         id=row.id,
@@ -80,6 +103,7 @@ def source_view(row: SourceRow, *, with_secret: bool = False) -> SourceView:
         rate_limit=row.rate_limit,
         identity_verification=row.identity_secret is not None,
         created_at=iso(row.created_at),
+        retired=[RetiredWriteKeyView(old.key, iso(old.ends_at)) for old in row.retired if old.ends_at > now],
         identity_secret=secret,
     )
 
@@ -92,7 +116,7 @@ def _unknown() -> NotFoundException:
 async def list_all(stores: Given[Stores]) -> Listed[SourceView]:
     """List the sources."""
     rows = await stores.look_up(list_sources)
-    return Listed([source_view(row) for row in rows])
+    return Listed([source_view(row, stores.now()) for row in rows])
 
 
 @get("/{source_id:str}", operation_id="getSource", raises=[NotFoundException])
@@ -102,7 +126,7 @@ async def get_one(stores: Given[Stores], source_id: Identifier) -> SourceView:
     row = await stores.look_up(lambda conn: get_source(conn, wanted))
     if row is None:
         raise _unknown()
-    return source_view(row)
+    return source_view(row, stores.now())
 
 
 @post("/", operation_id="addSource")
@@ -116,7 +140,7 @@ async def add(stores: Given[Stores], data: JSONBody[NewSource]) -> SourceView:
     )
     if row is None:
         raise _unknown()
-    return source_view(row, with_secret=data.identity_verification)
+    return source_view(row, stores.now(), with_secret=data.identity_verification)
 
 
 @patch("/{source_id:str}", operation_id="updateSource", raises=[NotFoundException])
@@ -132,7 +156,25 @@ async def update(stores: Given[Stores], source_id: Identifier, data: JSONBody[So
     row = await stores.define(lambda conn: update_source(conn, wanted, changes))
     if row is None:
         raise _unknown()
-    return source_view(row, with_secret=data.identity_verification is True)
+    return source_view(row, stores.now(), with_secret=data.identity_verification is True)
+
+
+@post("/{source_id:str}/rotate", operation_id="rotateWriteKey", status_code=200, raises=[NotFoundException])
+async def rotate(stores: Given[Stores], source_id: Identifier, data: JSONBody[Rotation]) -> SourceView:
+    """Issue a write key in the place of one; the old one works for `overlap` seconds more, and is refused then."""
+    wanted, now = decode_id(source_id), stores.now()
+    until = now + data.overlap * 1_000 if data.overlap else None
+
+    def change(conn: Connection) -> SourceRow | None:
+        row = get_source(conn, wanted)
+        if row is None or rotate_write_key(conn, row.number, data.key, keep_until=until, now=now) is None:
+            return None
+        return get_source(conn, wanted)
+
+    row = await stores.define(change)
+    if row is None:
+        raise NotFoundException("There is no source with this id and write key.")
+    return source_view(row, now)
 
 
 class BuiltIn(HTTPException):
@@ -156,4 +198,4 @@ async def remove(stores: Given[Stores], source_id: Identifier) -> None:
     await stores.define(lambda conn: delete_source(conn, wanted, now=stores.now()))
 
 
-sources_api = Router("/sources", route_handlers=[list_all, get_one, add, update, remove], tags=["Sources"])
+sources_api = Router("/sources", route_handlers=[list_all, get_one, add, update, rotate, remove], tags=["Sources"])

@@ -11,9 +11,17 @@ from litestar.response import Redirect
 from sqlalchemy import Connection
 
 from richpanel.core.roles import ROLES, Role, covers
-from richpanel.store.sources import ADDABLE_TYPES, add_write_key, get_source, list_sources, revoke_write_key
+from richpanel.store.sources import (
+    ADDABLE_TYPES,
+    add_write_key,
+    get_source,
+    list_sources,
+    revoke_write_key,
+    rotate_write_key,
+)
 from richpanel.store.tokens import TokenRow, add_token, list_tokens, revoke_tokens
 from richpanel.web.access import Viewer
+from richpanel.web.integration_pages import OVERLAPS
 from richpanel.web.pages import Context, Pages
 from richpanel.web.paging import Identifier
 from richpanel.web.paths import decode_id
@@ -39,10 +47,11 @@ class RevokeForm(msgspec.Struct):
 
 
 class KeyForm(msgspec.Struct):
-    """The buttons at a source's write keys."""
+    """The buttons at a source's write keys; `overlap` is in seconds."""
 
-    action: Literal["add", "revoke"]
+    action: Literal["add", "rotate", "revoke"]
     key: str = ""
+    overlap: Literal["0", "3600", "86400", "604800"] = "86400"
 
 
 async def _page(
@@ -59,7 +68,7 @@ async def _page(
         }
 
     context = await stores.look_up(read)
-    context |= {"issued": issued, "failure": failure, "icons": TYPE_ICONS}
+    context |= {"issued": issued, "failure": failure, "icons": TYPE_ICONS, "overlaps": OVERLAPS, "now": stores.now()}
     context |= {"roles": [role for role in ROLES if covers(viewer.role, role)], "full": covers(viewer.role, None)}
     return settings_page(pages, viewer, "tokens.html", TOKENS, context, status=400 if failure else 200)
 
@@ -101,17 +110,22 @@ async def end_token(stores: Given[Stores], token_id: Identifier, data: URLEncode
 
 
 def _change_keys(conn: Connection, source_id: str, form: KeyForm, now: int) -> str | None:
-    """Add or end a write key of a source; says what stands against it."""
+    """Add, rotate or end a write key of a source; says what stands against it."""
     source = get_source(conn, source_id)
     if source is None or source.type not in ADDABLE_TYPES:
         raise NotFoundException("There is no source with this id and write keys.")
     if form.action == "add":
         add_write_key(conn, source.number, now=now)
         return None
-    if form.key not in source.write_keys:
+    if form.action == "rotate":
+        until = now + int(form.overlap) * 1_000 if form.overlap != "0" else None
+        if rotate_write_key(conn, source.number, form.key, keep_until=until, now=now) is None:
+            raise NotFoundException("This source has no such write key.")
+        return None
+    if form.key not in (*source.write_keys, *(old.key for old in source.retired)):
         raise NotFoundException("This source has no such write key.")
-    if len(source.write_keys) == 1:
-        return "A source keeps one write key: add another before you revoke this one, or disable the source."
+    if source.write_keys == (form.key,):
+        return "A source keeps one write key: rotate this one, or disable the source."
     revoke_write_key(conn, form.key, now=now)
     return None
 
@@ -124,7 +138,7 @@ async def change_keys(
     source_id: Identifier,
     data: URLEncodedBody[KeyForm],
 ) -> Response[str] | Redirect:
-    """Add a write key beside those in force, or revoke one."""
+    """Add a write key beside those in force, rotate one, or revoke one."""
     wanted = decode_id(source_id)
     failure = await stores.define(lambda conn: _change_keys(conn, wanted, data, stores.now()))
     if failure:
