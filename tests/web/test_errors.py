@@ -25,6 +25,7 @@ from tests.web.running import Site
         ("/messages?outcome=lost", "outcome"),
         ("/messages?cursor=%00", None),
         ("/messages/x?limit=1", None),
+        ("/deliveries?status=null", "status"),
     ],
 )
 def test_a_bad_query_is_told(shop: Site, path: str, parameter: str | None) -> None:

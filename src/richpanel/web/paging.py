@@ -51,10 +51,14 @@ def query_of(request: Request[Any, Any, Any], wanted: Any, *, joined: Collection
             raise bad_parameter(name, "The parameter is given twice.")
         given[name] = f"{given[name]},{value}" if name in given else value
     try:
-        return msgspec.convert(given, wanted, strict=False)
+        asked = msgspec.convert(given, wanted, strict=False)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         raise bad_parameter(path.rstrip("`") or None, message) from None
+    for field in msgspec.structs.fields(wanted):
+        if field.encode_name in given and getattr(asked, field.name) is None:
+            raise bad_parameter(field.encode_name, "Expected a value, got `null`")  # No way to leave one out.
+    return asked
 
 
 def bad_parameter(name: str | None, message: str) -> ValidationException:
