@@ -317,3 +317,17 @@ def test_sizes_are_drawn_and_thinned(site: Site) -> None:
     page = site.page("/audiences/buyers").body.decode()
     assert "at most 1,000" in page
     assert 'aria-label="From 1 to 1,000 people; 440 at last"' in page
+
+
+def test_the_last_size_drawn_is_that_of_now(site: Site) -> None:
+    with shop_of(site) as shop:
+        shop.known("42")
+        shop.ordered("42", 7)
+        shop.process()
+        shop.audience("Buyers", BUYERS)
+        shop.settle()
+        noted(shop)
+    site.sign_in()
+    page = site.page("/audiences/buyers").body.decode()
+    assert "1 in it" in page
+    assert "people; 1 at last" in page

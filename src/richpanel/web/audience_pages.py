@@ -88,12 +88,14 @@ async def audience_page(
     explained = await explain(stores, row, uid, why_of)
 
     def build(reading: Reading) -> Context:
-        found = {**about(reading, row, asked, explained), "curve": curve(noted, reading.now), "versions": listed}
+        found = {**about(reading, row, asked, explained), "versions": listed}
         if row.live is None:
-            return found
+            return {**found, "curve": curve(noted, reading.now)}
+        size = memberships.count(reading.state, row.live.number)
+        until_now = [*noted, (reading.now, size)] if noted else noted  # Sizes are noted once a minute.
         members = partial(list_members, reading.state, reading.account, row.live.number)
         people = answer_bad_values(lambda: members(cursor=asked.cursor, limit=LIST))
-        return {**found, "people": people, "size": memberships.count(reading.state, row.live.number)}
+        return {**found, "people": people, "size": size, "curve": curve(until_now, reading.now)}
 
     return await pages.show(viewer, "audience.html", "/audiences", build, status=404 if explained.fault else 200)
 
