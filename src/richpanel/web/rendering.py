@@ -81,12 +81,13 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count_of_bytes: int) -> str:
-    """Write a number of bytes."""
+    """Write a number of bytes, exactly where it is a short one."""
     if count_of_bytes < 10_000:
         return f"{count_of_bytes:,} B"
-    if count_of_bytes >= 10_000_000_000:
-        return f"{count_of_bytes / 1073741824:,.1f} GB"
-    return f"{count_of_bytes / 1024:,.1f} KB" if count_of_bytes < 10_000_000 else f"{count_of_bytes / 1048576:,.1f} MB"
+    for unit, name in ((1 << 30, "GB"), (1 << 20, "MB")):
+        if count_of_bytes >= unit:
+            return f"{count_of_bytes / unit:,.1f} {name}"
+    return f"{count_of_bytes / 1024:,.1f} KB"
 
 
 def pretty(value: object) -> str:
