@@ -21,7 +21,7 @@ def _loaded(told: str) -> set[str]:
 @pytest.mark.parametrize(
     ("role", "without"),
     [
-        ("front", _STREAM | _SQL | {"litestar"}),
+        ("front", _STREAM | _SQL | {"litestar", "prometheus_client"}),
         ("web", _STREAM | {"psycopg", "alembic", "numpy", "aiohttp", "prometheus_client"}),
         ("process", _STREAM | {"psycopg", "alembic", "aiohttp", "litestar", "prometheus_client"}),
     ],

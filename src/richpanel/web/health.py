@@ -14,7 +14,6 @@ from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone, LogReader
 from richpanel.store.glance import Glance, Unreadable
 from richpanel.web.delivery_metrics import read_deliveries
-from richpanel.web.metrics import exposition
 
 PATHS: Final = ("/health", "/ready", "/metrics")
 LATE_SECONDS: Final = 300.0
@@ -114,6 +113,8 @@ class Health:
 
     def _figures(self) -> bytes:
         """Bring the figures that are read, not counted, up to date, and give all."""
+        from richpanel.web.metrics import exposition  # Loaded where it is used: 5 MB, for who is asked for figures.
+
         with suppress(OSError):
             telemetry.LOG_DURABLE.set(self.log.durable())
             stands = self.log_state()
