@@ -91,7 +91,7 @@ def tell(server: Server, source: Source) -> None:
     letter = {"from": {"email": WORDS[2]}, "body": "ada-letter-text", "id": "ada-mid-letter", "timestamp": stamp(33)}
     assert server.api("POST", "/channels/email/messages", letter).status == 202
     server.wait_processed(60)
-    engine = open_engine(DataDirectory(server.data).account_url)
+    engine = open_engine(DataDirectory(server.data, server.env.get("RICHPANEL_DATABASE_URL")).account_url)
     with engine.begin() as connection:
         for name, query in (("Names", "q=Byronia&sort=-ltv"), (f"Orders of {WORDS[2]}", f"where=id%3D{UID}")):
             add_view(connection, new_view(name, "admin", "customers", query, shared=True), int(time.time() * 1000))
