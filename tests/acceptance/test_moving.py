@@ -313,9 +313,11 @@ def test_who_was_erased_meanwhile_is_erased_there(target: Target, tmp_path: Path
         server.command("erase", "ada")
         call(server, key, "b2", "bob", type="page", name="After")
         moving.process.send_signal(signal.SIGCONT)
-        if moving.end() and "connection timeout expired" in moving.said:  # It was stopped while it connected.
+        ended = moving.end()
+        if ended and "connection timeout expired" in moving.said:  # It was stopped while it connected.
             moving = Moving(server, target)
-        assert moving.end() == 0, moving.said
+            ended = moving.end()
+        assert ended == 0, moving.said
         gone(server)
         server.start()
         server.wait_processed()
