@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.stream import SPAN, Stream
 from richpanel.log.stream_reader import JetStreamReader
-from richpanel.roles.stream_keeping import KeepingStream
+from richpanel.roles.stream_keeping import TAIL_SECONDS, KeepingStream
 from richpanel.store.directory import DataDirectory
 from richpanel.store.glance import open_glance
 from richpanel.store.preparing import prepare
@@ -27,6 +27,7 @@ class Kept:
     """A stream with ten records, a state that has applied so many of them, and who leads."""
 
     directory: Path
+    stream: Stream
     writer: JetStreamWriter
     log: JetStreamReader
     leads: bool = True
@@ -41,6 +42,14 @@ class Kept:
         self.asked.append(self.leads)
         return self.leads
 
+    @asynccontextmanager
+    async def keeping(self, tail: float = TAIL_SECONDS) -> AsyncIterator[None]:
+        """Keep the stream, with a round every fifth of a second."""
+        with closing(open_glance(self.directory, None)) as glance:
+            keeping = KeepingStream(self.stream, self.writer, glance, self.is_leader, pause=0.2, tail=tail)
+            yield
+            await keeping.stop()
+
     async def first(self) -> int:
         """Give the number of the first record, once there was a round."""
         rounds = len(self.asked)
@@ -52,31 +61,29 @@ class Kept:
 
 
 @pytest.fixture
-async def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kept]:
-    monkeypatch.setattr("richpanel.roles.stream_keeping._ROUND_SECONDS", 0.2)
+async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     server = NatsServer(tmp_path / "nats")
     stream = Stream((server.url,), max_bytes=_MAX_BYTES)
     log = JetStreamReader(stream)
     writer = JetStreamWriter(stream, log)
     prepare(DataDirectory(tmp_path), secret_key="k" * 40)
-    made = Kept(tmp_path, writer, log)
+    made = Kept(tmp_path, stream, writer, log)
     for _ in range(10):
         await writer.append(bytes(900))
-    with closing(open_glance(tmp_path, None)) as glance:
-        keeping = KeepingStream(stream, writer, glance, made.is_leader)
+    async with made.keeping():
         yield made
-        await keeping.stop()
     await writer.close()
     await asyncio.to_thread(log.close)
     server.stop()
 
 
-async def test_what_is_applied_stays_for_a_minute_where_there_is_room(kept, monkeypatch) -> None:
+async def test_what_is_applied_stays_for_a_minute_where_there_is_room(kept) -> None:
     kept.applied(7)
     assert await kept.first() == 0
     await asyncio.sleep(2.5)
-    monkeypatch.setattr("richpanel.roles.stream_keeping.TAIL_SECONDS", 1.0)
-    assert await kept.first() == 7, "and what is not applied stays"
+    async with kept.keeping(tail=1.0):
+        await kept.first()  # Two keep it now: after the rounds of both it has been seen to.
+        assert await kept.first() == 7, "and what is not applied stays"
 
 
 async def test_a_stream_that_fills_up_keeps_nothing_that_is_applied(kept) -> None:

@@ -21,9 +21,19 @@ _FULL: Final = 0.5
 class KeepingStream(Rounds):
     """Drops what is applied from a stream, where this process leads."""
 
-    def __init__(self, stream: Stream, writer: JetStreamWriter, glance: Glance, is_leader: Callable[[], bool]) -> None:
-        """Begin. `is_leader` is asked on a thread."""
-        self._pause = _ROUND_SECONDS
+    def __init__(
+        self,
+        stream: Stream,
+        writer: JetStreamWriter,
+        glance: Glance,
+        is_leader: Callable[[], bool],
+        *,
+        pause: float = _ROUND_SECONDS,
+        tail: float = TAIL_SECONDS,
+    ) -> None:
+        """Begin. `is_leader` is asked on a thread; `pause` (s) is between rounds, `tail` (s) as TAIL_SECONDS has it."""
+        self._pause = pause
+        self._tail = tail
         self._stream = stream
         self._writer = writer
         self._glance = glance
@@ -36,5 +46,5 @@ class KeepingStream(Rounds):
             return self._pause
         applied, _ = await asyncio.to_thread(self._glance.progress)
         is_full = await self._writer.size() > _FULL * self._stream.max_bytes
-        await self._writer.retain(applied, None if is_full else time() - TAIL_SECONDS)
+        await self._writer.retain(applied, None if is_full else time() - self._tail)
         return _FULL_ROUND_SECONDS if is_full else self._pause
