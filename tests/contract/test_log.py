@@ -85,6 +85,18 @@ async def test_readers_see_a_record_once_its_append_returned(engine, reader) -> 
     await writer.close()
 
 
+async def test_whoever_asks_for_the_end_is_told_of_all_that_was_promised(engine, reader) -> None:
+    """At once, by a reader that has been told of less so far, whoever appends."""
+    writer = engine.writer()
+    ends = [await writer.append(b"told of by and by")]
+    assert await reached(reader, ends[0]) == ends[0]
+    for _ in range(200):
+        ends += await asyncio.gather(*(writer.append(bytes(50)) for _ in range(5)))
+        assert await asyncio.to_thread(reader.end_now) == ends[-1]
+    assert writer.durable == ends[-1]
+    await writer.close()
+
+
 async def test_reading_goes_on_from_any_entry(engine, reader) -> None:
     writer = engine.writer(piece=3000)
     ends = await fill(writer, 50, 400)

@@ -138,7 +138,13 @@ class LogReader(Protocol):
     def durable(self) -> int:
         """End of the last safe record as the writer published it, 0 where no writer ever ran. Costs next to nothing.
 
-        Over a network it may be some milliseconds behind; `read` is not.
+        Over a network it may be some milliseconds behind; `read` and `end_now` are not.
+        """
+
+    def end_now(self) -> int:
+        """End of the log as it is asked for now: at or behind that of each record that was promised before the call.
+
+        Over a network that is a question to the log's server.
         """
 
     def read(self, position: int, max_bytes: int = 8 << 20) -> list[Entry]:

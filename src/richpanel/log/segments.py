@@ -232,6 +232,10 @@ class SegmentReader:
             self._mark = DurableMark.watch(self._directory)
         return self._mark.get() if self._mark is not None else 0
 
+    def end_now(self) -> int:
+        """End of the log (`LogReader.end_now`): it is published before anything is promised."""
+        return self.durable()
+
     def first(self) -> int:
         """Position at which the oldest segment begins; 0 where there is none."""
         bases = segment_bases(self._directory)

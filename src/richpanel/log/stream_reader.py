@@ -48,6 +48,12 @@ class JetStreamReader:
             running.wait(running.look())
         return running.end
 
+    def end_now(self) -> int:
+        """End of the log as the stream has it now (`LogReader.end_now`); any thread may ask."""
+        running = self._run()
+        running.wait(running.look())
+        return running.end
+
     def first(self) -> int:
         """Position of the oldest record that is kept; 0 where there was none."""
         running = self._run()

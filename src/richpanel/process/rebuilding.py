@@ -34,6 +34,7 @@ class Until:
         self._log = log
         self.end = 0
         self.durable: Final = log.durable
+        self.end_now: Final = log.end_now
         self.slice: Final = log.slice
         self.first: Final = log.first
         self.close: Final = log.close

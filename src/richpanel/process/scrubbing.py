@@ -78,7 +78,7 @@ def give_up_lost(state: Engine, watch: Watch, log: LogReader, before: int) -> No
     if not watch.look_up(lambda ledgers: ledger.lost(ledgers, before)):
         return
     with reading(state) as connection:
-        if processed(connection).position < log.durable():
+        if processed(connection).position < log.end_now():
             return
     watch.write(lambda ledgers: ledger.give_up(ledgers, before))
 

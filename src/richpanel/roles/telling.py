@@ -106,7 +106,7 @@ class Telling:
             self._leads = False
         elif not self._leads:
             self._rests_until = 0.0
-            self._teller.wait_for(self._log.durable())
+            self._teller.wait_for(self._log.end_now())
             self._filler.forget()
             self._leads = True
         return self._leads

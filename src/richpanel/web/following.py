@@ -115,6 +115,8 @@ class Follower:
 def look_at(log: SharedLog, source: str, position: int) -> Look:
     """Look once, from a position on. One that is not of this log goes on at the log's end."""
     end = log.durable()
+    if position > end:  # Another node may have been told of more.
+        end = log.end_now()
     if position == end:
         return Look([], end)
     if not 0 <= position < end:

@@ -61,6 +61,7 @@ class SharedLog:
         self._log = log
         self._reading = threading.Lock()
         self.durable: Final = log.durable
+        self.end_now: Final = log.end_now
         self.slice: Final = log.slice
         self.first: Final = log.first
 
