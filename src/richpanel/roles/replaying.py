@@ -64,9 +64,13 @@ class Means(NamedTuple):
 
 
 class Walk:
-    """What was found of a job and is not done yet, and where to look on; None where nothing follows."""
+    """What was found of a job and is not done yet, and where to look on; None where nothing follows.
+
+    `reached` is how far the job is once all that was taken from here is done.
+    """
 
     def __init__(self, at: Place) -> None:
+        self.reached = at
         self.messages: list[StoredMessage] = []
         self.low = at.low
         self.next: Place | None = at
@@ -197,7 +201,9 @@ class Replaying:
             with reading(self._means.delivery) as delivery:
                 place = replay_deliveries.given_up(delivery, target.number, job.scope.delivery)
             return None if job.chunk or place is None else Chunk([place], [], Place(0, place))
-        walk = self._walks.setdefault(job.id, Walk(job.reached))
+        walk = self._walks.get(job.id)
+        if walk is None or walk.reached != job.reached:  # Its last chunk was taken and not done: the job was cancelled.
+            walk = self._walks[job.id] = Walk(job.reached)
         with reading(self._means.state) as state:
             while not walk.messages and walk.next is not None:
                 if self._stop.is_set():
@@ -213,8 +219,8 @@ class Replaying:
             walk.last = part[-1]
             is_decided = target.is_outside and job.scope.outcome == "failed"
             hashes = [] if is_decided else self._hashes(state, part)
-        reached = Place(walk.low, part[-1].place, 0 if is_decided else part[-1].n)
-        return Chunk([row.place for row in part], hashes, reached)
+        walk.reached = Place(walk.low, part[-1].place, 0 if is_decided else part[-1].n)
+        return Chunk([row.place for row in part], hashes, walk.reached)
 
     def _hashes(self, state: Connection, rows: Sequence[StoredMessage]) -> list[int]:
         """Give the hashes by which the log names messages; those whose bodies are not kept any more have none."""
