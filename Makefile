@@ -69,6 +69,7 @@ $(VENV)/.runtime: $(VENV)/.python pyproject.toml requirements/build.txt requirem
 	$(PIP) $(HASHED) -r requirements/build.txt
 	$(PIP) $(HASHED) -r requirements/runtime.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
