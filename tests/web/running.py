@@ -185,7 +185,7 @@ def running(path: Path, **options: Any) -> Iterator[Site]:
     try:
         yield Site(directory, clock, f"http://127.0.0.1:{listening.getsockname()[1]}", writer, loop, reader)
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(20)
         assert not thread.is_alive()
         loop.close()
