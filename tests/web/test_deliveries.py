@@ -1,15 +1,15 @@
 """REST: what is sent outside, what became of it, and figures of both."""
 
+from pathlib import Path
 from time import sleep
 from typing import Any
 
 import pytest
 
 from richpanel.store.deliveries import ACCEPTED, DEAD, FAILED, RETRYING
-from richpanel.web import deliveries
 from richpanel.web.remembered import FRESH_MS
 from tests.web.outgoing import answered, grant, hosted, take_over
-from tests.web.running import NOW, Site
+from tests.web.running import NOW, Site, running
 
 
 def call(name: str, uid: str, **fields: Any) -> dict[str, Any]:
@@ -19,6 +19,10 @@ def call(name: str, uid: str, **fields: Any) -> dict[str, Any]:
 @pytest.fixture
 def sent(site: Site) -> tuple[Site, str, int]:
     """Four calls for a destination outside, one of each fate, and some that are none of its."""
+    return send(site)
+
+
+def send(site: Site) -> tuple[Site, str, int]:
     destination, number = hosted(site)
     site.send([call("Paid", "ann"), call("Paid", "bob"), call("Paid", "cid"), call("Paid", "dan"), call("Seen", "eve")])
     site.send(
@@ -105,29 +109,27 @@ def test_the_figures_follow_a_call_from_the_door_to_the_answer(sent: tuple[Site,
     assert (later["received"], later["delivered"], later["queued"]) == (0, 0, 1)
 
 
-def test_much_is_counted_again_without_anybody_waiting(
-    sent: tuple[Site, str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site, destination, number = sent
+def test_much_is_counted_again_without_anybody_waiting(data: Path) -> None:
+    with running(data, much=3) as site:
+        _, destination, number = send(site)
 
-    def figures() -> tuple[int, int, str]:
-        found = site.get("/deliveries/overview")
-        (one,) = [each for each in found["destinations"] if each["destination"] == destination]
-        return one["received"], one["queued"], found["countedAt"]
+        def figures() -> tuple[int, int, str]:
+            found = site.get("/deliveries/overview")
+            (one,) = [each for each in found["destinations"] if each["destination"] == destination]
+            return one["received"], one["queued"], found["countedAt"]
 
-    monkeypatch.setattr(deliveries, "MUCH", 3)
-    first = figures()
-    site.send([call("Paid", "fay")])
-    site.process()
-    take_over(site, number)
-    assert figures() == (first[0], first[1] + 1, first[2]), "what waits is as of now all the same"
-    site.clock.ms += FRESH_MS
-    for _ in range(500):
-        if figures()[0] != first[0]:
-            break
-        sleep(0.01)
-    assert figures()[0] == first[0] + 1
-    assert figures()[2] > first[2]
+        first = figures()
+        site.send([call("Paid", "fay")])
+        site.process()
+        take_over(site, number)
+        assert figures() == (first[0], first[1] + 1, first[2]), "what waits is as of now all the same"
+        site.clock.ms += FRESH_MS
+        for _ in range(500):
+            if figures()[0] != first[0]:
+                break
+            sleep(0.01)
+        assert figures()[0] == first[0] + 1
+        assert figures()[2] > first[2]
 
 
 def test_a_delivery_is_dropped_and_stays_to_be_seen(sent: tuple[Site, str, int]) -> None:

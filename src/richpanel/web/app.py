@@ -57,6 +57,7 @@ from richpanel.web.people_pages import people_pages
 from richpanel.web.person_live import Watcher, live_pages
 from richpanel.web.privacy_pages import privacy_pages
 from richpanel.web.regulations import regulations_api
+from richpanel.web.remembered import MUCH
 from richpanel.web.replay_pages import replay_pages
 from richpanel.web.replays import replays_api
 from richpanel.web.shop_pages import shop_pages
@@ -99,6 +100,7 @@ class WebOptions:
     `secure_cookies`: cookies are sent over https alone. `public_url`: how clients reach the server, for snippets; where
     it is None, `origin` tells scheme and host from a request. `client` tells a request's address, for the limit on
     sign-in tries. Both know which proxies to believe. `lines`: how test events leave; without them none is sent.
+    `much`: how many rows are looked at each time rather than remembered (`web.remembered`).
     """
 
     state_url: str
@@ -117,6 +119,7 @@ class WebOptions:
     lines: Lines | None = None
     client: Callable[[Scope], str] = field(default=peer)
     origin: Callable[[Scope], tuple[str, str]] = field(default=asked_for)
+    much: int = MUCH
 
 
 def _always(value: Any) -> Provide:
@@ -180,7 +183,8 @@ def build(options: WebOptions) -> ASGIApp:
 def site(options: WebOptions) -> Litestar:
     """Put the application together, with its route table to be read."""
     stores = Stores(
-        Places(options.state_url, options.account_url, options.delivery_url, options.log_reader, options.now)
+        Places(options.state_url, options.account_url, options.delivery_url, options.log_reader, options.now),
+        options.much,
     )
     assets, follower = Assets(), Follower(stores.log)
 

@@ -33,8 +33,6 @@ WINDOWS: Final[dict[Window, tuple[int, int]]] = {"1h": (1, 60), "24h": (24, 48),
 """Hours, and into how many parts they are divided."""
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 _HOUR_MS: Final = 3_600_000
-MUCH: Final = 20_000
-"""Figures of more messages or deliveries than this are remembered for a moment."""
 _ASKED: Final[dict[Action, str]] = {"drop": "it can be dropped", "retry": "it can be tried now"}
 
 
@@ -142,7 +140,7 @@ def _count(reading: Reading, window: Window) -> Figured[Counted]:
     with snapshot(reading.deliveries) as connection:
         events = by_event(connection, since)
     made = sum(sum(counts.values()) for of_one in events.values() for counts in of_one.values())
-    return Figured(Counted(came, events, reading.now), reading.now, max(came.looked, made) > MUCH)
+    return Figured(Counted(came, events, reading.now), reading.now, max(came.looked, made))
 
 
 @get("/deliveries", operation_id="listDeliveries", tags=["Deliveries"])

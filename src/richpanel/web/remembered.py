@@ -8,22 +8,25 @@ T = TypeVar("T")
 FRESH_MS: Final = 3_000
 OLD_MS: Final = 600_000
 """What is older than this nobody is given: they wait."""
+MUCH: Final = 20_000
+"""So many rows are looked at while somebody waits, some milliseconds; what took more is remembered."""
 
 
 class Figured(NamedTuple, Generic[T]):
-    """A value, as of when (ms UTC), and whether so much was counted for it that others are given it, too."""
+    """A value, as of when (ms UTC), and how many rows were looked at for it."""
 
     value: T
     at: int
-    is_much: bool
+    looked: int
 
 
 class Remembered:
     """Values by key. Counting again takes a thread of whoever runs `later`, once at a time for each key."""
 
-    def __init__(self, later: Callable[[Callable[[], object]], object]) -> None:
-        """Know nothing yet."""
+    def __init__(self, later: Callable[[Callable[[], object]], object], much: int = MUCH) -> None:
+        """Know nothing yet. Where no more than `much` was looked at, it is counted each time."""
         self._later = later
+        self._much = much
         self._known: dict[Hashable, Figured[Any]] = {}
         self._counting: set[Hashable] = set()
         self._lock = threading.Lock()
@@ -33,7 +36,7 @@ class Remembered:
     ) -> Figured[T]:
         """Give a value. `count` counts it here, `again` elsewhere; `now` is ms UTC."""
         known = self._known.get(key)
-        if known is None or not known.is_much or not 0 <= now - known.at < OLD_MS:
+        if known is None or known.looked <= self._much or not 0 <= now - known.at < OLD_MS:
             return self._note(key, count)
         if now - known.at >= FRESH_MS:
             with self._lock:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from time import monotonic
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -25,15 +25,12 @@ from richpanel.store.driver import file_at
 from richpanel.store.profiles import count_profiles
 from richpanel.store.sources import SourceRow, list_sources
 from richpanel.store.tokens import TokenRow, find_token
-from richpanel.web.remembered import Figured, Remembered
+from richpanel.web.remembered import MUCH, Figured, Remembered
 
 T = TypeVar("T")
 _THREADS: Final = 3
 _CACHE_MIB: Final = 1
 """The page cache of each thread's connection: it is for the upper levels of the trees, all else is the system's."""
-_COUNT_MS: Final = 3_000
-_OLD_COUNT_MS: Final = 60_000
-_LONG_COUNT_SECONDS: Final = 0.005
 _TOKEN_SECONDS: Final = 1.0
 _FRESH_SECONDS: Final = 0.1
 
@@ -75,15 +72,14 @@ class SharedLog:
 class Reading:
     """One look at the state: a snapshot of it, with what its readers need beside it. `now` is ms UTC.
 
-    `count` gives the number of customers (True) or visitors (False), a few seconds old; `figured` what is counted under
-    a key, as old as `web.remembered` has it. `deliveries` and `definitions` are the other databases.
+    `figured` gives what is counted under a key, as old as `web.remembered` has it, `count` so the number of people.
+    `deliveries` and `definitions` are the other databases.
     """
 
     state: Connection
     known: Definitions
     log: SharedLog
     now: int
-    count: Callable[[bool], int]
     remembered: Remembered
     again: Callable[[Callable[["Reading"], Any]], Any]
     deliveries: Engine
@@ -92,6 +88,10 @@ class Reading:
     def figured(self, key: Hashable, count: Callable[["Reading"], Figured[T]]) -> Figured[T]:
         """Give what is counted under a key: by this look where there is nothing to give, else as it is remembered."""
         return self.remembered.give(key, self.now, lambda: count(self), lambda: self.again(count))
+
+    def count(self, customers: bool) -> int:
+        """Give the number of customers, or of visitors: a million are counted in 20 ms."""
+        return self.figured(("people", customers), partial(_people, customers)).value
 
     @property
     def account(self) -> AccountSettings:
@@ -109,12 +109,9 @@ class Reading:
         return self.log.slice
 
 
-class _Counted(NamedTuple):
-    """A number of people, when they were counted (ms UTC), and how long that took."""
-
-    at: int
-    number: int
-    seconds: float
+def _people(customers: bool, reading: Reading) -> Figured[int]:
+    number = count_profiles(reading.state, customers)
+    return Figured(number, reading.now, number)
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,8 @@ class Places:
 class Stores:
     """Runs queries in threads: `read` on the state, `look_up` and `define` on the definitions."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, much: int = MUCH) -> None:
+        """`much`: as `web.remembered` has it."""
         self.log: Final = SharedLog(places.log)
         self.now: Final = places.now
         self.state: Final = open_engine(places.state_url, read_only=True, cache_mib=_CACHE_MIB)
@@ -141,9 +139,7 @@ class Stores:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
         self._known: Definitions | None = None
         self._fresh_until = 0.0
-        self._remembered = Remembered(self._pool.submit)
-        self._counted: dict[bool, _Counted] = {}
-        self._counting: set[bool] = set()
+        self._remembered = Remembered(self._pool.submit, much)
         self._tokens: dict[bytes, tuple[float, TokenRow | None]] = {}
 
     async def read(self, query: Callable[[Reading], T]) -> T:
@@ -186,34 +182,8 @@ class Stores:
         known = self._definitions()
         with reading(self.state) as connection:
             now = self.now()
-            count = partial(self._count, connection, now)
             others = (self._remembered, self._read, self.deliveries, self._account)
-            return query(Reading(connection, known, self.log, now, count, *others))
-
-    def _count(self, connection: Connection, now: int, customers: bool) -> int:
-        """Give the number of people: counting a million takes 20 ms, so whoever finds it a little old does not wait."""
-        known = self._counted.get(customers)
-        if known is not None and now - known.at < _COUNT_MS:
-            return known.number
-        if known is None or known.seconds < _LONG_COUNT_SECONDS or now - known.at >= _OLD_COUNT_MS:
-            return self._recount(connection, customers, now)
-        if customers not in self._counting:
-            self._counting.add(customers)
-            self._pool.submit(self._count_again, customers, now)
-        return known.number
-
-    def _count_again(self, customers: bool, now: int) -> None:
-        try:
-            with reading(self.state) as connection:
-                self._recount(connection, customers, now)
-        finally:
-            self._counting.discard(customers)
-
-    def _recount(self, connection: Connection, customers: bool, now: int) -> int:
-        started = monotonic()
-        number = count_profiles(connection, customers)
-        self._counted[customers] = _Counted(now, number, monotonic() - started)
-        return number
+            return query(Reading(connection, known, self.log, now, *others))
 
     def _look_up(self, query: Callable[[Connection], T]) -> T:
         with reading(self._account) as connection:
