@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 
 from richpanel.config import (
-    HIDDEN,
     SettingError,
     Settings,
     as_options,
     browser_package,
-    lmtp_place,
     read_settings,
-    shown,
     table,
     variable,
 )
+from richpanel.config_values import HIDDEN, lmtp_place, shown
 
 
 def test_option_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from richpanel.cli import build
-from richpanel.config import Settings, shown, table, variable
+from richpanel.config import Settings, table, variable
+from richpanel.config_values import shown
 from richpanel.core.roles import ROLES, TEXTS, May, allows
 from richpanel.telemetry import FIGURES, Counter, Gauge
 

@@ -19,7 +19,8 @@ from sqlalchemy.exc import DatabaseError
 
 from richpanel.commands.delivery import connect
 from richpanel.commands.running import Running, log_owner, running_server
-from richpanel.config import PREFIX, Settings, browser_package, lmtp_place, table, variable
+from richpanel.config import PREFIX, Settings, browser_package, table, variable
+from richpanel.config_values import lmtp_place
 from richpanel.log.archive import Archive
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.files import TORN

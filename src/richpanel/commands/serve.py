@@ -17,7 +17,8 @@ from cyclopts import Parameter
 from richpanel.commands.running import Running, forget, note
 from richpanel.commands.sockets import PRIVATE, Sockets, listen, listening
 from richpanel.commands.supervisor import ServerFailedError, Supervisor
-from richpanel.config import Settings, as_options, read_settings, shown, table, variable
+from richpanel.config import Settings, as_options, read_settings, table, variable
+from richpanel.config_values import shown
 from richpanel.store import moved
 from richpanel.store.revisions import is_ready
 

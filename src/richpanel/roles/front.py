@@ -11,7 +11,8 @@ from typing import Any, Final
 import uvloop
 
 from richpanel import telemetry
-from richpanel.config import Settings, browser_package, lmtp_place
+from richpanel.config import Settings, browser_package
+from richpanel.config_values import lmtp_place
 from richpanel.log.contract import LogWriter
 from richpanel.roles.clock import now_ms
 from richpanel.roles.door_log import DoorLog
