@@ -15,7 +15,16 @@ from richpanel.core.regulation import DOOR, Regulation, encode_regulation
 from richpanel.log.contract import LogFull
 from richpanel.log.segments import SegmentReader, SegmentWriter
 from richpanel.process.definitions import Watch
-from richpanel.process.scrubbing import Debt, conclude, copy_state, debt, erase_bodies, scrub_definitions
+from richpanel.process.scrubbing import (
+    Debt,
+    ScrubbingError,
+    conclude,
+    copy_state,
+    debt,
+    erase_bodies,
+    erase_deliveries,
+    scrub_definitions,
+)
 from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.store import ledger, state_files
 from richpanel.store.database import open_engine
@@ -40,7 +49,10 @@ def regulate(directory: DataDirectory, asked: Sequence[Asked], say: Say) -> None
         say("processing the log")
         _process(directory, watch, reader)
         say("scrubbing the files")
-        _scrub(directory, watch)
+        try:
+            _scrub(directory, watch)
+        except ScrubbingError as error:  # Somebody reads, or a rebuild runs.
+            raise OSError(str(error)) from None
 
 
 @contextmanager
@@ -90,6 +102,7 @@ def _scrub(directory: DataDirectory, watch: Watch) -> None:
             return
         if owed.spans:
             asyncio.run(_erase(directory, owed))
+        _erase_deliveries(directory, watch, owed)
         if owed.erases:
             state.dispose()
             _switch(directory)
@@ -105,6 +118,14 @@ async def _erase(directory: DataDirectory, owed: Debt) -> None:
         await erase_bodies(writer, owed)
     finally:
         await writer.close()
+
+
+def _erase_deliveries(directory: DataDirectory, watch: Watch, owed: Debt) -> None:
+    delivery = open_engine(directory.delivery_url, cache_mib=1)
+    try:
+        erase_deliveries(delivery, watch, owed)
+    finally:
+        delivery.dispose()
 
 
 def _switch(directory: DataDirectory) -> None:
