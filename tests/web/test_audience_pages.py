@@ -1,12 +1,16 @@
 """The pages of audiences and computed traits: built in a form, tried, saved and explained; by everybody."""
 
+import re
 from typing import Any
+
+import pytest
 
 from richpanel.core.defined import Problem
 from richpanel.store import plans
 from richpanel.store.computations import list_computations
 from richpanel.store.database import open_engine
 from richpanel.store.members import note_size
+from richpanel.web.versions import differing
 from tests.engage.shop import DAY, Shop, shop_of
 from tests.web.browser import Reader, reading
 from tests.web.running import NOW, Site, csrf_of
@@ -283,6 +287,24 @@ def test_versions_are_listed_with_what_differs(site: Site) -> None:
     assert "<b>plan" not in html
     assert "1 at its end" in page
     assert site.api("GET", "/audiences/none/versions").status == 404
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("a b c", "a b c", "a b c"),
+        ("a b c", "a x c", "a [b|x] c"),
+        ("a b c d", "a x y d", "a [b c|x y] d"),
+        ("trait plan does not exist", "performed Paid once", "[trait plan does not exist|performed Paid once]"),
+        ("in the last 30 days", "in the last 30 days, visitors too", "in the last 30 days[|, visitors too]"),
+        ("all of (a, b)", "all of (a)", "all of (a[, b|])"),
+    ],
+)
+def test_words_that_differ_one_after_the_other_are_one_piece(before: str, after: str, shown: str) -> None:
+    said = "".join(f"<{part.mark}>{part.text}" for part in differing(before, after))
+    said = re.sub(r"<gone>([^<]*)(?:<new>([^<]*))?", lambda each: f"[{each[1]}|{each[2] or ''}]", said)
+    said = re.sub(r"<new>([^<]*)", r"[|\1]", said)
+    assert said.replace("<same>", "") == shown
 
 
 def test_a_version_that_comes_of_anothers_edit_says_so(site: Site) -> None:

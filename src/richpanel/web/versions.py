@@ -22,7 +22,7 @@ from richpanel.web.stores import Stores
 
 MOST: Final = 100
 """So many versions are listed, the newest."""
-_WORDS: Final = re.compile(r"\s+|[^\s]+")
+_WORDS: Final = re.compile(r"\s+|[,;:()]|[^\s,;:()]+")
 Mark = Literal["same", "new", "gone"]
 
 
@@ -59,15 +59,27 @@ class Shown(NamedTuple):
 
 
 def differing(before: str, after: str) -> list[Part]:
-    """Mark what differs between two definitions in one line, word by word."""
+    """Mark what differs between two definitions in one line, word by word.
+
+    Words that differ one after the other are one piece: that all have spaces between them says nothing.
+    """
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     found: list[Part] = []
+    gone, come = "", ""
+
+    def note() -> None:
+        pieces: tuple[tuple[Mark, str], ...] = (("gone", gone), ("new", come))
+        found.extend(Part(mark, text) for mark, text in pieces if text)
+
     for way, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if way == "equal":
-            found.append(Part("same", "".join(new[k:m])))
+        was, now = "".join(old[i:j]), "".join(new[k:m])
+        if way != "equal" or (now.isspace() and (gone or come)):
+            gone, come = gone + was, come + now
             continue
-        pieces: tuple[tuple[Mark, str], ...] = (("gone", "".join(old[i:j])), ("new", "".join(new[k:m])))
-        found += [Part(mark, text) for mark, text in pieces if text]
+        note()
+        gone, come = "", ""
+        found.append(Part("same", now))
+    note()
     return found
 
 
