@@ -13,9 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString
 
+import msgspec
 import psycopg
 import pytest
 
+from richpanel.core.ids import BLOCKED_IDS
+from richpanel.store.account import read_account, write_account
+from richpanel.store.database import open_engine
+from richpanel.store.directory import DataDirectory
 from tests.acceptance.test_serve import note, roles, wait_until
 from tests.server import COMMAND, Server, Source, request
 
@@ -214,6 +219,37 @@ def test_under_load_nothing_is_lost_doubled_or_unanswered(shop: Shop) -> None:
     assert status["processed"] >= status["log"]["last"]
     assert not list(shop.data.glob("state.next*"))
     assert not list(shop.data.glob("state.db-*"))
+
+
+def block(shop: Shop, *ids: str) -> None:
+    """Change which ids stand for nobody, as the settings of the shop do."""
+    engine = open_engine(DataDirectory(shop.data, shop.database).account_url)
+    with engine.begin() as connection:
+        write_account(connection, msgspec.structs.replace(read_account(connection), blocked_ids=BLOCKED_IDS | {*ids}))
+    engine.dispose()
+
+
+def told_of_rebuild(shop: Shop) -> dict[str, Any]:
+    """What `richpanel status` says of it."""
+    return dict(json.loads(shop.server.command("status", "--json"))["rebuild"])
+
+
+def test_a_changed_setting_has_all_counted_anew_whatever_is_killed(shop: Shop) -> None:
+    """It ends with the process that started it, and the next one begins it again."""
+    assert shop.server.customer("u4")
+    before, earlier = shop.in_force(), told_of_rebuild(shop).get("startedAt")
+    block(shop, "u4")
+    wait_until(lambda: told_of_rebuild(shop).get("startedAt") != earlier, PATIENCE, "it begins by itself")
+    os.kill(roles(shop.server.pid)["process"], signal.SIGKILL)
+    shop.send(shop.accepted, 20)
+    wait_until(lambda: not told_of_rebuild(shop)["due"], PATIENCE, "it is begun again, and put in force")
+    assert shop.in_force() != before
+    assert shop.server.api("GET", "/customers/u4").status == 404
+    block(shop)
+    wait_until(lambda: not told_of_rebuild(shop)["due"], PATIENCE, "and back")
+    wait_until(lambda: not told_of_rebuild(shop)["running"], PATIENCE, "it ends")
+    assert told_of_rebuild(shop)["problem"] is None
+    assert shop.server.customer("u4")
 
 
 def test_a_killed_command_leaves_the_state_as_it_is_and_the_next_one_cleans_up(shop: Shop) -> None:

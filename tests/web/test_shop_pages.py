@@ -1,13 +1,14 @@
-"""The shop's settings: they are saved, hold for what arrives, and are said to need a rebuild for the rest."""
+"""The shop's settings: they are saved, hold for what arrives, and what came before is said to be counted anew."""
 
 import msgspec
 import pytest
 
+from richpanel.store import rebuilds
 from richpanel.store.account import made_anew, read_account, write_account
 from richpanel.store.database import open_engine
-from tests.web.running import Site, csrf_of
+from tests.web.running import NOW, Site, csrf_of
 
-STILL = b"What was processed before is still counted by what was set then."
+STILL = b"What was processed before is being counted anew."
 FORM = {
     "currency": "EUR",
     "country": "DE",
@@ -27,7 +28,6 @@ def test_they_are_saved_and_hold(site: Site) -> None:
     site.sign_in()
     page = site.page("/settings/shop").body.decode()
     assert '<option value="USD" selected>' in page
-    assert "richpanel rebuild" in page
     assert save(site) == (303, "/settings/shop?saved=true")
     assert b"Saved: what arrives from now on" in site.page("/settings/shop?saved=true").body
     assert save(site) == (303, "/settings/shop")  # Nothing new.
@@ -63,13 +63,25 @@ def test_what_was_counted_before_is_said_to_be_until_it_is_made_anew(site: Site)
     assert save(site, currency="GBP")[0] == 303
     assert b"Currency: USD, now GBP." in site.page("/settings/shop").body, "what it was counted by"
     assert save(site, currency="USD")[0] == 303
-    assert b"Currency: USD" not in site.page("/settings/shop").body
+    page = site.page("/settings/shop").body
+    assert b"Currency: USD" not in page
+    assert STILL in page
+    assert b"It is about to begin." in page
     engine = open_engine(site.directory.account_url)
     with engine.begin() as connection:
         used = read_account(connection)
         write_account(connection, msgspec.structs.replace(used, currency="CHF"))
         made_anew(connection, used)
-    assert b"Currency: USD, now CHF." in site.page("/settings/shop").body, "changed after the rebuild read them"
+        rebuilds.begin(connection, now=NOW)
+        rebuilds.tell(connection, "compare", 3, 8, now=NOW)
+    page = site.page("/settings/shop").body
+    assert b"Currency: USD, now CHF." in page, "changed after the rebuild read them"
+    assert b"Looking what differs: 37 %" in page
+    site.clock.ms = NOW + rebuilds.SILENT_MS
+    assert b"Looking what differs" not in site.page("/settings/shop").body, "whoever told it was killed"
+    with engine.begin() as connection:
+        rebuilds.end(connection, "the log is <gone>", now=NOW)
+    assert b"is tried again: the log is &lt;gone&gt;." in site.page("/settings/shop").body
     with engine.begin() as connection:
         made_anew(connection, read_account(connection))
     engine.dispose()

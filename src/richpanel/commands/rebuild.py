@@ -1,10 +1,14 @@
 """`richpanel rebuild`: a new state from the log, compared with the one in force, which it then replaces.
 
 The command folds the log into a file of its own. Who holds `process.lock` makes the switch: the server where one runs,
-else this command (docs/decisions/0010).
+else this command (docs/decisions/0010). A server whose account has other settings than its state was folded with starts
+it by itself (`roles.rebuilding`): `python -m richpanel.commands.rebuild`, its settings on stdin.
 """
 
+import json as stdlib_json
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,21 +17,24 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
+from rich.filesize import decimal
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError
 
 from richpanel import telemetry
-from richpanel.commands.invocation import AsJson, Data, fail, ready
+from richpanel.commands.invocation import AsJson, Data, directory_of, fail, ready
 from richpanel.commands.rebuild_cluster import remake
 from richpanel.commands.rebuild_shown import Bar, Choice, Outcome, show_tallies
+from richpanel.commands.rebuild_told import CHANGED, ENDING, Telling, told
 from richpanel.commands.stopping import stopping
-from richpanel.log.contract import LogDamaged, LogGone
+from richpanel.config import read_settings
 from richpanel.log.segments import SegmentReader
 from richpanel.process.definitions import Watch
 from richpanel.process.rebuilding import Known, Rebuild, RebuildError, compare_states, position_of
 from richpanel.process.worker import CACHE_MIB
+from richpanel.roles.parent import die_with_parent
 from richpanel.roles.succession import succeed
-from richpanel.store import progress, state_files
+from richpanel.store import copying, progress, state_files
 from richpanel.store.account import made_anew
 from richpanel.store.comparison import Tally
 from richpanel.store.database import open_engine, reading
@@ -49,8 +56,17 @@ def rebuild(
     data: Data = None,
 ) -> None:
     """Make the state anew, compare, and switch."""
-    choice = Choice(dry_run=dry_run, yes=yes, json=json)
-    directory = ready(data)
+    _run_on(ready(data), Choice(dry_run=dry_run, yes=yes, json=json))
+
+
+def main() -> None:
+    """Make the state anew as a server wants it, and switch; the settings are on stdin. Ends with that server."""
+    die_with_parent()
+    settings = read_settings(stdlib_json.load(sys.stdin), {}).settings
+    _run_on(directory_of(settings), Choice(dry_run=False, yes=True, json=True))
+
+
+def _run_on(directory: DataDirectory, choice: Choice) -> None:
     telemetry.configure_logging("rebuild", style="auto", level="error")
     os.nice(_NICE)
     stopping.listen()
@@ -67,9 +83,9 @@ def _rebuild(directory: DataDirectory, choice: Choice) -> None:
             fail(f"another rebuild runs on {directory.path}: wait for it, or stop it")
         _clean(directory.path)
         try:
-            with _opened(directory) as sides:
-                tallies = _run(sides, choice)
-        except (RebuildError, LogGone, LogDamaged, OSError) as error:
+            with told(directory, dry_run=choice.dry_run) as telling, _opened(directory) as sides:
+                tallies = _run(sides, choice, telling)
+        except ENDING as error:
             fail(f"{error}; the state in force is what it was")
         except DatabaseError as error:
             fail(f"the database cannot be used: {error.orig}; the state in force is what it was")
@@ -117,6 +133,7 @@ def _opened(directory: DataDirectory) -> Iterator[Sides]:
     try:
         if (first := log.first()) > 0:
             raise RebuildError(f"the log begins at {first:,}: what was before is gone, and would be missing")
+        _see_to_room(directory)
         yield sides
     finally:
         log.close()
@@ -129,11 +146,21 @@ def _opened(directory: DataDirectory) -> Iterator[Sides]:
             state_files.remove(directory.path, sides.path.name)
 
 
-def _run(sides: Sides, choice: Choice) -> list[Tally]:
+def _see_to_room(directory: DataDirectory) -> None:
+    """See to it that the disk has room for the state once more: a full one refuses calls. Raises RebuildError."""
+    with copying.frozen(directory.state_url) as state:
+        needed, free = copying.size(state), shutil.disk_usage(directory.path).free
+    if needed > free:
+        raise RebuildError(
+            f"{decimal(needed)} are needed in {directory.path} for a while, and {decimal(free)} are free"
+        )
+
+
+def _run(sides: Sides, choice: Choice, telling: Telling) -> list[Tally]:
     migrate(sides.url, "state")
     definitions = Watch(sides.account, sides.ledger)
     settings = definitions.current().account
-    with Bar() as bar:
+    with Bar(telling) as bar:
         new = open_engine(sides.url, cache_mib=CACHE_MIB)
         with closing(Rebuild(sides.log, new, sides.old, definitions)) as made:
             _follow(made, sides.old, bar)
@@ -145,7 +172,7 @@ def _run(sides: Sides, choice: Choice) -> list[Tally]:
                 return tallies
             _follow(made, sides.old, bar)
         if definitions.current().account != settings:
-            raise RebuildError("the account's settings were changed meanwhile: run it again")
+            raise RebuildError(CHANGED)
         bar.say("switch")
         _switch(sides, definitions)
         definitions.write(lambda account: made_anew(account, settings))
@@ -198,3 +225,7 @@ def _switch(sides: Sides, definitions: Watch) -> None:
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         fail("the new state is handed over already: the server, or its next start, switches to it", 130)
+
+
+if __name__ == "__main__":
+    main()

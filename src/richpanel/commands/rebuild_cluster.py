@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError
 
 from richpanel.commands.invocation import fail
 from richpanel.commands.rebuild_shown import Bar, Choice, Outcome, show_tallies
-from richpanel.commands.stopping import stopping
+from richpanel.commands.rebuild_told import CHANGED, ENDING, Telling, told
 from richpanel.process.definitions import Watch
 from richpanel.process.rebuilding import Known, RebuildError, compare_states
 from richpanel.process.remaking import Remake, nowhere, refuse_while_erasing
@@ -56,9 +56,9 @@ def remake(directory: DataDirectory, database_url: str, choice: Choice) -> None:
         if not seat.is_held():
             fail(f"another rebuild runs on {directory.databases}: wait for it, or stop it")
         try:
-            with _opened(directory, database_url) as sides:
-                tallies = _run(sides, choice)
-        except (RebuildError, StillReadError, PermissionError) as error:
+            with told(directory, dry_run=choice.dry_run) as telling, _opened(directory, database_url) as sides:
+                tallies = _run(sides, choice, telling)
+        except ENDING as error:
             fail(f"{error}; the state in force is what it was")
         except DatabaseError as error:
             fail(f"the database cannot be used: {error.orig}; the state in force is what it was")
@@ -98,9 +98,9 @@ def _is_there(old: Engine, word: str) -> bool:
         return successor.is_there(connection, word)
 
 
-def _run(sides: Sides, choice: Choice) -> list[Tally]:
+def _run(sides: Sides, choice: Choice, telling: Telling) -> list[Tally]:
     settings = sides.watch.current().account
-    with Bar() as bar:
+    with Bar(telling) as bar:
         made = Remake(sides.old, sides.new, sides.watch)
         _advance(sides, made, bar)
         with sides.new.begin() as connection:
@@ -114,8 +114,8 @@ def _run(sides: Sides, choice: Choice) -> list[Tally]:
         _advance(sides, made, bar)
         bar.say("switch")
         if sides.watch.current().account != settings:
-            raise RebuildError("the account's settings were changed meanwhile: run it again")
-        _switch(sides, made)
+            raise RebuildError(CHANGED)
+        _switch(sides, made, bar)
         sides.watch.write(lambda account: made_anew(account, settings))
     return tallies
 
@@ -150,7 +150,7 @@ def _compare(sides: Sides, made: Remake, bar: Bar) -> list[Tally]:
             read_only.dispose()
 
 
-def _switch(sides: Sides, made: Remake) -> None:
+def _switch(sides: Sides, made: Remake, bar: Bar) -> None:
     """Put the new state in force as soon as nobody reads the old one; workers wait for a moment each time we try."""
     old = open_engine(schema_url(sides.database_url, successor.STATE), busy_seconds=_PATIENCE_SECONDS)
     until = time.monotonic() + _SWITCH_SECONDS
@@ -161,7 +161,7 @@ def _switch(sides: Sides, made: Remake) -> None:
             except StillReadError:
                 if time.monotonic() > until:
                     raise
-                stopping.obey()
+                bar.say("switch")
                 time.sleep(_RETRY_SECONDS)
             else:
                 sides.switched = True

@@ -8,8 +8,10 @@ from typing import Final
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from richpanel.commands.invocation import console, print_json, print_table
+from richpanel.commands.rebuild_told import Telling
 from richpanel.commands.stopping import stopping
 from richpanel.store.comparison import Tally
+from richpanel.store.rebuilds import Step
 
 DIFFERENT: Final = 3
 """The exit code where the new state is not what the old one is, switched or not."""
@@ -65,9 +67,13 @@ def _said(*, equal: bool, switched: bool, dry_run: bool) -> str:
 
 
 class Bar:
-    """A progress bar on a terminal; elsewhere nothing. At each step that it is told of the command may be stopped."""
+    """A progress bar on a terminal; elsewhere nothing. At each step that it is told of the command may be stopped.
 
-    def __init__(self) -> None:
+    `telling` hears of each step as well, and may end the rebuild.
+    """
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -89,9 +95,10 @@ class Bar:
         """Make room for what is printed."""
         self._bar.stop()
 
-    def say(self, what: str) -> None:
+    def say(self, what: Step) -> None:
         """Show what is being done where nobody knows how long it takes."""
         stopping.obey()
+        self._telling(what)
         self._bar.start()
         self._bar.reset(self._task, description=what, total=None, counts="")
 
@@ -102,6 +109,7 @@ class Bar:
 
         def show(position: int) -> bool:
             stopping.obey()
+            self._telling("fold", position, until)
             counts = f"{position / 1e6:,.1f} of {until / 1e6:,.1f} MB of the log"
             self._bar.update(self._task, completed=position, counts=counts)
             return True
@@ -111,6 +119,7 @@ class Bar:
     def compared(self, kind: str, done: int, total: int) -> None:
         """Show how far the comparison is."""
         stopping.obey()
+        self._telling("compare", done, total)
         counts = f"{done:,} of {total:,} {kind}"
         self._bar.update(self._task, description="compare", completed=done, total=total, counts=counts)
 
@@ -124,6 +133,7 @@ class Bar:
             nonlocal done
             stopping.obey()
             done += more
+            self._telling("fold", done, max(done, total))
             self._bar.update(self._task, completed=done, counts=f"{done:,} of {max(done, total):,} messages")
 
         return show

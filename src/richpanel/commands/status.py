@@ -2,6 +2,7 @@
 
 from contextlib import closing, suppress
 from time import time
+from typing import NamedTuple
 
 from sqlalchemy.exc import DatabaseError
 
@@ -18,16 +19,20 @@ from richpanel.commands.invocation import (
     state,
 )
 from richpanel.commands.running import Running, log_owner, running_server
+from richpanel.core.timestamps import iso
 from richpanel.log.age import waiting_since
 from richpanel.log.contract import LogDamaged, LogGone
 from richpanel.log.opening import open_reader
 from richpanel.log.retention import LogSizes, log_sizes
 from richpanel.log.stream import sequence_at
+from richpanel.store import rebuilds
+from richpanel.store.account import folded_with
 from richpanel.store.bulk import fetch
 from richpanel.store.database import open_engine, reading
 from richpanel.store.delivery_waiting import Waiting, waiting
 from richpanel.store.destinations import outside as outside_numbers
 from richpanel.store.directory import DataDirectory
+from richpanel.store.rebuilds import RebuildRow
 from richpanel.store.sources import list_sources
 from richpanel.store.status import message_count, processed, source_counts
 
@@ -37,6 +42,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
     directory = existing(data)
     with definitions(directory) as connection:
         sources = {source.number: source for source in list_sources(connection, deleted=True)}
+        rebuilding = Rebuilding(folded_with(connection) is not None, rebuilds.newest(connection))
     with state(directory) as engine, reading(engine) as connection:
         progress = processed(connection)
         counts = source_counts(connection)
@@ -55,6 +61,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
             "dead": sum(each.dead for each in outside),
             "oldestWaitingSeconds": _oldest(outside),
         }
+        shown["rebuild"] = rebuilding.shown()
         print_json({**shown, "messages": message_count(counts), "outcomes": outcomes})
         return
     rows = [
@@ -64,6 +71,7 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         ["waiting", f"{_behind(directory, progress.position, last)}, the oldest {lag:.1f} s old" if lag else "nothing"],
         ["messages", f"{message_count(counts):,}"],
         *_outside(outside),
+        *rebuilding.rows(),
     ]
     print_table(["", ""], rows, empty="")
     lines = [
@@ -75,6 +83,33 @@ def status(*, json: AsJson = False, data: Data = None) -> None:
         print_table(["source", "outcome", "messages"], lines, empty="")
     else:
         console().print("Nothing has arrived yet.")
+
+
+class Rebuilding(NamedTuple):
+    """Whether the state is due to be made anew, and how far the newest rebuild is."""
+
+    is_due: bool
+    newest: RebuildRow | None
+
+    def shown(self) -> dict[str, object]:
+        """Give it as JSON has it."""
+        row = self.newest
+        if row is None:
+            return {"due": self.is_due, "running": False}
+        times = {"startedAt": iso(row.started_at), "endedAt": None if row.ended_at is None else iso(row.ended_at)}
+        running = row.runs(round(time() * 1000))
+        far = {"step": row.step, "done": row.done, "total": row.total}
+        return {"due": self.is_due, "running": running, **far, **times, "problem": row.problem}
+
+    def rows(self) -> list[list[str]]:
+        """Tell people of it, while there is anything to tell."""
+        row = self.newest
+        if row is not None and row.runs(round(time() * 1000)):
+            return [["rebuild", row.step if row.share is None else f"{row.step}, {row.share:.0%} of it done"]]
+        if not self.is_due:
+            return []
+        why = f": {row.problem}" if row is not None and row.problem else ", once a server processes"
+        return [["rebuild", f"due, for a setting was changed{why}"]]
 
 
 def _deliveries(directory: DataDirectory) -> list[Waiting]:

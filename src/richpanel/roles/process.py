@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from richpanel.config import Settings
+from richpanel.config import Settings, as_options
 from richpanel.log.contract import LogWriter
 from richpanel.log.remote import RemoteWriter
 from richpanel.log.segments import SegmentReader
@@ -19,6 +19,7 @@ from richpanel.process.worker import CACHE_MIB, Worker
 from richpanel.roles.alone import alone
 from richpanel.roles.erasing import Erasing
 from richpanel.roles.parent import Parent, on_stop
+from richpanel.roles.rebuilding import Rebuilding
 from richpanel.roles.replaying import Means, Replaying
 from richpanel.roles.reporting import Report
 from richpanel.roles.slack import Slack
@@ -35,7 +36,7 @@ _NICE: Final = 10
 def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
     """Fold what the log holds, as it comes, until told to stop; a batch is finished first. Raises CannotRunError.
 
-    A state that `richpanel rebuild` hands over, or that erasing has made, takes the place of the one in force between
+    A state that a rebuild hands over, or that erasing has made, takes the place of the one in force between
     two batches.
     """
     os.nice(_NICE)
@@ -53,6 +54,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
         slack = Slack()
         erasing = Erasing(directory, reader, definitions, sockets.get("log_path"))
         replaying = _replaying(directory, ledger, sockets.get("log_path"))
+        rebuilding = Rebuilding(as_options(settings), ledger, Leadership(None, "rebuilding"))
 
         def on_batch(applied: Applied, seconds: float) -> None:
             report.on_batch(applied, seconds)
@@ -80,6 +82,7 @@ def run(settings: Settings, parent: Parent, sockets: Mapping[str, Any]) -> None:
             if not stop.is_set():
                 _remove_later(directory.path, succeed(directory, reader, definitions, lambda: not stop.is_set()))
                 state.dispose()  # Its connections are the replaced file's.
+        rebuilding.close()
         replaying.close()
         reader.close()
         for engine in (account, ledger, state):

@@ -5,7 +5,7 @@ import threading
 from functools import partial
 from typing import Final
 
-from richpanel.config import Settings
+from richpanel.config import Settings, as_options
 from richpanel.log.consumer import StreamConsumer
 from richpanel.log.jetstream import JetStreamWriter
 from richpanel.log.opening import open_reader, stream_of
@@ -16,6 +16,7 @@ from richpanel.process.definitions import Watch
 from richpanel.process.shared import SharedWorker
 from richpanel.roles.ever import ever_applied
 from richpanel.roles.parent import Parent, on_stop
+from richpanel.roles.rebuilding import Rebuilding
 from richpanel.roles.replaying import Means, Replaying
 from richpanel.roles.reporting import Report
 from richpanel.roles.shared_erasing import Databases, SharedErasing
@@ -71,7 +72,9 @@ def run(settings: Settings, parent: Parent) -> None:
             Leadership(directory.database_url, "replaying"),
         )
     )
+    rebuilding = Rebuilding(as_options(settings), ledger, Leadership(directory.database_url, "rebuilding"))
     worker.run(stop)
+    rebuilding.close()
     replaying.close()
     erasing.close()
     consumer.close()

@@ -72,15 +72,17 @@ def read_account(conn: Connection) -> AccountSettings:
 def write_account(conn: Connection, settings: AccountSettings, *, folded: bool = True) -> None:
     """Replace the settings; the hash key stays what it is. `folded`: whether the state has anything by those of before.
 
-    What it has stays as it is until it is made anew (`made_anew`), or until the settings are what they were.
+    What it has is due to be made anew then (`made_anew`), also where the settings become again what they were: what
+    came in between was folded with others.
     """
     row = conn.execute(select(definitions.account.c.settings, definitions.account.c.folded_with)).one()
-    before = (row.folded_with or row.settings) if folded else None
-    _write(conn, _stored(settings), before)
+    present = _stored(settings)
+    before = row.folded_with or (row.settings if row.settings != present else None)
+    _write(conn, present, before if folded else None)
 
 
 def folded_with(conn: Connection) -> AccountSettings | None:
-    """Give the settings that what is in the state was folded with at first, where they are others than now."""
+    """Give the settings that what is in the state was folded with at first, where it is due to be made anew."""
     row = conn.execute(select(definitions.account.c.hash_key, definitions.account.c.folded_with)).first()
     if row is None or row.folded_with is None:
         return None
@@ -89,11 +91,12 @@ def folded_with(conn: Connection) -> AccountSettings | None:
 
 def made_anew(conn: Connection, settings: AccountSettings) -> None:
     """Note that all of the state was folded with these settings."""
-    _write(conn, conn.execute(select(definitions.account.c.settings)).scalar_one(), _stored(settings))
+    present, folded = conn.execute(select(definitions.account.c.settings)).scalar_one(), _stored(settings)
+    _write(conn, present, folded if folded != present else None)
 
 
 def _write(conn: Connection, present: str, folded: str | None) -> None:
-    values = {"settings": present, "folded_with": None if folded == present else folded}
+    values = {"settings": present, "folded_with": folded}
     conn.execute(update(definitions.account).where(definitions.account.c.id == 1).values(**values))
     changed(conn)
 

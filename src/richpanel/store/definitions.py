@@ -31,6 +31,7 @@ from richpanel.store.watching_schema import alarms as alarms
 from richpanel.store.watching_schema import audit as audit
 from richpanel.store.watching_schema import notices as notices
 from richpanel.store.watching_schema import openings as openings
+from richpanel.store.watching_schema import rebuild as rebuild
 from richpanel.store.watching_schema import samples as samples
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -1,4 +1,4 @@
-"""Tables of what watches the account: how the system stood, alarms and what was told of them, and the audit log.
+"""Tables of what watches the account: how the system stood, rebuilds, alarms and what was told of them, the audit log.
 
 They stand in `account.db` beside the definitions (`store.definitions`), and grow with time rather than with what people
 set up.
@@ -19,6 +19,19 @@ samples = Table(  # How the system stood, minute by minute (store.samples).
     Column("disk_bytes", Big, nullable=False),
     Column("kept_since", Big),  # receivedAt of the oldest record that is kept.
     sqlite_with_rowid=False,
+)
+
+rebuild = Table(  # One row, id 1: the newest rebuild that is to be put in force (store.rebuilds).
+    "rebuild",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("step", Words, nullable=False),  # "fold", "compare" or "switch".
+    Column("done", Big, nullable=False),  # Of the step.
+    Column("total", Big),
+    Column("started_at", Big, nullable=False),
+    Column("told_at", Big, nullable=False),  # When it last told how far it is, ms UTC.
+    Column("ended_at", Big),
+    Column("problem", Words),  # Why it ended without another state in force.
 )
 
 alarms = Table(  # What is watched, and who is told (store.alarms).

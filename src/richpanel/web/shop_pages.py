@@ -16,8 +16,9 @@ from litestar.response import Redirect
 from sqlalchemy import Connection
 
 from richpanel.core.ids import BLOCKED_IDS
-from richpanel.store import progress
+from richpanel.store import progress, rebuilds
 from richpanel.store.account import VOID_STATUSES, AccountSettings, folded_with, read_account, write_account
+from richpanel.store.rebuilds import RebuildRow
 from richpanel.web.access import Viewer
 from richpanel.web.destination_forms import faults_of
 from richpanel.web.paging import Query, bad_field
@@ -141,17 +142,29 @@ def _minutes(settings: AccountSettings) -> str:
     return f"{settings.session_gap / _MINUTE_MS:g} minutes"
 
 
-def _not_anew(conn: Connection) -> list[Changed]:
-    """List what was changed since the state was folded from its beginning."""
-    before = folded_with(conn)
-    return [] if before is None else changes_of(before, read_account(conn))
+class Anew(NamedTuple):
+    """The rebuild that is due: what was changed since the state was folded, and how far the newest one is.
+
+    `runs` is whether it goes on. Without changes they were taken back, and what came in between was folded with them.
+    """
+
+    changes: list[Changed]
+    newest: RebuildRow | None
+    runs: bool
+
+
+def _anew(conn: Connection, now: int) -> Anew | None:
+    before, newest = folded_with(conn), rebuilds.newest(conn)
+    if before is None:
+        return None
+    return Anew(changes_of(before, read_account(conn)), newest, newest is not None and newest.runs(now))
 
 
 async def _page(
     door: Door, viewer: Viewer, form: ShopForm, *, saved: bool = False, error: ValidationException | None = None
 ) -> Response[str]:
     context = {
-        "not_anew": await door.stores.look_up(_not_anew),
+        "anew": await door.stores.look_up(lambda conn: _anew(conn, door.stores.now())),
         "form": form,
         "faults": faults_of(error),
         "saved": saved,
@@ -175,7 +188,7 @@ async def shop_page(door: Given[Door], viewer: Given[Viewer], asked: Given[ShopQ
 async def shop_form(
     door: Given[Door], viewer: Given[Viewer], data: URLEncodedBody[ShopForm]
 ) -> Response[str] | Redirect:
-    """Save the settings; what was processed before keeps what it has until the state is made anew."""
+    """Save the settings, which has what was processed before made anew (`roles.rebuilding`)."""
 
     folded = await door.stores.read(lambda reading: progress.read(reading.state).position > 0)
 
