@@ -40,7 +40,7 @@ class Shop:
         self.worker = Worker(self.site.reader, state, Watch(account))
         self.teller = Teller(reading, account)
         self.teller.wait_for(self.site.reader.durable())
-        self.filler = Filler(reading, account, self.site.reader.durable)
+        self.filler = Filler(reading, account, self.site.reader.durable, self.teller.is_under_way)
 
     def process(self) -> None:
         """Apply what is in the log, and let time do what it does until now."""
@@ -53,7 +53,8 @@ class Shop:
         """Put into the log what there is to tell; give it."""
         told = []
         while (said := self.teller.look()) is not None:
-            self.filler.notice(self.site.clock())
+            if self.filler.notice(self.site.clock()) != self.teller.version:
+                continue
             append = self.site.writer.append(record_of(said, self.site.clock()))
             end = asyncio.run_coroutine_threadsafe(append, self.site.loop).result(10)
             self.teller.appended(said, end)
@@ -74,10 +75,24 @@ class Shop:
             self.filler.appended(filled, end, now)
         return [json.loads(message) for message in filled.said.messages]
 
+    @property
+    def engage(self) -> str:
+        """The id of the source that tells of audiences."""
+        return next(str(each["id"]) for each in self.site.get("/sources")["data"] if each["type"] == "engage")
+
+    def given(self, destination: str) -> dict[str, list[Any]]:
+        """Give the values that a destination keeps, by uid, in the order of the log."""
+        rows = self.site.get("/messages", source=self.engage, limit=500)["data"]
+        values: dict[str, list[Any]] = {}
+        for row in reversed(rows):
+            (trace,) = self.site.get(f"/messages/{row['messageId']}")["data"]
+            if any(each["destination"] == destination and each["outcome"] == "kept" for each in trace["decisions"]):
+                values.setdefault(row["uid"], []).extend(trace["body"]["traits"].values())
+        return values
+
     def connect(self, endpoint: str = "https://example.com", **more: Any) -> str:
         """Connect another destination outside to the Engage source; give its id."""
-        engage = next(each["id"] for each in self.site.get("/sources")["data"] if each["type"] == "engage")
-        stranger = {"name": "Stranger", "endpoint": endpoint, "sources": [engage], "settings": {"apiKey": "k"}}
+        stranger = {"name": "Stranger", "endpoint": endpoint, "sources": [self.engage], "settings": {"apiKey": "k"}}
         answer = self.site.api("POST", "/destinations", {**stranger, **more})
         assert answer.status == 201, answer.body
         self.connected.append(str(answer.json()["id"]))
@@ -101,6 +116,14 @@ class Shop:
     def known(self, uid: str, **traits: Any) -> None:
         """Have somebody identified."""
         self._send({"type": "identify", "userId": uid, "traits": traits})
+
+    def filled(self) -> list[tuple[str, Any]]:
+        """Let all backfills go to their end; give whom they told what."""
+        told = []
+        for _ in range(10):
+            told += [(each["userId"], *each["traits"].values()) for each in self.fill()]
+            self.process()
+        return told
 
     def ordered(self, uid: str, total: float = 20.5) -> None:
         """Have somebody order something, now."""

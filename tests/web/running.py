@@ -138,9 +138,9 @@ def segment(identifier: str) -> str:
     return quote(identifier, safe="")
 
 
-def furnish(path: Path) -> Path:
+def furnish(path: Path, database_url: str | None = None) -> Path:
     """Make a data directory with an account, a login and a token: made once, copied for each site."""
-    directory = DataDirectory(path)
+    directory = DataDirectory(path, database_url)
     prepare(directory)
     prepare_login(directory, PASSWORD)
     engine = open_engine(directory.account_url)
@@ -151,9 +151,9 @@ def furnish(path: Path) -> Path:
 
 
 @contextmanager
-def running(path: Path, **options: Any) -> Iterator[Site]:
+def running(path: Path, database_url: str | None = None, **options: Any) -> Iterator[Site]:
     """Run a site over a furnished data directory; `options` are `WebOptions`' own. It stops at the end."""
-    directory, clock = DataDirectory(path), Clock()
+    directory, clock = DataDirectory(path, database_url), Clock()
     is_private = bool(options.get("allow_private_endpoints"))
     listening = socket.create_server(("127.0.0.1", 0))
     made: Queue[tuple[Server, SegmentWriter, SegmentReader]] = Queue()

@@ -87,9 +87,13 @@ def backfill(of: Computing, uid: str, told: Told, destination: str, number: int)
 
     It is no change. Its id is made of the backfill's number: what was told may be another when it is written again.
     """
-    id_ = message_id(Computing(of.kind, of.id, 0, of.key, of.space), uid, number, "backfill")
-    says = {"type": "identify", "messageId": id_, "traits": {of.key: told.value}}
+    says = {"type": "identify", "messageId": backfill_id(of, uid, number), "traits": {of.key: told.value}}
     return _written(of, uid, told, says, [destination], backfill=number)
+
+
+def backfill_id(of: Computing, uid: str, number: int) -> str:
+    """Give the id of what a backfill tells of a uid, by the backfill's number; the version makes no difference."""
+    return message_id(Computing(of.kind, of.id, 0, of.key, of.space), uid, number, "backfill")
 
 
 def track(

@@ -1,12 +1,13 @@
 """Backfilling: who is in an audience is told to a destination that is connected later, and to it alone (0025).
 
 What it tells is what the world was told, so it begins once all is folded that may have been decided about before the
-destination was there; whatever changes from then on is told to it like to the others. A message's id is made of the
-backfill and the uid: what is written again after a kill is a duplicate.
+destination was there. Whatever the destination was given by the message of the change itself it is not told again: the
+decisions that are kept with messages say so, and what is in the log and not folded yet is for it, too. A message's id
+is made of the backfill and the uid: what is written again after a kill is a duplicate.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
@@ -14,9 +15,10 @@ from sqlalchemy import Connection, Engine
 from richpanel.core import announcing
 from richpanel.core.announcing import Computing, Told
 from richpanel.core.identity import UID
+from richpanel.core.ids import hash64
 from richpanel.core.regulation import hashed
 from richpanel.engage.telling import AT_ONCE, Said
-from richpanel.store import backfills, identities, memberships, progress, suppressed
+from richpanel.store import backfills, identities, memberships, progress, suppressed, told_messages
 from richpanel.store.account import account_name, read_account
 from richpanel.store.backfills import BackfillRow, Pair
 from richpanel.store.computations import ENGAGE, ComputationRow, list_computations
@@ -27,6 +29,9 @@ from richpanel.store.sources import list_sources
 
 MOST_UNDER_WAY: Final = 20
 """So many records may be in the log and not folded yet."""
+
+UnderWay = Callable[[int, int, int], bool]
+"""Tells whether a change is in the log behind a position: (computation, uid by number, position)."""
 
 
 class Filled(NamedTuple):
@@ -50,11 +55,15 @@ class _Setup(NamedTuple):
 class Filler:
     """Looks for what backfills are to tell. Called on one thread at a time."""
 
-    def __init__(self, state: Engine, account: Engine, durable: Callable[[], int]) -> None:
-        """Read the state and the definitions, where progress is noted; `durable` tells where the log ends."""
+    def __init__(self, state: Engine, account: Engine, durable: Callable[[], int], under_way: UnderWay) -> None:
+        """Read the state and the definitions, where progress is noted; `durable` tells where the log ends.
+
+        `under_way` knows what changes are told, and only those of definitions that were noticed before (`notice`).
+        """
         self._state = state
         self._account = account
         self._durable = durable
+        self._under_way = under_way
         self._setup: _Setup | None = None
         self._from: dict[int, int] = {}
         self._ends: deque[int] = deque()
@@ -65,13 +74,18 @@ class Filler:
         self._from.clear()
         self._ends.clear()
 
-    def notice(self, now: int) -> None:
-        """Begin backfills of destinations that are new, and end others. To be called before anything is told.
+    def notice(self, now: int) -> int:
+        """Begin backfills of destinations that are new, and end others; give the version of the definitions.
 
+        To be called before anything is told: what is told by definitions that were not noticed yet may be for fewer.
         Where nobody was told yet there is nothing to fill: what follows is told to all. `now` is ms UTC.
         """
-        if self._current(now).source is None:
-            return
+        setup = self._current(now)
+        if setup.source is not None:
+            self._begin(now)
+        return setup.version
+
+    def _begin(self, now: int) -> None:
         with reading(self._account) as connection:
             begun = [job for job in backfills.running(connection) if job.total is None and job.number not in self._from]
         if not begun:
@@ -106,7 +120,7 @@ class Filler:
             ripe = [job for job in jobs if self._from[job.number] <= folded]
             if not ripe or len(self._ends) >= MOST_UNDER_WAY:
                 return None
-            return self._some(connection, setup, ripe[0])
+            return self._some(connection, setup, ripe[0], folded)
 
     def appended(self, filled: Filled, end: int | None, now: int) -> None:
         """Note that something is in the log, in front of a position; None where there was nothing to say."""
@@ -140,7 +154,7 @@ class Filler:
         row = setup.rows.get(job.computation)
         return row is not None and row.paused_at is None
 
-    def _some(self, connection: Connection, setup: _Setup, job: BackfillRow) -> Filled:
+    def _some(self, connection: Connection, setup: _Setup, job: BackfillRow, folded: int) -> Filled:
         row = setup.rows[job.computation]
         whole = job.everybody or row.kind == "trait"
         done, reached = job.done, job.reached
@@ -152,9 +166,11 @@ class Filler:
             done = reached = 0  # The state was made anew: what is said again is a duplicate.
         told = memberships.told_behind(connection, row.number, reached, AT_ONCE)
         wanted = {uid: each for uid, each in told.items() if whole or each.value is True}
-        messages = self._messages(connection, setup, row, job, wanted)
-        said = Said(setup.source or "", messages, [], is_first=True)
         last = max(told, default=reached)
+        known = self._given(connection, setup, row, job, wanted)
+        known |= {uid for uid in wanted if self._under_way(row.number, uid, folded)}
+        left = {uid: each for uid, each in wanted.items() if uid not in known}
+        said = Said(setup.source or "", self._messages(connection, setup, row, job, left), [], is_first=True)
         return Filled(job, said, last, done + len(wanted), len(told) < AT_ONCE)
 
     def _messages(
@@ -163,10 +179,28 @@ class Filler:
         of = Computing(row.kind, row.id, row.newest.version, row.key, setup.space)
         out = suppressed.load(connection)
         made = []
-        for number, (kind, uid, _) in identities.by_number(connection, told).items():
+        for number, (kind, uid, _) in sorted(identities.by_number(connection, told).items()):
             if kind == UID and not (out and hashed(setup.secret, UID, uid) in out):
                 made.append(announcing.backfill(of, uid, told[number], job.destination_id, job.number))
         return made
+
+    def _given(
+        self, connection: Connection, setup: _Setup, row: ComputationRow, job: BackfillRow, told: Mapping[int, Told]
+    ) -> set[int]:
+        """Give the uids of whom the destination was given what was told last: by that message, or a backfill before."""
+        found = told_messages.last_kept(connection, row.number, told, job.destination_id)
+        if not found:
+            return set()
+        with reading(self._account) as account:
+            before = backfills.numbers_before(account, job)
+        of = [Computing(row.kind, row.id, each + 1, row.key, setup.space) for each in range(row.newest.version)]
+        ids: dict[int, int] = {}
+        for number, (_, uid, _) in identities.by_number(connection, found).items():
+            changes = [announcing.message_id(each, uid, told[number].number) for each in of]
+            filled = [announcing.backfill_id(of[0], uid, each) for each in before]
+            ids.update((hash64(setup.secret, setup.source or "", each), number) for each in (*changes, *filled))
+        there = told_messages.numbers_of(connection, ids)
+        return {ids[hashed] for hashed, number in there if number in found[ids[hashed]]}
 
     def _mark_of(self, setup: _Setup, uid: int) -> str | None:
         """Give the keyed hash of a uid, by number."""

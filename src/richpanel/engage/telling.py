@@ -84,6 +84,15 @@ class Teller:
         for change in said.changes:
             self._under_way[(change.computation, change.profile)] = (change.number, end)
 
+    @property
+    def version(self) -> int | None:
+        """The version of the definitions by which the last look went."""
+        return None if self._setup is None else self._setup.version
+
+    def is_under_way(self, computation: int, uid: int, position: int) -> bool:
+        """Tell whether a change of somebody's, by number, is in the log behind a position."""
+        return self._under_way.get((computation, uid), (0, 0))[1] > position
+
     def look(self) -> Said | None:
         """Give what is to be told next; None where there is nothing just now."""
         self.is_full = False

@@ -61,7 +61,7 @@ class Telling:
     def __init__(self, state: Engine, account: Engine, log: LogReader, leadership: Leadership) -> None:
         """Begin afresh with the first look."""
         self._teller = Teller(state, account)
-        self._filler = Filler(state, account, log.durable)
+        self._filler = Filler(state, account, log.durable, self._teller.is_under_way)
         self._state = state
         self._account = account
         self._log = log
@@ -120,7 +120,9 @@ class Telling:
             return IDLE_SECONDS
         is_whole = not self._teller.is_in_between
         said = await asyncio.to_thread(self._teller.look)
-        await asyncio.to_thread(self._filler.notice, now_ms())
+        noticed = await asyncio.to_thread(self._filler.notice, now_ms())
+        if said is not None and noticed != self._teller.version:
+            return 0.0  # A destination may have come that this is not for.
         if said is not None:
             self._teller.appended(said, await writer.append(record_of(said, now_ms())))
         filled = await asyncio.to_thread(self._filler.look, now_ms())

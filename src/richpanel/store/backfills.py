@@ -64,6 +64,12 @@ def follow(conn: Connection, pairs: Collection[Pair], *, now: int) -> None:
             run(conn, f"{statement} AND ended_at IS NULL", now, *pair)
 
 
+def numbers_before(conn: Connection, job: BackfillRow) -> list[int]:
+    """Give the numbers of the backfills of the same pair that came before."""
+    query = "SELECT number FROM backfills WHERE computation = ? AND destination = ? AND number < ? ORDER BY number"
+    return [row[0] for row in fetch(conn, query, job.computation, job.destination, job.number)]
+
+
 def begin(conn: Connection, number: int, total: int) -> None:
     """Note how many there are to tell of."""
     run(conn, "UPDATE backfills SET total = ? WHERE number = ?", total, number)

@@ -1,5 +1,7 @@
 """What was told of somebody, one by one: the Engage source's own identifies, which no history has, read again."""
 
+from collections import defaultdict
+from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
@@ -13,7 +15,7 @@ from richpanel.core.routing import Decision
 from richpanel.store import identities, message_rows, names
 from richpanel.store.account import AccountSettings
 from richpanel.store.bodies import Bodies, Slice, bodies_of
-from richpanel.store.bulk import fetch
+from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.message_rows import COLUMNS, StoredMessage
 from richpanel.store.messages import OUTCOMES
 
@@ -65,3 +67,40 @@ def list_told(
             id_ = message_rows.message_id(bodies, row)
             found.append(ToldMessage(value, row.t, id_, row.source, row.place, decisions))
     return found
+
+
+def last_kept(connection: Connection, computation: int, uids: Collection[int], destination: str) -> dict[int, set[int]]:
+    """Give messages that may have told last of these uids, and that a destination (its id) keeps: numbers, by uid.
+
+    Told last is what has its time. What others told of the same uid at that millisecond is among them.
+    """
+    if not uids:
+        return {}
+    rows = fetch(
+        connection,
+        "SELECT o.uid, m.n, m.decisions FROM told o CROSS JOIN messages m ON m.identity = o.uid AND m.outcome <> 0 "
+        f"WHERE o.computation = ? AND o.uid IN {LISTED} AND m.t = o.t AND m.outcome = ? AND m.type = ?",
+        *(computation, listed(uids), _TOLD, _IDENTIFY),
+    )
+    texts = names.by_number(connection, {decisions for _, _, decisions in rows if decisions is not None})
+    keeping = {
+        number
+        for number, text in texts.items()
+        for made in msgspec.json.decode(text, type=list[Decision])
+        if made.destination == destination and made.outcome == "kept"
+    }
+    found: defaultdict[int, set[int]] = defaultdict(set)
+    for uid, number, decisions in rows:
+        if decisions in keeping:
+            found[uid].add(number)
+    return dict(found)
+
+
+def numbers_of(connection: Connection, hashes: Collection[int]) -> list[tuple[int, int]]:
+    """Give the messages with these hashes of ids: (hash, number)."""
+    rows = fetch(
+        connection,
+        f"SELECT i.hash, i.n FROM parts p CROSS JOIN message_ids i ON i.part = p.part WHERE i.hash IN {LISTED}",
+        listed(hashes),
+    )
+    return [(row[0], row[1]) for row in rows]
