@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from richpanel.core.identity import UID, spans, visitor_spans
+from richpanel.core.identity import UID, spans, unpack, visitor_spans
 from richpanel.store import identities, schema
 from richpanel.store.bulk import LISTED, delete, fetch, insert, listed
 from richpanel.store.schema import part_of
@@ -23,6 +23,11 @@ class Span(NamedTuple):
 FOREVER = 1 << 62
 Event = tuple[int, int, int, int, int | None]
 """(identity, t, number, type, number of its name) of a message."""
+_THEIRS = (
+    "SELECT id, kind, runs FROM identities WHERE id = ?1 UNION ALL "
+    "SELECT i.id, i.kind, i.runs FROM ownership o JOIN identities i ON i.id = o.alias WHERE o.uid = ?1"
+)
+"""The identity of a profile, and the aliases in which a uid has a run."""
 
 
 def add(connection: Connection, rows: Iterable[tuple[int, int, int, int]]) -> None:
@@ -40,15 +45,15 @@ def remove(connection: Connection, rows: Sequence[tuple[int, int, int]]) -> None
 
 def of_profile(connection: Connection, profile: int, max_uids: int) -> list[Span]:
     """Give the spans that make up a profile's history (`semantics.md` 3)."""
-    known = identities.by_number(connection, [profile]).get(profile)
-    if known is None:
-        return []
-    kind, _, runs = known
-    if kind != UID:
-        return [Span(profile, start, end) for start, end in visitor_spans(runs, max_uids)]
-    found = [Span(profile, 0, FOREVER)]
-    for alias, _, _, alias_runs in identities.aliases(connection, profile):
-        found += [Span(alias, start, end) for start, end in spans(alias_runs, profile, max_uids)]
+    found = []
+    for number, kind, packed in fetch(connection, _THEIRS, profile):
+        runs = unpack(packed)
+        if number != profile:
+            found += [Span(number, start, end) for start, end in spans(runs, profile, max_uids)]
+        elif kind == UID:
+            found.append(Span(profile, 0, FOREVER))
+        else:
+            found += [Span(profile, start, end) for start, end in visitor_spans(runs, max_uids)]
     return found
 
 

@@ -4,7 +4,7 @@ Without a sieve the index gives exactly as many as are asked for. With one, a bo
 and it is said how far: nobody waits for a million events because somebody asks for the one mail among them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from richpanel.core.events import order_event
 from richpanel.core.identity import MAX_UIDS
 from richpanel.store import history, message_rows, names
-from richpanel.store.bulk import fetch
+from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.history import FOREVER, Span
 
 ENTRY_TYPES: Final = (1, 2, 6)  # track, page, channel
@@ -26,6 +26,9 @@ _SIDES: Final = {
     False: ("ORDER BY part DESC", "ORDER BY t DESC"),
     True: ("ORDER BY part", "ORDER BY t"),
 }
+_AT_ONCE: Final = 100
+_READ_AT_ONCE: Final = 5_000
+"""So many stretches are read by one statement, as long as that cannot give more rows than this."""
 
 
 class Sieve(NamedTuple):
@@ -100,51 +103,80 @@ def _window(
     """Give more than `limit` rows from an instant on, in order, the last instant whole."""
     spans = history.of_profile(connection, profile, MAX_UIDS)
     here = _at(connection, spans, at, types) if at < FOREVER else []
-    beyond = _beyond(connection, spans, (at, limit + 1, newer), types)
-    if len(beyond) > limit:
-        last = beyond[-1][0]
-        before = [row for row in beyond if (row[0] < last if newer else row[0] > last)]
-        beyond = before + _at(connection, spans, last, types)
+    beyond = _beyond(connection, spans, (at, limit + 2, newer), types)
+    if len(beyond) > limit + 1:
+        last = beyond[limit][0]
+        if beyond[limit + 1][0] == last:  # The instant goes on, who knows how far.
+            beyond = [row for row in beyond if row[0] != last] + _at(connection, spans, last, types)
+        else:
+            del beyond[limit + 1 :]
     return here + beyond
 
 
 def _beyond(
     connection: Connection, spans: Sequence[Span], where: tuple[int, int, bool], types: Sequence[int]
 ) -> list[Row]:
-    """Give so many rows that are next to an instant, without that itself: `where` is it, how many, and the side."""
-    at, most, newer = where
-    parts_order, order = _SIDES[newer]
-    kinds = ", ".join(map(str, types))
+    """Give so many rows that are next to an instant, without that itself: `where` is it, how many, and the side.
+
+    The nearest part is asked first: of somebody busy it has enough. Of all others the rest is asked at once.
+    """
+    _, most, newer = where
+    left = list(_stretches(connection, spans, where))
+    size = min(len(spans), _AT_ONCE)
     found: list[Row] = []
-    # Asked here and not by `store.parts`, which loads numpy for its filters: 11 MB that pages do not need.
-    for part, first_t, last_t in fetch(connection, f"SELECT part, first_t, last_t FROM parts {parts_order}"):
-        ends = (at, last_t, first_t) if newer else (first_t, at, last_t)
-        if ends[0] >= ends[1]:
-            continue
-        if len(found) >= most and (ends[2] > found[-1][0] if newer else ends[2] < found[-1][0]):
-            continue
-        for span in spans:
-            rows = fetch(
-                connection,
-                "SELECT t, n, type FROM history WHERE part = ? AND identity = ? AND t >= ? AND t < ? "
-                f"AND type IN ({kinds}) {order} LIMIT ?",
-                part,
-                span.identity,
-                max(span.from_t, at + 1) if newer else span.from_t,
-                span.to_t if newer else min(span.to_t, at),
-                most,
-            )
-            found += [(t, number, kind) for t, number, kind in rows]  # A driver's own rows are slow to compare.
+    while left:
+        found += _read(connection, left[:size], most, (newer, types))
         found.sort(reverse=not newer)
-        del found[most:]
+        del found[most:], left[:size]
+        if len(found) == most:
+            last = found[-1][0]
+            left = [each for each in left if (each.from_t <= last if newer else each.to_t > last)]
+        size = max(1, min(_AT_ONCE, _READ_AT_ONCE // most))
     return found
+
+
+class _Stretch(NamedTuple):
+    """What a part may have of a span."""
+
+    part: int
+    identity: int
+    from_t: int
+    to_t: int
+
+
+def _stretches(connection: Connection, spans: Sequence[Span], where: tuple[int, int, bool]) -> Iterator[_Stretch]:
+    """Give where there may be rows beyond an instant, the nearest part first."""
+    at, _, newer = where
+    low, high = (at + 1, FOREVER) if newer else (0, at)
+    # Asked here and not by `store.parts`, which loads numpy for its filters: 11 MB that pages do not need.
+    for part, first_t, last_t in fetch(connection, f"SELECT part, first_t, last_t FROM parts {_SIDES[newer][0]}"):
+        for span in spans:
+            from_t, to_t = max(span.from_t, first_t, low), min(span.to_t, last_t + 1, high)
+            if from_t < to_t:
+                yield _Stretch(part, span.identity, from_t, to_t)
+
+
+def _read(
+    connection: Connection, stretches: Sequence[_Stretch], most: int, how: tuple[bool, Sequence[int]]
+) -> list[Row]:
+    """Read the nearest rows of each of these stretches, so many at the most: `how` tells the side, and the types."""
+    newer, types = how
+    one = (
+        "SELECT * FROM (SELECT t, n, type FROM history WHERE part = ? AND identity = ? AND t >= ? AND t < ? "
+        f"AND type IN ({', '.join(map(str, types))}) {_SIDES[newer][1]} LIMIT ?) AS stretch"
+    )
+    given = [value for each in stretches for value in (*each, most)]
+    rows = fetch(connection, " UNION ALL ".join([one] * len(stretches)), *given)
+    return [(t, number, kind) for t, number, kind in rows]  # A driver's own rows are slow to compare.
 
 
 def _at(connection: Connection, spans: Iterable[Span], t: int, types: Sequence[int]) -> list[Row]:
     """Find all messages of one instant."""
-    rows: list[Row] = []
-    for span in spans:
-        if span.from_t <= t < span.to_t:
-            found = history.numbers(connection, Span(span.identity, t, t + 1))
-            rows += [(t, number, kind) for _, number, kind in found if kind in types]
-    return rows
+    there = [span.identity for span in spans if span.from_t <= t < span.to_t]
+    rows = fetch(
+        connection,
+        "SELECT h.t, h.n, h.type FROM parts p CROSS JOIN history h ON h.part = p.part "
+        f"WHERE h.identity IN {LISTED} AND h.t = ?",
+        *(listed(there), t),
+    )
+    return [(at, number, kind) for at, number, kind in rows if kind in types]

@@ -1,7 +1,7 @@
 """Profiles: lists, search, and one person with everything that is known (contract.md, "REST API")."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -43,6 +43,10 @@ VISITOR_SORTS: Final = ("lastSeen", "createdAt", "ltv")
 DEFAULT_SORT: Final = "-lastSeen"
 MAX_ORDER_IDS: Final = 100
 _ROW: Final = "p.id, i.kind, i.value, p.state"
+_KNOWN: Final = (
+    "SELECT i.kind, i.value, i.id, i.runs, p.state FROM identities i LEFT JOIN profiles p ON p.id = i.id "
+    "WHERE i.hash = ?"
+)
 
 
 class Person(NamedTuple):
@@ -163,14 +167,20 @@ def find_visitor(connection: Connection, account: AccountSettings, visitor_id: s
 
 def identify_customer(connection: Connection, account: AccountSettings, uid: str) -> Person | Moved | None:
     """Find a customer by uid, or by the address or id of a provisional one; Moved where that is linked now."""
-    phone = phone_address(uid, account.phone_country)
-    keys = [(UID, uid), (EMAIL, email_address(uid)), (PHONE, phone), (ANONYMOUS, uid)]
-    for kind, value in keys:
+    for kind, value in _named_by(account, uid):
         if value is not None:
             found = _find(connection, account, (kind, value), customer=True)
             if found is not None:
                 return found
     return None
+
+
+def _named_by(account: AccountSettings, uid: str) -> Iterator[tuple[int, str | None]]:
+    """Give what a customer's id may be, one after the other: most are found by the first, and reading a phone costs."""
+    yield UID, uid
+    yield EMAIL, email_address(uid)
+    yield PHONE, phone_address(uid, account.phone_country)
+    yield ANONYMOUS, uid
 
 
 def identify_visitor(connection: Connection, account: AccountSettings, visitor_id: str) -> Person | Moved | None:
@@ -185,13 +195,13 @@ def identify_visitor(connection: Connection, account: AccountSettings, visitor_i
 def _find(
     connection: Connection, account: AccountSettings, key: identities.Key, *, customer: bool
 ) -> Person | Moved | None:
-    known = identities.find(connection, account.hash_key, key[0], [key[1]]).get(key[1])
+    rows = fetch(connection, _KNOWN, identities.hash_key(account.hash_key, key))
+    known = next((row for row in rows if (row[0], row[1]) == key), None)
     if known is None:
         return None
-    number, runs = known
-    rows = fetch(connection, "SELECT state FROM profiles WHERE id = ?", number)
-    if rows:
-        profile = unpack(rows[0][0])
+    _, _, number, runs, state = known
+    if state is not None:
+        profile = unpack(state)
         if (profile.customer is not None) == customer:
             return Person(number, key, profile)
         return Moved(key[1]) if profile.customer is not None else None

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 from sqlalchemy import Connection
 
-from richpanel.core.profile import unpack, unpack_session
+from richpanel.core.profile import Profile, unpack, unpack_session
 from richpanel.core.session import Mark, Session
 from richpanel.core.timestamps import iso
 from richpanel.store.bulk import LISTED, fetch, listed
@@ -34,7 +34,8 @@ def list_sessions(connection: Connection, profile: int, *, cursor: str | None, l
     """List a profile's sessions, the one that started last first."""
     at = read_cursor(cursor, int, str)
     before = at[0] if at is not None else 1 << 62
-    found = newest_sessions(connection, profile)
+    known = profile_of(connection, profile)
+    found = list(known.open) if known is not None else []
     rows = fetch(
         connection,
         "SELECT data FROM sessions WHERE profile = ? AND key = '' AND start <= ? ORDER BY start DESC LIMIT ?",
@@ -55,33 +56,35 @@ def list_sessions(connection: Connection, profile: int, *, cursor: str | None, l
 def sessions_of(connection: Connection, profile: int, ids: Iterable[str], from_t: int, to_t: int) -> list[SessionView]:
     """Give those of a profile's sessions that have these ids; generated ones had events in `from_t..to_t`."""
     wanted = set(ids)
+    known = profile_of(connection, profile)
+    if known is None:
+        return []
     rows = fetch(
         connection, f"SELECT data FROM sessions WHERE profile = ? AND key IN {LISTED}", profile, listed(wanted - {""})
     )
     found = {session.id: session for session in (unpack_session(row[0]) for row in rows)}
-    found |= {session.id: session for session in generated_between(connection, profile, from_t, to_t)}
-    found |= {session.id: session for session in newest_sessions(connection, profile)}
+    found |= {session.id: session for session in generated_between(connection, profile, known, from_t, to_t)}
+    found |= {session.id: session for session in known.open}
     return [_shown(session) for name, session in found.items() if name in wanted]
 
 
-def newest_sessions(connection: Connection, profile: int) -> list[Session]:
-    """Give the sessions that stand in the profile's own row."""
-    rows = fetch(connection, "SELECT state FROM profiles WHERE id = ?", profile)
-    return unpack(rows[0][0]).open if rows else []
+def profile_of(connection: Connection, number: int) -> Profile | None:
+    """Give a profile, whose row holds its newest sessions; None where there is none."""
+    rows = fetch(connection, "SELECT state FROM profiles WHERE id = ?", number)
+    return unpack(rows[0][0]) if rows else None
 
 
-def generated_between(connection: Connection, profile: int, from_t: int, to_t: int) -> list[Session]:
-    """Give the generated sessions with events in `from_t..to_t`, oldest first."""
-    rows = fetch(
-        connection,
-        "SELECT data FROM sessions WHERE profile = ?1 AND key = '' AND start <= ?3 AND start >= coalesce("
-        "(SELECT max(start) FROM sessions WHERE profile = ?1 AND key = '' AND start <= ?2), 0)",
-        profile,
-        from_t,
-        to_t,
-    )
-    found = [unpack_session(row[0]) for row in rows]
-    found += [session for session in newest_sessions(connection, profile) if not session.key]
+def generated_between(connection: Connection, number: int, profile: Profile, from_t: int, to_t: int) -> list[Session]:
+    """Give the generated sessions of a profile with events in `from_t..to_t`, and its newest ones, oldest first."""
+    found = [session for session in profile.open if not session.key]
+    if profile.closed:  # Else none has a row.
+        rows = fetch(
+            connection,
+            "SELECT data FROM sessions WHERE profile = ?1 AND key = '' AND start <= ?3 AND start >= coalesce("
+            "(SELECT max(start) FROM sessions WHERE profile = ?1 AND key = '' AND start <= ?2), 0)",
+            *(number, from_t, to_t),
+        )
+        found += [unpack_session(row[0]) for row in rows]
     return sorted(found, key=lambda session: session.first)
 
 

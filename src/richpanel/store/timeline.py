@@ -11,20 +11,19 @@ from richpanel.core.channel import CHANNEL_TYPE, decode_activity
 from richpanel.core.ids import clean_id
 from richpanel.core.inside import is_absent
 from richpanel.core.message import TYPES, decode_message
-from richpanel.core.profile import unpack
+from richpanel.core.profile import Profile
 from richpanel.core.stamps import Stamp
 from richpanel.core.timestamps import iso
 from richpanel.core.traits import SESSION_KEY
 from richpanel.store import message_rows, names
 from richpanel.store.account import AccountSettings
 from richpanel.store.bodies import Bodies, Slice, bodies_of
-from richpanel.store.bulk import fetch
 from richpanel.store.decisions import Cuts
 from richpanel.store.history import FOREVER
 from richpanel.store.message_rows import StoredMessage
 from richpanel.store.nearest import Sieve, nearest, sifted
 from richpanel.store.paging import Page, read_cursor, write_cursor
-from richpanel.store.sessions import generated_between
+from richpanel.store.sessions import generated_between, profile_of
 from richpanel.store.sources import SourceRow
 
 BECAME_CUSTOMER: Final = "became_customer"
@@ -126,14 +125,16 @@ def read_timeline(
     cuts = Cuts(connection)
     cuts.ahead(opened.values())
     entries = [_entry(row, bodies, sources[row.source], account, cuts) for row in opened.values()]
-    customer = _became_customer(connection, profile) if whence.sieve is None else None
-    if customer is not None:
-        entries.append(customer)
+    known = profile_of(connection, profile)
+    stamp = None if known is None or whence.sieve is not None else known.customer
+    if stamp is not None:
+        entries.append(_became_customer(stamp))
     entries.sort(key=lambda entry: entry.order, reverse=not newer)
     if edge is not None:
         entries = [entry for entry in entries if (entry.order > edge if newer else entry.order < edge)]
     shown = entries[: whence.limit]
-    _name_sessions(connection, profile, shown)
+    if known is not None:
+        _name_sessions(connection, profile, known, shown)
     return _part(shown, found.reached, is_more=len(entries) > whence.limit, whence=whence)
 
 
@@ -226,11 +227,7 @@ def _channel_entry(row: StoredMessage, body: bytes, source: SourceRow) -> _Entry
     return _Entry((row.t, activity.messageId, source.id), 0, item)
 
 
-def _became_customer(connection: Connection, profile: int) -> _Entry | None:
-    rows = fetch(connection, "SELECT state FROM profiles WHERE id = ?", profile)
-    stamp = unpack(rows[0][0]).customer if rows else None
-    if stamp is None:
-        return None
+def _became_customer(stamp: Stamp) -> _Entry:
     item = TimelineItem(
         id=stamp[1],
         type=BECAME_CUSTOMER,
@@ -243,12 +240,12 @@ def _became_customer(connection: Connection, profile: int) -> _Entry | None:
     return _Entry(stamp, 1, item)
 
 
-def _name_sessions(connection: Connection, profile: int, entries: list[_Entry]) -> None:
+def _name_sessions(connection: Connection, number: int, profile: Profile, entries: list[_Entry]) -> None:
     """Give each entry without a session id of its own that of the generated session it falls into."""
     times = [entry.stamp[0] for entry in entries if entry.generated]
     if not times:
         return
-    sessions = generated_between(connection, profile, min(times), max(times))
+    sessions = generated_between(connection, number, profile, min(times), max(times))
     starts = [session.start for session in sessions]
     for entry in entries:
         if entry.generated:
