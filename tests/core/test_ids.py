@@ -1,5 +1,8 @@
 """Ids and addresses: who counts as somebody, and one spelling per address."""
 
+import random
+
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,6 +123,34 @@ def test_phone_address(value: object, country: str, e164: str | None) -> None:
 def test_a_phone_is_one_spelling_or_none(value: object, country: str) -> None:
     phone = phone_address(value, country)
     assert phone is None or (phone.startswith("+") and phone[1:].isdigit() and phone_address(phone, country) == phone)
+
+
+def parsed(text: str, country: str) -> str | None:
+    """What the parser says, all the way."""
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return None
+    return (
+        phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if phonenumbers.is_possible_number(number)
+        else None
+    )
+
+
+@pytest.mark.parametrize("country", ["US", "IT"])
+def test_what_is_written_as_e164_already_is_what_the_parser_makes_of_it(country: str) -> None:
+    """In each calling code, those that there are not, too: numbers as they are, and digits at random."""
+    dice = random.Random(country)
+    for code in range(1, 1_000):
+        for length in (6, 8, 10, 11):
+            text = f"+{code}{dice.randrange(10**length):0{length}}"
+            assert phone_address(text, country) == parsed(text, country), text
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        number = phonenumbers.example_number(region)
+        assert number is not None
+        text = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        assert phone_address(text, country) == text
 
 
 @given(st.tuples(st.text(max_size=4), st.text(max_size=4)), st.tuples(st.text(max_size=4), st.text(max_size=4)))

@@ -11,6 +11,7 @@ BLOCKED_IDS = frozenset({"", "null", "undefined", "none", "nan", "anonymous", "g
 """Ids that stand for nobody, in lower case (`semantics.md` 2); runs of zeros and dashes are blocked besides."""
 
 _ZEROS_AND_DASHES = re.compile(r"[0-]+")
+_WRITTEN_OUT = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 def clean_id(value: object, blocked: Collection[str] = BLOCKED_IDS) -> str | None:
@@ -34,8 +35,32 @@ def email_address(value: object) -> str | None:
     return value.strip().lower() or None
 
 
+@lru_cache(maxsize=256)
+def _calling(code: int) -> tuple["re.Pattern[str]", Collection[int]] | None:
+    """Give what a number with a calling code may begin with that is no part of it, and how long it may be."""
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code)
+    found = regions and phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, regions[0])
+    if not found or found.general_desc is None:
+        return None
+    return re.compile(found.national_prefix_for_parsing or "(?!)"), found.general_desc.possible_length
+
+
+def _is_e164(text: str) -> bool:
+    """Tell whether a text is E.164 for certain, by the parser's own tables: most are, and parsing takes 100 us."""
+    if not _WRITTEN_OUT.fullmatch(text):
+        return False
+    for end in (2, 3, 4):
+        known = _calling(int(text[1:end]))
+        if known is not None:
+            prefix, lengths = known
+            return text[end] != "0" and len(text) - end in lengths and not prefix.match(text[end:])
+    return False
+
+
 @lru_cache(maxsize=2_048)
 def _e164(text: str, country: str) -> str | None:
+    if _is_e164(text):
+        return text
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:
