@@ -80,8 +80,11 @@ def test_packing_loses_nothing(profile: Profile) -> None:
     assert unpack(pack(profile)) == profile
     assert pack(unpack(pack(profile))) == pack(profile)
     seen = outline(pack(profile))
-    assert (seen.orders, seen.visits, seen.currencies) == (profile.orders, profile.visits, profile.currencies)
-    assert {key: seen.trait(key) for key in seen.traits} == {key: value for key, (value, _) in profile.traits.items()}
+    assert (seen.orders, seen.visits, seen.currencies()) == (profile.orders, profile.visits, profile.currencies)
+    assert {key: seen.trait(key) for key in profile.traits} == {
+        key: value for key, (value, _) in profile.traits.items()
+    }
+    assert seen.trait("what nobody has") is None
     assert len(seen.__struct_fields__) == len(profile.__struct_fields__)
 
 

@@ -142,7 +142,7 @@ def glance(data: bytes, keys: Collection[str]) -> tuple[bool, dict[str, Trait], 
 
 
 class Outline(msgspec.Struct, array_like=True):
-    """What a list asks of a packed profile; what it does not ask is passed over, and traits are opened one by one."""
+    """What a list asks of a packed profile, of thousands at a time: all but a few numbers stays packed until then."""
 
     created: int
     seen: int
@@ -150,7 +150,7 @@ class Outline(msgspec.Struct, array_like=True):
     events: int = 0
     visits: int = 0
     closed: int = 0
-    traits: dict[str, msgspec.Raw] = {}
+    traits: msgspec.Raw = msgspec.Raw()
     carried_email: msgspec.Raw = msgspec.Raw()
     landing: msgspec.Raw = msgspec.Raw()
     last_page: msgspec.Raw = msgspec.Raw()
@@ -159,14 +159,22 @@ class Outline(msgspec.Struct, array_like=True):
     called: msgspec.Raw = msgspec.Raw()
     open: msgspec.Raw = msgspec.Raw()
     orders: int = 0
-    currencies: dict[str, Currency] = {}
+    money: msgspec.Raw = msgspec.Raw()
 
     def trait(self, key: str) -> str | None:
         """Give a trait's value as JSON text; None where there is none, or it was removed."""
-        found = self.traits.get(key)
+        if key.encode("utf-8", "surrogatepass") not in bytes(self.traits):
+            return None
+        found = _decode_traits(self.traits).get(key)
         return None if found is None else _decode_trait(found)[0]
 
+    def currencies(self) -> dict[str, Currency]:
+        """Give the figures of the orders in each currency."""
+        return _decode_currencies(self.money) if self.money else {}
 
+
+_decode_traits = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
+_decode_currencies = msgspec.msgpack.Decoder(dict[str, Currency]).decode
 _decode_outline = msgspec.msgpack.Decoder(Outline).decode
 
 

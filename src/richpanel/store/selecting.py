@@ -4,7 +4,7 @@ What an index can find is found by it: a search, a small audience, a span of wha
 looked at one person after the other, and no more of them at a time than a page can wait for; how many is said.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -70,7 +70,7 @@ class _Row(NamedTuple):
     at: Any
     created: int
     seen: int
-    ltv: int
+    state: bytes
 
 
 def select(
@@ -92,12 +92,13 @@ def select(
     found: list[ProfileView] = []
     looked, last = 0, None
     for rows in reader.chunks(most):
-        views = reader.views(rows)
+        keys = reader.passing(rows)
         for row in rows:
-            if row.id in views:
+            view = reader.view(row, *keys[row.id]) if row.id in keys else None
+            if view is not None:
                 if len(found) == limit and last is not None:
                     return Selected(found, write_cursor(column, *last), looked, True)
-                found.append(views[row.id])
+                found.append(view)
             looked, last = looked + 1, (row.at, row.id)
     more = write_cursor(column, *last) if reader.is_cut and last is not None else None
     return Selected(found, more, looked, more is None)
@@ -118,6 +119,15 @@ class _Reader:
         self._column, self._down = order
         self._after = after
         self._is_small = selection.plan is not None and self._is_small_audience(selection.plan)
+        self._of_traits = [
+            (term, dict.fromkeys((term.key, canonical_key(term.key))))
+            for term in selection.terms
+            if term.key not in _FIELDS
+        ]
+        """The terms that are about traits, each with the spellings that the trait's key may have."""
+        self._looks_into = bool(self._of_traits) or any(
+            span != (None, None) for span in (selection.orders, selection.visits, selection.ltv)
+        )
         self.is_cut = False
         """Whether there may be more than was looked at."""
 
@@ -136,26 +146,49 @@ class _Reader:
                 return
             size = _CHUNKS[1]
 
-    def views(self, rows: list[_Row]) -> Mapping[int, ProfileView]:
-        """Give those of these candidates that are wanted, by number."""
+    def passing(self, rows: list[_Row]) -> Mapping[int, tuple[int, str]]:
+        """Give kind and value of those of these candidates that pass what needs no view of them, by number."""
         wanted = self._wanted
-        left = [row.id for row in rows if _within(row.created, wanted.created) and _within(row.seen, wanted.seen)]
+        left = [row for row in rows if _within(row.created, wanted.created) and _within(row.seen, wanted.seen)]
         if wanted.plan is not None and not self._is_small and left:
             statement = f"SELECT profile FROM memberships WHERE plan = ? AND value = 'true' AND profile IN {LISTED}"
-            left = [row[0] for row in fetch(self._connection, statement, wanted.plan, listed(left))]
-        if not left:
+            members = fetch(self._connection, statement, wanted.plan, listed(row.id for row in left))
+            among = {row[0] for row in members}
+            left = [row for row in left if row.id in among]
+        if self._looks_into:
+            left = [row for row in left if self._is_wanted(outline(row.state))]
+        keys = self._keys(left)
+        if wanted.email is None and wanted.phone is None:
+            return keys
+        return {
+            row.id: keys[row.id]
+            for row in left
+            if row.id in keys and _is_reached(outline(row.state), keys[row.id][0], wanted)
+        }
+
+    def _is_wanted(self, profile: Outline) -> bool:
+        """Tell whether a profile has what is wanted in itself, whoever it is."""
+        wanted = self._wanted
+        if not (_within(profile.orders, wanted.orders) and _within(profile.visits, wanted.visits)):
+            return False
+        if wanted.ltv != (None, None):
+            own = profile.currencies().get(self._account.currency)
+            if not _within(own.total if own is not None else Decimal(0), wanted.ltv):
+                return False
+        return all(term.holds(_trait(profile, spellings)) for term, spellings in self._of_traits)
+
+    def view(self, row: _Row, kind: int, value: str) -> ProfileView | None:
+        """Give a view of a candidate that passed; None where it is not wanted after all."""
+        view = ProfileView(**fields(row.id, kind, value, unpack(row.state), self._account))
+        terms = (term for term in self._wanted.terms if term.key in _FIELDS)
+        return view if all(term.holds(getattr(view, _FIELDS[term.key])) for term in terms) else None
+
+    def _keys(self, rows: list[_Row]) -> dict[int, tuple[int, str]]:
+        if not rows:
             return {}
-        statement = (
-            "SELECT p.id, i.kind, i.value, p.state FROM profiles p CROSS JOIN identities i ON i.id = p.id "
-            f"WHERE p.id IN {LISTED}"
-        )
-        found = {}
-        for number, kind, value, state in fetch(self._connection, statement, listed(left)):
-            if _is_wanted(outline(state), kind, wanted, self._account):
-                view = ProfileView(**fields(number, kind, value, unpack(state), self._account))
-                if all(term.holds(getattr(view, _FIELDS[term.key])) for term in wanted.terms if term.key in _FIELDS):
-                    found[number] = view
-        return found
+        statement = f"SELECT id, kind, value FROM identities WHERE id IN {LISTED}"
+        found = fetch(self._connection, statement, listed(row.id for row in rows))
+        return {number: (kind, value) for number, kind, value in found}
 
     def _chunk(self, size: int) -> list[_Row]:
         column, wanted = self._column, self._wanted
@@ -177,7 +210,7 @@ class _Reader:
         order = "DESC" if self._down else "ASC"
         rows = fetch(
             self._connection,
-            f"SELECT p.id, p.{column}, p.created_at, p.last_seen, p.ltv FROM {people} WHERE {' AND '.join(where)} "
+            f"SELECT p.id, p.{column}, p.created_at, p.last_seen, p.state FROM {people} WHERE {' AND '.join(where)} "
             f"ORDER BY p.{column} {order}, p.id {order} LIMIT ?",
             *parameters,
             size,
@@ -194,21 +227,13 @@ def _within(value: Any, span: Span) -> bool:
     return (low is None or value >= low) and (high is None or value <= high)
 
 
-def _is_wanted(profile: Outline, kind: int, wanted: Selection, account: AccountSettings) -> bool:
-    """Tell whether a profile passes what needs no view of it."""
-    if not (_within(profile.orders, wanted.orders) and _within(profile.visits, wanted.visits)):
-        return False
-    if wanted.ltv != (None, None):
-        own = profile.currencies.get(account.currency)
-        if not _within(own.total if own is not None else Decimal(0), wanted.ltv):
-            return False
+def _is_reached(profile: Outline, kind: int, wanted: Selection) -> bool:
+    """Tell whether there is, or is not, an email and a phone, as is wanted."""
     if wanted.email is not None and wanted.email != (kind == EMAIL or profile.trait("email") is not None):
         return False
-    if wanted.phone is not None and wanted.phone != (kind == PHONE or profile.trait("phone") is not None):
-        return False
-    return all(term.holds(_trait(profile, term.key)) for term in wanted.terms if term.key not in _FIELDS)
+    return wanted.phone is None or wanted.phone == (kind == PHONE or profile.trait("phone") is not None)
 
 
-def _trait(profile: Outline, key: str) -> Any:
-    found = profile.trait(key) or profile.trait(canonical_key(key))
+def _trait(profile: Outline, spellings: Iterable[str]) -> Any:
+    found = next((text for key in spellings if (text := profile.trait(key))), None)
     return None if found is None else decode_exact(found)
