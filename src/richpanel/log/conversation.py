@@ -14,6 +14,7 @@ from nats.errors import Error as NatsError
 
 from richpanel import telemetry
 from richpanel.log.contract import HEADER_SIZE, LogFull, LogUnsure
+from richpanel.log.ending import end_tasks
 from richpanel.log.stream import SPAN, Link, Stream, StreamRefused, make_stream, start_of
 from richpanel.log.unanswered import Append, Unanswered
 
@@ -93,10 +94,7 @@ class Conversation:
 
     async def hang_up(self) -> None:
         """End it."""
-        for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end_tasks(*self._tasks)
         await self.link.close()
 
     async def _talk(self) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from richpanel.log.ending import end_tasks
 from richpanel.log.stream import Link, Stream
 
 _REST_SECONDS: Final = 60.0
@@ -69,9 +69,7 @@ class LinkedThread:
         following = asyncio.create_task(self._follow())
         started.set_result(asyncio.get_running_loop())
         await self._stopping.wait()
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        await end_tasks(following)
         await self.link.close()
 
     async def _follow(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from richpanel.log.contract import LogBusy, LogClosed, LogDamaged, LogEraser, LogFull, LogReader, LogUnsure
+from richpanel.log.ending import end_tasks
 
 _ASKED: Final = struct.Struct("<QBI")
 _ANSWERED: Final = struct.Struct("<I")
@@ -112,9 +113,7 @@ class RemoteWriter:
         if self._waiting:
             await asyncio.wait(self._waiting.values())
         if self._talking is not None:
-            self._talking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._talking
+            await end_tasks(self._talking)
             self._talking = None
 
     async def _ask(self, verb: _Verb, payload: bytes, seconds: float | None) -> list[int]:

@@ -3,13 +3,13 @@ go."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from time import time
 from typing import Final
 
 from richpanel import telemetry
 from richpanel.config import Settings
 from richpanel.log.contract import LogDamaged, LogWriter
+from richpanel.log.ending import end_tasks
 from richpanel.store.glance import Glance, Unreadable
 
 _ROUND_SECONDS: Final = 30.0
@@ -25,9 +25,7 @@ class Rounds(ABC):
 
     async def stop(self) -> None:
         """End it, also in the middle of a round: each can be made again."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await end_tasks(self._task)
 
     async def _run(self) -> None:
         while True:
