@@ -39,8 +39,8 @@ class Shop:
         state, account, reading = self.engines
         self.worker = Worker(self.site.reader, state, Watch(account))
         self.teller = Teller(reading, account)
-        self.teller.wait_for(self.site.reader.durable())
-        self.filler = Filler(reading, account, self.site.reader.durable, self.teller.is_under_way)
+        self.teller.wait_for(self.site.reader.end_now())
+        self.filler = Filler(reading, account, self.site.reader.end_now, self.teller.is_under_way)
 
     def process(self) -> None:
         """Apply what is in the log, and let time do what it does until now."""

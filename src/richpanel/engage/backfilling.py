@@ -55,14 +55,14 @@ class _Setup(NamedTuple):
 class Filler:
     """Looks for what backfills are to tell. Called on one thread at a time."""
 
-    def __init__(self, state: Engine, account: Engine, durable: Callable[[], int], under_way: UnderWay) -> None:
-        """Read the state and the definitions, where progress is noted; `durable` tells where the log ends.
+    def __init__(self, state: Engine, account: Engine, end_now: Callable[[], int], under_way: UnderWay) -> None:
+        """Read the state and the definitions, where progress is noted; `end_now` tells where the log ends.
 
         `under_way` knows what changes are told, and only those of definitions that were noticed before (`notice`).
         """
         self._state = state
         self._account = account
-        self._durable = durable
+        self._end_now = end_now
         self._under_way = under_way
         self._setup: _Setup | None = None
         self._from: dict[int, int] = {}
@@ -90,7 +90,7 @@ class Filler:
             begun = [job for job in backfills.running(connection) if job.total is None and job.number not in self._from]
         if not begun:
             return
-        end = self._durable()
+        end = self._end_now()
         with reading(self._state) as connection:
             is_whole = progress.read(connection).position >= end
             told = {job.computation: memberships.last_told(connection, job.computation) for job in begun}
@@ -112,7 +112,7 @@ class Filler:
             return None
         for job in jobs:  # Those that were begun before this process was.
             if job.number not in self._from:
-                self._from[job.number] = self._durable()
+                self._from[job.number] = self._end_now()
         with reading(self._state) as connection:
             folded = progress.read(connection).position
             while self._ends and self._ends[0] <= folded:

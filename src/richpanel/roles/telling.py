@@ -61,7 +61,7 @@ class Telling:
     def __init__(self, state: Engine, account: Engine, log: LogReader, leadership: Leadership) -> None:
         """Begin afresh with the first look."""
         self._teller = Teller(state, account)
-        self._filler = Filler(state, account, log.durable, self._teller.is_under_way)
+        self._filler = Filler(state, account, log.end_now, self._teller.is_under_way)
         self._state = state
         self._account = account
         self._log = log
