@@ -138,3 +138,24 @@ def test_who_is_connected_again_is_told_what_it_missed(shop: Shop) -> None:
         shop.site.api("PATCH", f"/destinations/{id_}", {"enabled": True})
         assert shop.filled() == [("u1", False), ("u4", True)]
         assert shop.given(id_) == {"u0": [True], "u1": [True, False], "u2": [True], "u3": [True], "u4": [True]}
+
+
+def test_so_it_is_where_nobody_looked_while_it_was_off(shop: Shop) -> None:
+    """Off and on again between two looks: its sources, and an audience's own list."""
+    first, later = shop.connected[0], shop.connect()
+    assert len(shop.filled()) == 4
+    now_is(shop, "u1", "free")
+    shop.process()
+    (said,) = shop.tell()
+    shop.site.api("PATCH", f"/destinations/{later}", {"sources": []})
+    shop.process()
+    shop.site.api("PATCH", f"/destinations/{later}", {"sources": [shop.engage]})
+    assert shop.filled() == [(said["userId"], False)]
+    now_is(shop, "u2", "free")
+    shop.process()
+    shop.site.api("PATCH", "/audiences/golden", {"destinations": [first]})
+    shop.tell()
+    shop.process()
+    shop.site.api("PATCH", "/audiences/golden", {"destinations": None})
+    assert shop.filled() == [("u2", False)]
+    assert shop.given(later) == {"u0": [True], "u1": [True, False], "u2": [True, False], "u3": [True]}

@@ -11,7 +11,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from richpanel.core.regulation import Hashed
-from richpanel.store.bulk import fetch, run
+from richpanel.store.bulk import LISTED, fetch, listed, run
+from richpanel.store.destinations import ACCOUNT
 
 Pair = tuple[int, int]
 """An audience or computed trait, and a destination, by number."""
@@ -19,6 +20,11 @@ _COLUMNS: Final = (
     "b.number, b.computation, b.destination, d.id, b.everybody, b.reached, b.mark, b.done, b.total, b.finished_at"
 )
 _FROM: Final = "FROM backfills b JOIN destinations d ON d.number = b.destination"
+_TOLD: Final = (
+    "SELECT 1 FROM destinations d JOIN destination_sources l ON l.destination = d.number "
+    "JOIN sources s ON s.number = l.source WHERE d.number = backfills.destination AND d.enabled "
+    f"AND d.deleted_at IS NULL AND d.endpoint <> '{ACCOUNT}' AND s.type = 'engage'"
+)
 
 
 class BackfillRow(msgspec.Struct, frozen=True):
@@ -68,6 +74,21 @@ def numbers_before(conn: Connection, job: BackfillRow) -> list[int]:
     """Give the numbers of the backfills of the same pair that came before."""
     query = "SELECT number FROM backfills WHERE computation = ? AND destination = ? AND number < ? ORDER BY number"
     return [row[0] for row in fetch(conn, query, job.computation, job.destination, job.number)]
+
+
+def leave(conn: Connection, *, now: int) -> None:
+    """End backfills of destinations that are told of nothing any more, in the transaction that says so.
+
+    Who looks for pairs later need not have seen that one was none for a moment. `now` is ms UTC.
+    """
+    run(conn, f"UPDATE backfills SET ended_at = ?, mark = NULL WHERE ended_at IS NULL AND NOT EXISTS ({_TOLD})", now)
+
+
+def leave_others(conn: Connection, computation: int, destinations: Collection[str], *, now: int) -> None:
+    """End backfills of a computation, but for those of these destinations (ids). `now` is ms UTC."""
+    query = f"SELECT b.number, d.id {_FROM} WHERE b.computation = ? AND b.ended_at IS NULL"
+    gone = [number for number, id_ in fetch(conn, query, computation) if id_ not in destinations]
+    run(conn, f"UPDATE backfills SET ended_at = ?, mark = NULL WHERE number IN {LISTED}", now, listed(gone))
 
 
 def begin(conn: Connection, number: int, total: int) -> None:

@@ -16,7 +16,7 @@ from richpanel.core.defined import Definition
 from richpanel.core.faults import Fault, FaultyError
 from richpanel.core.membership import Audience
 from richpanel.core.money import decode_exact
-from richpanel.store import computations
+from richpanel.store import backfills, computations
 from richpanel.store.computations import ComputationChanges, ComputationRow
 from richpanel.store.definitions import changed
 from richpanel.store.destinations import list_destinations
@@ -97,6 +97,8 @@ def change(conn: Connection, id: str, wanted: Wanted, what: Definition | None, *
         faults.append(key_fault(wanted.key, computations.used_keys(conn)) if is_draft else frozen)
     _check(conn, wanted.key or row.key, what, faults)
     row = computations.change_computation(conn, row, wanted.changes)
+    if row.destinations is not None:
+        backfills.leave_others(conn, row.number, row.destinations, now=now)
     if what is not None and what != row.newest.defined.what:
         row = computations.redefine(conn, row, what, now=now, by=by)
     return row

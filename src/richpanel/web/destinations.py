@@ -10,10 +10,12 @@ from litestar.di import NamedDependency as Given
 from litestar.exceptions import NotFoundException
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy import Connection
 
 from richpanel.core.endpoints import endpoint_fault
 from richpanel.core.filters import Filter
 from richpanel.core.timestamps import iso
+from richpanel.store import backfills
 from richpanel.store.destinations import (
     ACCOUNT,
     DestinationChanges,
@@ -193,8 +195,14 @@ async def amend(
     if data.endpoint is not UNSET:
         _check_endpoint(data.endpoint, policy)
     changes = _changes(data)
+
+    def change(conn: Connection) -> DestinationRow | None:
+        changed = update_destination(conn, secrets, destination_id, changes)
+        backfills.leave(conn, now=stores.now())
+        return changed
+
     with _told_as_fields():
-        row = await stores.define(lambda conn: update_destination(conn, secrets, destination_id, changes))
+        row = await stores.define(change)
     if row is None:
         raise NotFoundException("There is no destination with this id.")
     return row
