@@ -40,6 +40,21 @@ async def test_nobody_waits_for_many_people_to_be_counted_again(data: Path) -> N
         log.close()
 
 
+async def test_definitions_known_a_moment_ago_take_no_thread(reads: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit log asks for them at each look at somebody; whoever looks at much else has all threads."""
+    monkeypatch.setattr(stores, "_FRESH_SECONDS", 60.0)
+    known = await reads.definitions()
+    held = threading.Event()
+    busy = [asyncio.create_task(reads.look_up(lambda _: held.wait(30))) for _ in range(stores._THREADS)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(10):
+            assert await reads.definitions() is known
+    finally:
+        held.set()
+        await asyncio.gather(*busy)
+
+
 def is_open(link: Path) -> bool:
     """Whether it is not just the one that lists them."""
     with suppress(OSError):

@@ -5,9 +5,12 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from litestar import Request
+from litestar.di import NamedDependency as Given
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath
 from msgspec import Meta
+
+from richpanel.web.stores import Stores
 
 T = TypeVar("T")
 DEFAULT_LIMIT: Final = 50
@@ -35,8 +38,11 @@ class Listed(msgspec.Struct, Generic[T]):
     next: str | None = None
 
 
-async def read_query(request: Request[Any, Any, Any]) -> Any:
-    """Read the query into what the route's own parameter `asked` is annotated with; a bad one is a 400."""
+async def read_query(request: Request[Any, Any, Any], stores: Given[Stores]) -> Any:  # noqa: ARG001  # see below
+    """Read the query into what the route's own parameter `asked` is annotated with; a bad one is a 400.
+
+    It asks for `stores` to come after it: what can be provided side by side takes a task each, and its costs.
+    """
     return query_of(request, request.route_handler.parsed_fn_signature.parameters["asked"].annotation)
 
 
@@ -55,9 +61,9 @@ def query_of(request: Request[Any, Any, Any], wanted: Any, *, joined: Collection
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         raise bad_parameter(path.rstrip("`") or None, message) from None
-    for field in msgspec.structs.fields(wanted):
-        if field.encode_name in given and getattr(asked, field.name) is None:
-            raise bad_parameter(field.encode_name, "Expected a value, got `null`")  # No way to leave one out.
+    for parameter, name in zip(wanted.__struct_encode_fields__, wanted.__struct_fields__, strict=True):
+        if parameter in given and getattr(asked, name) is None:
+            raise bad_parameter(parameter, "Expected a value, got `null`")  # No way to leave one out.
     return asked
 
 

@@ -167,6 +167,9 @@ class Stores:
 
     async def definitions(self) -> Definitions:
         """Give the settings and sources as they are now."""
+        known = self._known
+        if known is not None and monotonic() < self._fresh_until:
+            return known
         return await self._in_thread(self._definitions)
 
     def close(self) -> None:
