@@ -125,9 +125,11 @@ class _Reader:
             if term.key not in _FIELDS
         ]
         """The terms that are about traits, each with the spellings that the trait's key may have."""
-        self._looks_into = bool(self._of_traits) or any(
-            span != (None, None) for span in (selection.orders, selection.visits, selection.ltv)
-        )
+        contacts = (("email", selection.email), ("phone", selection.phone))
+        self._without = [key for key, given in contacts if given is False]
+        """Contacts that are not to be there: whoever has one is out, and need not be named for that."""
+        spans = (selection.orders, selection.visits, selection.ltv)
+        self._looks_into = bool(self._of_traits or self._without) or any(span != (None, None) for span in spans)
         self.is_cut = False
         """Whether there may be more than was looked at."""
 
@@ -170,6 +172,8 @@ class _Reader:
         """Tell whether a profile has what is wanted in itself, whoever it is."""
         wanted = self._wanted
         if not (_within(profile.orders, wanted.orders) and _within(profile.visits, wanted.visits)):
+            return False
+        if self._without and any(profile.trait(key) is not None for key in self._without):
             return False
         if wanted.ltv != (None, None):
             own = profile.currencies().get(self._account.currency)
