@@ -4,6 +4,7 @@ The longest rule that a path begins with holds, `*` stands for an id. What has n
 fails: a route is named here before anybody sees it.
 """
 
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from richpanel.core.roles import May, Role, allows
@@ -79,12 +80,14 @@ RULES: Final[dict[str, Rule]] = {
 _SECTIONS_TO_START_AT: Final = ("/", "/customers")
 
 
+@lru_cache(1_024)
 def pattern(path: str) -> str:
     """Write a route's path as the rules do: `/api/v1/sources/{source_id}` as `/sources/*`."""
     parts = path.removeprefix(API).strip("/").split("/")
     return "/" + "/".join("*" if part.startswith("{") else part for part in parts)
 
 
+@lru_cache(1_024)
 def find_rule(path: str) -> Rule | None:
     """Find the rule of a route's path, such as `/api/v1/sources/{source_id}`; None where nobody has written one."""
     if pattern(path) == "/":
