@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 from richpanel.log.segments import SegmentReader
 from richpanel.store.database import open_engine
 from richpanel.web.remembered import FRESH_MS
-from richpanel.web.stores import Places, Stores, follow_file
+from richpanel.web.stores import THREADS, Places, Stores, follow_file
 from tests.web.running import running
 
 
@@ -40,19 +41,24 @@ async def test_nobody_waits_for_many_people_to_be_counted_again(data: Path) -> N
         log.close()
 
 
-async def test_definitions_known_a_moment_ago_take_no_thread(reads: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_definitions_known_a_moment_ago_take_no_thread(data: Path) -> None:
     """The audit log asks for them at each look at somebody; whoever looks at much else has all threads."""
-    monkeypatch.setattr(stores, "_FRESH_SECONDS", 60.0)
-    known = await reads.definitions()
-    held = threading.Event()
-    busy = [asyncio.create_task(reads.look_up(lambda _: held.wait(30))) for _ in range(stores._THREADS)]
-    await asyncio.sleep(0)
-    try:
-        async with asyncio.timeout(10):
-            assert await reads.definitions() is known
-    finally:
-        held.set()
-        await asyncio.gather(*busy)
+    with running(data) as site:
+        log = SegmentReader(site.directory.log)
+        places = site.directory.state_url, site.directory.account_url, site.directory.delivery_url
+        reads = Stores(Places(*places, log, site.clock), fresh_seconds=60.0)
+        known = await reads.definitions()
+        held = threading.Event()
+        busy = [asyncio.create_task(reads.look_up(lambda _: held.wait(30))) for _ in range(THREADS)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(10):
+                assert await reads.definitions() is known
+        finally:
+            held.set()
+            await asyncio.gather(*busy)
+        reads.close()
+        log.close()
 
 
 def is_open(link: Path) -> bool:

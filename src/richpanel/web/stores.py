@@ -28,7 +28,7 @@ from richpanel.store.tokens import TokenRow, find_token
 from richpanel.web.remembered import MUCH, Figured, Remembered
 
 T = TypeVar("T")
-_THREADS: Final = 3
+THREADS: Final = 3
 _CACHE_MIB: Final = 1
 """The page cache of each thread's connection: it is for the upper levels of the trees, all else is the system's."""
 _TOKEN_SECONDS: Final = 1.0
@@ -128,16 +128,17 @@ class Places:
 class Stores:
     """Runs queries in threads: `read` on the state, `look_up` and `define` on the definitions."""
 
-    def __init__(self, places: Places, much: int = MUCH) -> None:
-        """`much`: as `web.remembered` has it."""
+    def __init__(self, places: Places, much: int = MUCH, fresh_seconds: float = _FRESH_SECONDS) -> None:
+        """`much`: as `web.remembered` has it. For `fresh_seconds` nobody asks whether definitions have changed."""
         self.log: Final = SharedLog(places.log)
         self.now: Final = places.now
         self.state: Final = open_engine(places.state_url, read_only=True, cache_mib=_CACHE_MIB)
         self.deliveries: Final = open_engine(places.delivery_url, read_only=True, cache_mib=_CACHE_MIB)
         self._account = open_engine(places.account_url, read_only=True, cache_mib=1)
         self._account_writer = open_engine(places.account_url, cache_mib=1)
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="web")
         self._known: Definitions | None = None
+        self._fresh_seconds = fresh_seconds
         self._fresh_until = 0.0
         self._remembered = Remembered(self._pool.submit, much)
         self._tokens: dict[bytes, tuple[float, TokenRow | None]] = {}
@@ -204,7 +205,7 @@ class Stores:
         """Give the definitions; whether their version has changed is asked ten times a second at the most."""
         if self._known is not None and monotonic() < self._fresh_until:
             return self._known
-        fresh_until = monotonic() + _FRESH_SECONDS
+        fresh_until = monotonic() + self._fresh_seconds
         with reading(self._account) as connection:
             known, version = self._known, definitions_version(connection)
             if known is None or known.version != version:
