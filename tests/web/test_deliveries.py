@@ -115,6 +115,7 @@ def test_much_is_counted_again_without_anybody_waiting(data: Path) -> None:
 
         def figures() -> tuple[int, int, str]:
             found = site.get("/deliveries/overview")
+            assert found["receivedFrom"] == found["since"], "all of the window is counted"
             (one,) = [each for each in found["destinations"] if each["destination"] == destination]
             return one["received"], one["queued"], found["countedAt"]
 

@@ -183,7 +183,7 @@ def overview(
     return Overview(
         window=span.window,
         since=iso(span.since),
-        received_from=iso(came.since),
+        received_from=iso(max(came.since, span.since)),  # What is remembered began a little before.
         counted_at=iso(counted.at),
         destinations=funnels,
     )
