@@ -67,6 +67,12 @@ _SOURCE_ADD: Final = """Add a source and show its write key.
 It is connected to the destination that the first start made, so that its messages are kept for the account at once. A
 running server knows the key within a second.
 """
+_AUDIENCES_CHECK: Final = """Count everybody again by the stored messages, and tell who differs from what is kept.
+
+It does on demand, beside a running server or without one, what is done each night: for all audiences and computed
+traits that are live, or the one that is named. It mends nothing: the nightly check does. The exit code is 1 where
+somebody differs.
+"""
 _VERBS: Final = (
     ("serve", "richpanel.commands.serve:serve", _SERVE),
     ("import", "richpanel.commands.importing:import_file", _IMPORT),
@@ -82,6 +88,11 @@ _VERBS: Final = (
     ("migrate", "richpanel.commands.migrate:migrate", "Bring the databases to this version's tables."),
 )
 _GROUPS: Final = (
+    (
+        "audiences",
+        "Audiences and computed traits.",
+        (("check", "richpanel.commands.audiences:check", _AUDIENCES_CHECK),),
+    ),
     (
         "source",
         "Sources: where messages come from.",

@@ -8,7 +8,7 @@ may take long, for live messages wait for it.
 import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -63,7 +63,7 @@ class Runs:
                 return None
             self.forget()
             self._gathering = Gathering(names, last_message(connection) if names else 0)
-            if newest_views(plans, numbers) is not None:
+            if newest_views([plans.ready[number] for number in numbers]) is not None:
                 self._gathering.give_up()
         elif settled and not self._gathering.is_dense:
             self._gathering.go_on(last_message(connection))
@@ -91,11 +91,11 @@ def names_of(plans: Plans, numbers: Collection[int]) -> frozenset[str]:
     return frozenset(name for number in numbers for name in plans.ready[number].plan.watched)
 
 
-def newest_views(plans: Plans, numbers: Collection[int]) -> int | None:
+def newest_views(ready: Sequence[Ready]) -> int | None:
     """Tell how many of the newest views of each name these plans look at; None where they look at more than that."""
-    if not names_of(plans, numbers) <= KINDS.keys():
+    if any(name not in KINDS for each in ready for name in each.plan.watched):
         return None
-    newest = max(plans.ready[number].plan.newest for number in numbers)
+    newest = max(each.plan.newest for each in ready)
     return newest if 0 < newest < NEVER else None
 
 
@@ -113,21 +113,38 @@ def make(
     Their events are gathered. Give how many people were looked at, and of whom another state or value is kept now.
     `again`: their rows are there, and what is kept of somebody whose events' bodies are gone knows more than is stored.
     """
-    connection, ready, (low, high) = reader.connection, [members.plans.ready[number] for number in numbers], between
-    opener = Opener(connection, reader.bodies, reader.sources, [each.plan for each in ready])
-    newest = newest_views(members.plans, numbers)
-    found = gathering.people(connection, low, high) if newest is None else []
-    seen = _opened(opener, found) if newest is None else views(connection, gathering.wanted, low, high, newest)
-    wanted = {each.number: _concerned(connection, each, seen, low, high) for each in ready}
-    people = _people(connection, ready, wanted, low, high)
+    ready = [members.plans.ready[number] for number in numbers]
+    seen, wanted, people, gone = look_at(reader, ready, gathering, between)
     if again:
-        for each in found:
-            if each.row.n in opener.gone:
-                people.pop(each.owner, None)
+        people = {number: person for number, person in people.items() if number not in gone}
     for each_ready in ready:
         concerned = wanted[each_ready.number]
         members.make([each_ready.number], people.keys() if concerned is None else concerned & people.keys())
     return len(people), members.write_gathered(seen, people)
+
+
+class Seen(NamedTuple):
+    """What is read of a range of people: their events, whom of them each plan concerns (None: all), and who they are.
+
+    `gone` are those of whom an event that had to be opened has no body any more.
+    """
+
+    histories: dict[int, list[Happened]]
+    wanted: dict[int, set[int] | None]
+    people: dict[int, Person]
+    gone: set[int]
+
+
+def look_at(reader: Reader, ready: Sequence[Ready], gathering: Gathering, between: tuple[int, int]) -> Seen:
+    """Read the events of the profiles between two numbers, the first not among them, and who they are, for plans."""
+    connection, (low, high) = reader.connection, between
+    opener = Opener(connection, reader.bodies, reader.sources, [each.plan for each in ready])
+    newest = newest_views(ready)
+    found = gathering.people(connection, low, high) if newest is None else []
+    seen = _opened(opener, found) if newest is None else views(connection, gathering.wanted, low, high, newest)
+    wanted = {each.number: _concerned(connection, each, seen, low, high) for each in ready}
+    people = _people(connection, ready, wanted, low, high)
+    return Seen(seen, wanted, people, {each.owner for each in found if each.row.n in opener.gone})
 
 
 def _opened(opener: Opener, found: Sequence[Found]) -> dict[int, list[Happened]]:

@@ -53,6 +53,17 @@ def load(connection: Connection, plan: int, profiles: Collection[int]) -> dict[i
     return {row[0]: Row(*row[1:]) for row in rows}
 
 
+def load_between(connection: Connection, plan: int, low: int, high: int) -> dict[int, Row]:
+    """Give the rows of the profiles with `low < number <= high`."""
+    rows = fetch(
+        connection,
+        "SELECT profile, state, value, since, until, told FROM memberships WHERE plan = ? AND profile > ? "
+        "AND profile <= ?",
+        *(plan, low, high),
+    )
+    return {row[0]: Row(*row[1:]) for row in rows}
+
+
 def save(connection: Connection, rows: Mapping[Key, Row | None]) -> None:
     """Write rows over those before, and delete those that are to be none."""
     gone = [key for key, row in rows.items() if row is None]
