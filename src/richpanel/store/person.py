@@ -1,7 +1,7 @@
 """A person as people see them: a profile with its figures, under the names of Richpanel's customer fields."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,9 @@ from richpanel.core.money import average, text
 from richpanel.core.profile import Profile
 from richpanel.core.timestamps import iso
 from richpanel.store.account import AccountSettings
+
+decode_campaign: Final = msgspec.json.Decoder(tuple[str | None, ...]).decode
+"""Reads the name, source and medium of a campaign, as `core.inside` writes them."""
 
 
 class ProfileView(msgspec.Struct, rename="camel", kw_only=True):
@@ -115,7 +118,7 @@ def fields(number: int, kind: int, value: str, profile: Profile, account: Accoun
     phone = contact.phone or (value if kind == PHONE else None)
     campaign: tuple[str | None, ...] = (None, None, None)
     if profile.campaign is not None:
-        campaign = msgspec.json.decode(profile.campaign[1], type=tuple[str | None, ...])
+        campaign = decode_campaign(profile.campaign[1])
     agent = profile.agent[1] if profile.agent is not None else None
     browser, system = browser_and_os(agent)
     return {

@@ -10,6 +10,7 @@ from richpanel.core.session import Mark, Session
 from richpanel.core.timestamps import iso
 from richpanel.store.bulk import LISTED, fetch, listed
 from richpanel.store.paging import Page, read_cursor, write_cursor
+from richpanel.store.person import decode_campaign
 
 
 class SessionView(msgspec.Struct, rename="camel", kw_only=True):
@@ -95,7 +96,7 @@ def _value(mark: Mark | None) -> str | None:
 def _shown(session: Session) -> SessionView:
     campaign: tuple[str | None, ...] = (None, None, None)
     if session.campaign is not None:
-        campaign = msgspec.json.decode(session.campaign[1], type=tuple[str | None, ...])
+        campaign = decode_campaign(session.campaign[1])
     return SessionView(
         session_id=session.id,
         started_at=iso(session.start),
