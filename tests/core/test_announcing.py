@@ -61,6 +61,14 @@ def test_entering_and_leaving() -> None:
     assert json.loads(identify(AUDIENCE, "u1", left)) == golden(AUDIENCE, {"traits": {KEY: False}}, second)
 
 
+@pytest.mark.parametrize("uid", ['a"b\\c', "☃ \n\x01", "gid://shopify/Customer/42"])
+def test_a_uid_may_hold_anything(uid: str) -> None:
+    said = json.loads(identify(AUDIENCE, uid, Told(['x"', None, {"y": 1}], 7, AT), ("dst_1", "dst_2")))
+    assert (said["userId"], said["traits"]) == (uid, {KEY: ['x"', None, {"y": 1}]})
+    assert said["integrations"] == {"All": False, "dst_1": True, "dst_2": True, "Warehouses": {"all": False}}
+    assert said["messageId"] == message_id(AUDIENCE, uid, 7)
+
+
 def test_a_value_keeps_its_digits() -> None:
     body = identify(SPENT, "u1", Told(Decimal("1234.50"), 1, AT))
     assert b'"traits":{"spent":1234.50}' in body

@@ -23,10 +23,11 @@ EXITED: Final = "Audience Exited"
 COMPUTED: Final = "Trait Computed"
 RICHPANEL: Final = "Richpanel"
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_LENGTH: Final = 27
-"""Digits of base 62 for 160 bits: as long as the ids that Segment gives."""
+_THIRD: Final = 62**9
+"""Of 27 digits of base 62, for 160 bits: as long as the ids that Segment gives."""
 _TWOS: Final = tuple([one + other for one in _DIGITS for other in _DIGITS])
 """Two digits at a time: a first run writes a million ids."""
+_TWO: Final = len(_TWOS)
 
 
 class Computing(msgspec.Struct, frozen=True):
@@ -68,18 +69,48 @@ def following(told: Told | None, value: Any, now: int) -> Told:
 
 def message_id(of: Computing, uid: str, number: int, call: str = "identify") -> str:
     """Give the id of a change: always the same for the same one, whoever writes it, however often."""
-    parts = [part.encode("utf-8", "surrogatepass") for part in (of.id, str(of.version), uid, str(number), call)]
-    digest = blake2b(b"".join([len(part).to_bytes(4, "big") + part for part in parts]), digest_size=20)
-    left, written = int.from_bytes(digest.digest(), "big"), []
-    for _ in range(_LENGTH // 2):
-        left, two = divmod(left, len(_TWOS))
-        written.append(_TWOS[two])
-    return f"personas_{_DIGITS[left]}{''.join(reversed(written))}"
+    hashed = _begun(of.id, of.version).copy()
+    hashed.update(_parts(uid, str(number), call))
+    left, low = divmod(int.from_bytes(hashed.digest(), "big"), _THIRD)
+    high, middle = divmod(left, _THIRD)
+    return f"personas_{_written_third(high)}{_written_third(middle)}{_written_third(low)}"
+
+
+@lru_cache(256)
+def _begun(id_: str, version: int) -> blake2b:
+    """Begin a digest with what all changes of a computation have in common."""
+    return blake2b(_parts(id_, str(version)), digest_size=20)
+
+
+def _parts(*texts: str) -> bytes:
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
+
+
+def _written_third(number: int) -> str:
+    """Write nine digits of base 62: so many fit into a machine's word."""
+    number, fourth = divmod(number, _TWO)
+    number, third = divmod(number, _TWO)
+    number, second = divmod(number, _TWO)
+    number, first = divmod(number, _TWO)
+    return f"{_DIGITS[number]}{_TWOS[first]}{_TWOS[second]}{_TWOS[third]}{_TWOS[fourth]}"
 
 
 def identify(of: Computing, uid: str, told: Told, destinations: Sequence[str] = (RICHPANEL,)) -> bytes:
     """Give the identify of a change, as the log takes it. The email is added at sending, from the customer."""
-    return _written(of, uid, told, {"type": "identify", "traits": {of.key: told.value}}, destinations)
+    before, after = _frame(of, tuple(destinations))
+    at = iso(told.t).encode()
+    id_ = message_id(of, uid, told.number).encode()
+    parts = (b'{"type":"identify","userId":', encode_exact(uid), before, encode_exact(told.value), after, id_)
+    return b"".join((*parts, b'","originalTimestamp":"', at, b'","sentAt":null,"timestamp":"', at, b'"}'))
+
+
+@lru_cache(256)
+def _frame(of: Computing, to: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """Write what stands before and behind the value in an identify of a change, up to the digits of its id."""
+    before = b',"traits":{' + encode_exact(of.key) + b":"
+    after = (b'},"context":', bytes(_context(of, None)), b',"integrations":', bytes(_integrations(to)))
+    return before, b"".join((*after, b',"messageId":"'))
 
 
 def backfill(of: Computing, uid: str, told: Told, destination: str, number: int) -> bytes:
