@@ -151,8 +151,9 @@ def _refuse_shared_sessions(url: str) -> None:
                 another.execute("ROLLBACK")
         except SharedSessionsError:
             raise
-        except psycopg.OperationalError as error:
-            # A server's answer is that transactions are not for us (`pool_mode = statement`).
+        except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+            # A server's answer is that transactions are not for us (`pool_mode = statement`), or that it does not know
+            # a statement that was prepared: in another session, that is.
             raise SharedSessionsError(_SHARED if error.sqlstate else f"{_FEW}: {reason(error)}") from None
 
 
