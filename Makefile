@@ -20,8 +20,8 @@ venv: $(VENV)/.runtime ## set up .venv with the command installed in it
 run: $(VENV)/.runtime ## start the server with the demo shop (ARGS="--port 0" passes options on)
 	$(BIN)/richpanel serve --demo $(ARGS)
 
-test: $(VENV)/.tests check ## everything: formatting, lint, types, imports, then the whole suite, by three processes (ARGS="-k word" narrows it)
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+test: $(VENV)/.tests check ## everything: formatting, lint, types, imports, then the whole suite, on two cores (ARGS="-k word" narrows it)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## the quick half of it: formatting, lint, types, imports, house rules
 	$(BIN)/ruff format --check

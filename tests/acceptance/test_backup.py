@@ -85,6 +85,7 @@ def test_what_was_acknowledged_before_is_in_a_backup_made_under_load(server: Ser
         each.start()
     time.sleep(1)
     acknowledged = {each.uid: set(each.acknowledged) for each in sending}
+    began = time.time()
     made = [decoded(run("backup", tmp_path / f"{n}.tar.zst", "--json", "--data", server.data)) for n in range(3)]
     for each in sending:
         each.stop.set()
@@ -96,7 +97,8 @@ def test_what_was_acknowledged_before_is_in_a_backup_made_under_load(server: Ser
 
     restored = tmp_path / "deep" / "data"
     done = decoded(run("restore", tmp_path / "0.tar.zst", "--json", "--data", restored))
-    assert (done["restored"], done["verified"], done["ageSeconds"] < 60) == (str(restored), True, True)
+    assert (done["restored"], done["verified"]) == (str(restored), True)
+    assert done["ageSeconds"] <= time.time() - began
     for key in ("createdAt", "messages", "customers", "visitors", "log", "processed"):
         assert done[key] == made[0][key]
     assert sorted(os.listdir(restored)) == ["account.db", "delivery.db", "log", "secret.key", "state.db"]

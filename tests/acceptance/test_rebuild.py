@@ -253,8 +253,8 @@ def test_a_killed_command_leaves_the_state_as_it_is_and_the_next_one_cleans_up(s
     with load(shop):
         began = time.monotonic()
         assert rebuild(shop)[0] == 0
-        whole = time.monotonic() - began
-        for part in (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0):
+        whole = min(time.monotonic() - began, 8.0)  # On a machine that is busy with others this one was slow.
+        for part in (0.3, 0.6, 0.8, 0.9, 1.0):
             running = start(shop)
             time.sleep(whole * part)
             running.kill()
