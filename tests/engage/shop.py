@@ -8,7 +8,7 @@ from typing import Any
 
 from richpanel.core.timestamps import iso
 from richpanel.engage.backfilling import Filler
-from richpanel.engage.telling import Teller
+from richpanel.engage.telling import AT_ONCE, FIRSTS_UNDER_WAY, Teller
 from richpanel.process.definitions import Watch
 from richpanel.process.worker import Worker
 from richpanel.roles.telling import record_of
@@ -34,13 +34,13 @@ class Shop:
         ]
         self.start()
 
-    def start(self) -> None:
-        """Start processing and telling, which know nothing of those before."""
+    def start(self, at_once: int = AT_ONCE, firsts_under_way: int = FIRSTS_UNDER_WAY) -> None:
+        """Start processing and telling, which know nothing of those before; the numbers are the teller's."""
         state, account, reading = self.engines
         self.worker = Worker(self.site.reader, state, Watch(account))
-        self.teller = Teller(reading, account)
+        self.teller = Teller(reading, account, at_once, firsts_under_way)
         self.teller.wait_for(self.site.reader.end_now())
-        self.filler = Filler(reading, account, self.site.reader.end_now, self.teller.is_under_way)
+        self.filler = Filler(reading, account, self.site.reader.end_now, self.teller.is_under_way, at_once)
 
     def process(self) -> None:
         """Apply what is in the log, and let time do what it does until now."""

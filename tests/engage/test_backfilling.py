@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from richpanel.engage import backfilling
 from richpanel.store.bulk import run
 from tests.engage.shop import DAY, Shop, shop_of
 from tests.web.running import Site
@@ -43,8 +42,8 @@ def outcomes(shop: Shop, message: dict[str, Any]) -> dict[str, str]:
     return {each["destination"]: each["outcome"] for each in trace["decisions"]}
 
 
-def test_who_is_in_is_told_to_the_new_one_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfilling, "AT_ONCE", 3)
+def test_who_is_in_is_told_to_the_new_one_alone(shop: Shop) -> None:
+    shop.start(at_once=3)
     later = shop.connect()
     first = shop.fill()
     assert [each["userId"] for each in first] == ["u1", "u2"]  # Of three who were told, u0 is out.
@@ -76,13 +75,13 @@ def test_it_begins_once_all_is_folded_that_came_before_the_destination(shop: Sho
     assert [each["userId"] for each in shop.fill()] == ["u1", "u2", "u3"]
 
 
-def test_a_kill_neither_loses_nor_repeats(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfilling, "AT_ONCE", 2)
+def test_a_kill_neither_loses_nor_repeats(shop: Shop) -> None:
+    shop.start(at_once=2)
     later = shop.connect()
     (one,) = shop.fill()
     shop.process()
     again = shop.fill(note=False)
-    shop.start()  # It was killed after the append, and does not know.
+    shop.start(at_once=2)  # It was killed after the append, and does not know.
     assert shop.fill() == []  # What the log has may be it.
     shop.process()
     assert shop.fill() == again
@@ -92,10 +91,8 @@ def test_a_kill_neither_loses_nor_repeats(shop: Shop, monkeypatch: pytest.Monkey
     assert outcomes(shop, one)[later] == "kept"
 
 
-def test_it_begins_again_where_a_state_made_anew_numbers_uids_otherwise(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backfilling, "AT_ONCE", 2)
+def test_it_begins_again_where_a_state_made_anew_numbers_uids_otherwise(shop: Shop) -> None:
+    shop.start(at_once=2)
     shop.connect()
     first = shop.fill()
     shop.process()

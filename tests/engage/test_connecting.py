@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from richpanel.engage import backfilling, telling
 from tests.engage.shop import Shop, shop_of
 from tests.postgres_server import PostgresServer
 from tests.store.places import ENGINES
@@ -56,8 +55,8 @@ def values(told: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     return [(each["userId"], *each["traits"].values()) for each in told]
 
 
-def test_who_changes_meanwhile_is_told_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfilling, "AT_ONCE", 1)
+def test_who_changes_meanwhile_is_told_once(shop: Shop) -> None:
+    shop.start(at_once=1)
     later = shop.connect()
     assert values(shop.fill()) == [("u0", True)]
     now_is(shop, "u2", "free")
@@ -98,9 +97,8 @@ def test_what_is_looked_for_when_it_is_connected_is_told_once(shop: Shop) -> Non
     assert shop.given(later) == {f"u{number}": [True] for number in range(5)}
 
 
-def test_a_first_run_into_which_it_comes_is_told_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "AT_ONCE", 2)
-    monkeypatch.setattr(telling, "FIRSTS_UNDER_WAY", 2)
+def test_a_first_run_into_which_it_comes_is_told_once(shop: Shop) -> None:
+    shop.start(at_once=2, firsts_under_way=2)
     shop.audience("Known", {"event": "Order Completed", "performed": False}, destinations=shop.connected)
     shop.process()
     assert values(shop.tell()) == [("u0", True), ("u1", True)]
@@ -114,11 +112,11 @@ def test_a_first_run_into_which_it_comes_is_told_once(shop: Shop, monkeypatch: p
     }
 
 
-def test_a_kill_behind_which_somebody_changes_repeats_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backfilling, "AT_ONCE", 2)
+def test_a_kill_behind_which_somebody_changes_repeats_nothing(shop: Shop) -> None:
+    shop.start(at_once=2)
     later = shop.connect()
     assert values(shop.fill(note=False)) == [("u0", True), ("u1", True)]
-    shop.start()  # It was killed after the append, and does not know.
+    shop.start(at_once=2)  # It was killed after the append, and does not know.
     now_is(shop, "u1", "free")
     now_is(shop, "u2", "free")
     assert values(shop.settle()) == [("u1", False), ("u2", False)]

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from richpanel.core.timestamps import iso
-from richpanel.engage import telling
 from richpanel.store.bulk import fetch, run
 from richpanel.store.definitions import changed
 from tests.engage.shop import DAY, Shop, shop_of
@@ -72,10 +71,9 @@ def test_a_first_run_tells_everybody_who_is_in_and_then_changes_alone(shop: Shop
     assert (why["member"], why["since"]) == (True, iso(shop.site.clock()))
 
 
-def test_who_enters_waits_for_no_first_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_enters_waits_for_no_first_run(shop: Shop) -> None:
     """First runs wait for what is not folded yet; whoever enters or leaves meanwhile does not."""
-    monkeypatch.setattr(telling, "FIRSTS_UNDER_WAY", 2)
-    monkeypatch.setattr(telling, "AT_ONCE", 2)
+    shop.start(at_once=2, firsts_under_way=2)
     for number in range(5):
         shop.known(f"u{number}")
     shop.settle()

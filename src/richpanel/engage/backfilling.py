@@ -55,11 +55,20 @@ class _Setup(NamedTuple):
 class Filler:
     """Looks for what backfills are to tell. Called on one thread at a time."""
 
-    def __init__(self, state: Engine, account: Engine, end_now: Callable[[], int], under_way: UnderWay) -> None:
+    def __init__(
+        self,
+        state: Engine,
+        account: Engine,
+        end_now: Callable[[], int],
+        under_way: UnderWay,
+        at_once: int = AT_ONCE,
+    ) -> None:
         """Read the state and the definitions, where progress is noted; `end_now` tells where the log ends.
 
         `under_way` knows what changes are told, and only those of definitions that were noticed before (`notice`).
+        One record tells of `at_once` people at the most.
         """
+        self._at_once = at_once
         self._state = state
         self._account = account
         self._end_now = end_now
@@ -164,14 +173,14 @@ class Filler:
                 backfills.begin(account, job.number, total)
         if reached and self._mark_of(setup, reached) != job.mark:
             done = reached = 0  # The state was made anew: what is said again is a duplicate.
-        told = memberships.told_behind(connection, row.number, reached, AT_ONCE)
+        told = memberships.told_behind(connection, row.number, reached, self._at_once)
         wanted = {uid: each for uid, each in told.items() if whole or each.value is True}
         last = max(told, default=reached)
         known = self._given(connection, setup, row, job, wanted)
         known |= {uid for uid in wanted if self._under_way(row.number, uid, folded)}
         left = {uid: each for uid, each in wanted.items() if uid not in known}
         said = Said(setup.source or "", self._messages(connection, setup, row, job, left), [], is_first=True)
-        return Filled(job, said, last, done + len(wanted), len(told) < AT_ONCE)
+        return Filled(job, said, last, done + len(wanted), len(told) < self._at_once)
 
     def _messages(
         self, connection: Connection, setup: _Setup, row: ComputationRow, job: BackfillRow, told: dict[int, Told]

@@ -60,8 +60,12 @@ class _Setup(NamedTuple):
 class Teller:
     """Looks for what is to be told. Called on one thread at a time."""
 
-    def __init__(self, state: Engine, account: Engine) -> None:
-        """Read the state and the definitions; nothing is written."""
+    def __init__(
+        self, state: Engine, account: Engine, at_once: int = AT_ONCE, firsts_under_way: int = FIRSTS_UNDER_WAY
+    ) -> None:
+        """Read the state and the definitions; nothing is written. The numbers: as the constants have them."""
+        self._at_once = at_once
+        self._firsts_under_way = firsts_under_way
         self._state = state
         self._account = account
         self._setup: _Setup | None = None
@@ -107,7 +111,7 @@ class Teller:
             if folded != self._folded:
                 self._under_way = {key: known for key, known in self._under_way.items() if known[1] > folded}
                 self._folded = folded
-            self.is_full = len(self._under_way) >= FIRSTS_UNDER_WAY
+            self.is_full = len(self._under_way) >= self._firsts_under_way
             if len(self._under_way) >= MOST_UNDER_WAY:
                 return None
             numbers = sorted(setup.rows)
@@ -145,8 +149,8 @@ class Teller:
         """Look at some of the changes of a plan, behind those that were looked at last."""
         row, plan = setup.rows[number]
         after = self._after.get(number, 0)
-        found = memberships.to_tell(connection, number, after, AT_ONCE)
-        self._after[number] = found[-1][0] if len(found) == AT_ONCE else 0
+        found = memberships.to_tell(connection, number, after, self._at_once)
+        self._after[number] = found[-1][0] if len(found) == self._at_once else 0
         firsts = [each for each in found if plan.live_at is not None and each[2] <= plan.live_at]
         if firsts and self.is_full:
             self._after[number] = after

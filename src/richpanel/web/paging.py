@@ -5,12 +5,9 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from litestar import Request
-from litestar.di import NamedDependency as Given
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath
 from msgspec import Meta
-
-from richpanel.web.stores import Stores
 
 T = TypeVar("T")
 DEFAULT_LIMIT: Final = 50
@@ -38,11 +35,8 @@ class Listed(msgspec.Struct, Generic[T]):
     next: str | None = None
 
 
-async def read_query(request: Request[Any, Any, Any], stores: Given[Stores]) -> Any:  # noqa: ARG001  # see below
-    """Read the query into what the route's own parameter `asked` is annotated with; a bad one is a 400.
-
-    It asks for `stores` to come after it: what can be provided side by side takes a task each, and its costs.
-    """
+async def read_query(request: Request[Any, Any, Any]) -> Any:
+    """Read the query into what the route's own parameter `asked` is annotated with; a bad one is a 400."""
     return query_of(request, request.route_handler.parsed_fn_signature.parameters["asked"].annotation)
 
 
